@@ -1,0 +1,59 @@
+//! Rules of the protocol that a test can switch off, to see that it notices. Never part of a real build: the
+//! module exists under a private `cfg` only.
+
+/// Which rules are switched off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Faults(u32);
+
+impl Faults {
+    /// Every rule holds.
+    pub const NONE: Self = Self(0);
+    /// A Downgrade or Cancel keeps its request's number.
+    pub const NUMBER_REUSED: Self = Self(1);
+    /// A Grant is believed because its number is not lower than the pending one's.
+    pub const GRANT_NOT_LOWER: Self = Self(1 << 1);
+    /// Numbers are counted for each resource and forgotten with its record.
+    pub const NUMBER_PER_RESOURCE: Self = Self(1 << 2);
+    /// There are no floors.
+    pub const NO_FLOORS: Self = Self(1 << 3);
+    /// A value block write is taken because its sender is on record at EX, whatever its token.
+    pub const WRITE_BY_MODE: Self = Self(1 << 4);
+    /// PR is granted to a node that keeps NL without being asked, under the number on record, and believed.
+    pub const GRANT_UNASKED: Self = Self(1 << 5);
+    /// A holder obeys a demand before its owners are done.
+    pub const EAGER_DOWNGRADE: Self = Self(1 << 6);
+    /// No grant pass runs after a release.
+    pub const NO_PASS: Self = Self(1 << 7);
+    /// A grant that arrives after its waiter was cancelled is used.
+    pub const GRANT_AFTER_CANCEL: Self = Self(1 << 8);
+    /// A node's copy of the value block is thought current at any mode.
+    pub const STALE_VALUE: Self = Self(1 << 9);
+
+    /// All switches, with the names that the tests print.
+    pub const ALL: [(&'static str, Self); 10] = [
+        ("a Downgrade or Cancel reuses its request's number", Self::NUMBER_REUSED),
+        ("a Grant is believed because its number is not lower", Self::GRANT_NOT_LOWER),
+        ("numbers are counted per resource", Self::NUMBER_PER_RESOURCE),
+        ("there are no floors", Self::NO_FLOORS),
+        ("a value write is taken by mode, without its token", Self::WRITE_BY_MODE),
+        ("PR is granted ahead of need without a request", Self::GRANT_UNASKED),
+        ("a holder obeys before its owners are done", Self::EAGER_DOWNGRADE),
+        ("no grant pass after a release", Self::NO_PASS),
+        ("a grant is used after its waiter was cancelled", Self::GRANT_AFTER_CANCEL),
+        ("a stale copy of the value block is handed out", Self::STALE_VALUE),
+    ];
+
+    /// Is a rule switched off?
+    #[must_use]
+    pub const fn has(self, fault: Self) -> bool {
+        self.0 & fault.0 != 0
+    }
+}
+
+/// Is a rule switched off? Always false in a real build.
+macro_rules! fault_on {
+    ($machine:expr, $fault:ident) => {
+        $machine.s.config.faults.has($crate::fault::Faults::$fault)
+    };
+}
+pub(crate) use fault_on;

@@ -1,0 +1,546 @@
+//! The verbs: what an owner asks of its own node, decided among the node's logical locks.
+//!
+//! ```text
+//!                  request                     event or in the call           release, abandon
+//! (no lock) ───────────────────► waiting ──────────────────────► granted ─────────────────────► (no lock)
+//!     ▲                             │                             │   ▲
+//!     │  denied, cancelled,         │                     convert │   │ granted, denied,
+//!     └──── abandoned ──────────────┘                             ▼   │ cancelled
+//!                                                              converting
+//! ```
+//!
+//! What the node itself holds, and how it asks for more, is in `holder/position.rs`; what it retains in
+//! `holder/retention.rs`.
+
+mod position;
+mod retention;
+
+pub(crate) use position::Named;
+
+use crate::error::{ConvertError, Full, ReleaseError, RequestError, UnknownLock};
+use crate::event::{Asked, Cancelled, Conversion, Denial, Event, Grant, Path, Request};
+use crate::flags::Flags;
+use crate::id::{LockId, Number, Token};
+use crate::machine::Machine;
+use crate::mode::{Mode, ValueTransfer};
+use crate::name::check_name;
+use crate::queue::{Claim, Entered, NoQueue, Place};
+use crate::record::{Lock, Resource};
+use crate::table::{Idx, Slab};
+use crate::time::Instant;
+use crate::value::{ValueState, ValueWrite};
+use crate::wire::PositionKind;
+
+/// Grants that one call makes on one resource; the rest follow while events are polled.
+const GRANTS_A_CALL: u32 = 64;
+
+/// What a node may grant from what it holds: copied out of the holding, so that queues can ask it.
+#[derive(Clone, Copy)]
+struct Reach {
+    held: Option<Mode>,
+    is_copy_current: bool,
+    /// A demand is known, and new requests wait for it to be met.
+    is_closed: bool,
+}
+
+impl Reach {
+    /// Does what the node holds give this lock this mode?
+    fn covers(self, lock: &Lock, mode: Mode) -> bool {
+        let is_value_known = self.is_copy_current || lock.is_served || !lock.claim.flags.has(Flags::VALUE);
+        self.held.is_some_and(|held| held.covers(mode)) && is_value_known
+    }
+
+    /// May the node grant it now?
+    fn allows(self, lock: &Lock, mode: Mode) -> bool {
+        let is_new = lock.claim.pinned.is_none();
+        self.covers(lock, mode) && !(is_new && self.is_closed && !lock.is_served)
+    }
+}
+
+impl Machine<'_> {
+    // ---- verbs ----
+
+    pub(crate) fn request(&mut self, now: Instant, request: &Request<'_>) -> Result<Asked, RequestError> {
+        check_name(request.name)?;
+        if !self.is_space(request.space) {
+            return Err(RequestError::UnknownSpace);
+        }
+        request.flags.check_request(request.mode)?;
+        let hash = self.hash_of(request.space, request.name);
+        let found = self.find(request.space, request.name, hash);
+        self.request_room(request, found)?;
+
+        self.see(now);
+        let resource = found.unwrap_or_else(|| self.make_resource(request.space, request.name, hash));
+        if request.flags.has(Flags::VALUE) {
+            self.reserve_copy(resource);
+        }
+        self.touch(resource);
+        let at = self.take_lock();
+        let lock = &mut self.locks[at];
+        lock.resource = Some(resource);
+        lock.owner = request.owner;
+        lock.priority = request.priority;
+        lock.claim = Claim { wanted: Some(request.mode), flags: request.flags, ..Claim::VACANT };
+        let id = lock.id(at);
+        self.s.stats.asked += 1;
+        if self.is_master(resource) {
+            self.s.stats.requests.local += 1;
+        }
+        match self.enter(resource, at) {
+            Entered::Granted => {}
+            Entered::Queued => self.begin_patience(at, request.patience),
+            Entered::Busy | Entered::Deadlock => {
+                self.s.stats.denied += 1;
+                self.free_lock(at);
+                self.look_after(resource);
+                return Err(RequestError::Busy);
+            }
+        }
+        self.look_after(resource);
+        match self.take_outcome(at) {
+            None => Ok(Asked { lock: id, grant: None }),
+            Some(Ok(grant)) => Ok(Asked { lock: id, grant: Some(grant) }),
+            Some(Err(reason)) => {
+                self.free_lock(at);
+                self.drop_if_unused(resource);
+                Err(match reason {
+                    Denial::Full => RequestError::Full(Full::Physical),
+                    Denial::Busy | Denial::Deadlock | Denial::TimedOut => RequestError::Busy,
+                })
+            }
+        }
+    }
+
+    /// Every table that the request needs a record of has one.
+    fn request_room(&self, request: &Request<'_>, found: Option<Idx<Resource>>) -> Result<(), Full> {
+        let is_queue_full = found.is_some_and(|at| self.resources[at].holding.locks.is_full());
+        if !self.has_free_lock() || is_queue_full {
+            return Err(Full::Locks);
+        }
+        if found.is_none() {
+            self.check_room(request.name)?;
+        }
+        let has_copy = found.is_some_and(|at| self.resources[at].holding.copy.is_some());
+        if request.flags.has(Flags::VALUE) && !has_copy && !self.has_free_value() {
+            return Err(Full::Values);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn convert(
+        &mut self,
+        now: Instant,
+        id: LockId,
+        mode: Mode,
+        conversion: Conversion,
+        write: ValueWrite,
+    ) -> Result<Option<Grant>, ConvertError> {
+        let at = self.live(id).ok_or(ConvertError::Unknown)?;
+        let claim = &self.locks[at].claim;
+        let (Some(held), Place::Granted) = (claim.held, claim.place) else {
+            return Err(ConvertError::InFlight);
+        };
+        if self.locks[at].news.end.is_some() {
+            return Err(ConvertError::InFlight);
+        }
+        conversion.flags.check_convert(held, mode)?;
+        let resource = self.resource_of(at);
+        let needs_copy = self.resources[resource].holding.copy.is_none()
+            && (conversion.flags.has(Flags::VALUE) || write != ValueWrite::Keep);
+        if needs_copy && !self.has_free_value() {
+            return Err(ConvertError::Full(Full::Values));
+        }
+
+        self.see(now);
+        if needs_copy {
+            self.reserve_copy(resource);
+        }
+        let claim = &mut self.locks[at].claim;
+        claim.wanted = Some(mode);
+        claim.pinned = Some(held);
+        claim.flags = conversion.flags;
+        claim.alternate = false;
+        claim.demoted = false;
+        if Mode::value_transfer(Some(held), mode) == ValueTransfer::Write {
+            self.write_copy(resource, write);
+            // The writer's own copy is what it has just written, or what it chose to leave.
+            self.locks[at].claim.flags = conversion.flags.without(Flags::VALUE);
+        }
+        self.s.stats.asked += 1;
+        if self.is_master(resource) {
+            self.s.stats.conversions.local += 1;
+        }
+        let entered = self.enter(resource, at);
+        if let Entered::Busy | Entered::Deadlock = entered {
+            let claim = &mut self.locks[at].claim;
+            claim.wanted = None;
+            claim.pinned = None;
+            self.s.stats.denied += 1;
+        }
+        if entered == Entered::Queued {
+            self.begin_patience(at, conversion.patience);
+        }
+        self.look_after(resource);
+        match (entered, self.take_outcome(at)) {
+            (Entered::Busy, _) => Err(ConvertError::Busy),
+            (Entered::Deadlock, _) => Err(ConvertError::Deadlock),
+            (Entered::Granted | Entered::Queued, None) => Ok(None),
+            (Entered::Granted | Entered::Queued, Some(Ok(grant))) => Ok(Some(grant)),
+            (Entered::Granted | Entered::Queued, Some(Err(reason))) => Err(match reason {
+                Denial::Deadlock => ConvertError::Deadlock,
+                Denial::Full => ConvertError::Full(Full::Physical),
+                Denial::Busy | Denial::TimedOut => ConvertError::Busy,
+            }),
+        }
+    }
+
+    pub(crate) fn release(&mut self, id: LockId, write: ValueWrite) -> Result<(), ReleaseError> {
+        let at = self.live(id).ok_or(ReleaseError::Unknown)?;
+        if self.locks[at].claim.place != Place::Granted {
+            return Err(ReleaseError::InFlight);
+        }
+        let resource = self.resource_of(at);
+        if self.locks[at].claim.held.is_some_and(Mode::may_write_value) {
+            let has_copy = self.resources[resource].holding.copy.is_some();
+            if write != ValueWrite::Keep && !has_copy && self.has_free_value() {
+                self.reserve_copy(resource);
+            }
+            self.write_copy(resource, write);
+        }
+        self.end_lock(at);
+        self.look_after(resource);
+        Ok(())
+    }
+
+    pub(crate) fn abandon(&mut self, id: LockId) -> Result<(), UnknownLock> {
+        let Some(at) = self.live(id) else {
+            self.forget_denied(id);
+            return Err(UnknownLock);
+        };
+        let resource = self.resource_of(at);
+        if self.locks[at].claim.is_waiting() {
+            self.s.stats.cancelled += 1;
+        }
+        self.end_lock(at);
+        self.look_after(resource);
+        Ok(())
+    }
+
+    /// Takes back the event of a lock that has ended by a denial.
+    fn forget_denied(&mut self, id: LockId) {
+        if let Some((at, lock)) = self.locks.get(id.at)
+            && lock.generation == id.generation
+            && lock.news.end.is_some()
+        {
+            self.free_lock(at);
+        }
+    }
+
+    pub(crate) fn cancel(&mut self, id: LockId) -> Result<Cancelled, UnknownLock> {
+        let at = self.live(id).ok_or(UnknownLock)?;
+        if !self.locks[at].claim.is_waiting() {
+            return Ok(Cancelled::Nothing);
+        }
+        self.s.stats.cancelled += 1;
+        let resource = self.resource_of(at);
+        let found = if self.locks[at].claim.held.is_some() {
+            self.end_patience(at);
+            self.resources[resource].holding.locks.withdraw(&mut self.locks, at);
+            Cancelled::Conversion
+        } else {
+            self.end_lock(at);
+            Cancelled::Request
+        };
+        self.look_after(resource);
+        Ok(found)
+    }
+
+    pub(crate) fn watch(&mut self, id: LockId) -> Result<Option<Mode>, UnknownLock> {
+        let at = self.live(id).ok_or(UnknownLock)?;
+        let resource = self.resource_of(at);
+        let lock = &mut self.locks[at];
+        lock.is_watched = true;
+        lock.news.demanded = None;
+        let Some(held) = lock.claim.held else { return Ok(None) };
+        let holding = &self.resources[resource].holding;
+        let local = Mode::ALL.into_iter().rev().find(|mode| {
+            !held.is_compatible(*mode) && holding.locks.waiting(*mode) > 0
+        });
+        let remote = holding.demand.filter(|demand| !demand.stay.covers(held));
+        Ok(local.or(remote.map(|demand| demanded_mode(demand.stay))))
+    }
+
+    pub(crate) fn token(&self, id: LockId) -> Result<Token, UnknownLock> {
+        let at = self.live(id).ok_or(UnknownLock)?;
+        Ok(self.locks[at].token)
+    }
+
+    pub(crate) fn value(&self, id: LockId) -> Result<ValueState, UnknownLock> {
+        let at = self.live(id).ok_or(UnknownLock)?;
+        let holding = &self.resources[self.resource_of(at)].holding;
+        Ok(holding.copy.map_or(ValueState::Absent, |cell| self.values[cell].copy.state))
+    }
+
+    pub(crate) fn live(&self, id: LockId) -> Option<Idx<Lock>> {
+        let (at, lock) = self.locks.get(id.at)?;
+        let is_ended = matches!(lock.news.end, Some(Err(_))) && lock.claim.held.is_none();
+        (lock.generation == id.generation && lock.resource.is_some() && !is_ended).then_some(at)
+    }
+
+    pub(crate) fn resource_of(&self, at: Idx<Lock>) -> Idx<Resource> {
+        self.locks[at].resource.expect("a live lock has a resource")
+    }
+
+    // ---- entering, granting, ending ----
+
+    fn reach(&self, at: Idx<Resource>) -> Reach {
+        let resource = &self.resources[at];
+        let holding = &resource.holding;
+        let space = &self.s.config.spaces[usize::from(resource.space.0)];
+        // The owner that would use up the local counter makes the node ask for a new token.
+        let held = holding.held.filter(|_| holding.token.local < u32::MAX);
+        Reach {
+            held,
+            is_copy_current: holding.is_copy_current,
+            is_closed: holding.demand.is_some() && holding.grants_after_demand >= space.grants_after_demand,
+        }
+    }
+
+    fn enter(&mut self, resource: Idx<Resource>, at: Idx<Lock>) -> Entered {
+        let reach = self.reach(resource);
+        let holding = &mut self.resources[resource].holding;
+        let entered = holding
+            .locks
+            .enter(&mut self.locks, at, NoQueue::Refuse, |lock, mode| reach.allows(lock, mode));
+        match entered {
+            Entered::Granted => {
+                if holding.held.is_some() {
+                    holding.hits = holding.hits.saturating_add(1);
+                    self.s.stats.granted_retained += 1;
+                }
+                self.finish_grant(resource, at, Path::Retained);
+            }
+            Entered::Queued => self.tell_owners_of(resource, at, &[Place::Granted]),
+            Entered::Busy => {
+                if self.locks[at].claim.flags.has(Flags::NO_QUEUE_DEMAND) {
+                    self.tell_owners_of(resource, at, &[Place::Granted, Place::Convert]);
+                }
+            }
+            Entered::Deadlock => {}
+        }
+        entered
+    }
+
+    /// A lock has been granted by the queues: its owner gets a token and is told.
+    fn finish_grant(&mut self, resource: Idx<Resource>, at: Idx<Lock>, path: Path) {
+        let holding = &mut self.resources[resource].holding;
+        assert!(holding.held.is_some(), "a node grants from what it holds");
+        let lock = &mut self.locks[at];
+        if holding.demand.is_some() && !lock.is_served {
+            holding.grants_after_demand = holding.grants_after_demand.saturating_add(1);
+        }
+        holding.token.local += 1;
+        lock.token = holding.token;
+        lock.path = path;
+        lock.is_served = false;
+        self.s.stats.granted += 1;
+        self.end_patience(at);
+        self.tell_end(at, Ok(()));
+    }
+
+    /// Grants what the queues and the holding allow, within the budget of one call.
+    pub(crate) fn pass_owners(&mut self, resource: Idx<Resource>, path: Path) {
+        if !self.resources[resource].holding.locks.has_waiters() {
+            return;
+        }
+        for _ in 0..GRANTS_A_CALL {
+            let reach = self.reach(resource);
+            let locks = &mut self.resources[resource].holding.locks;
+            let Some(at) = locks.next_grant(&mut self.locks, |lock, mode| reach.allows(lock, mode)) else {
+                self.tell_owners_all(resource);
+                return;
+            };
+            self.finish_grant(resource, at, path);
+        }
+        if !self.resources[resource].work.is_linked() {
+            self.s.work.push_back(&mut self.resources, resource);
+        }
+    }
+
+    /// Ends a wait without a grant.
+    pub(crate) fn deny_owner(&mut self, at: Idx<Lock>, reason: Denial) {
+        let resource = self.resource_of(at);
+        self.end_patience(at);
+        self.resources[resource].holding.locks.withdraw(&mut self.locks, at);
+        self.s.stats.denied += 1;
+        self.tell_end(at, Err(reason));
+    }
+
+    /// Takes a lock out of the queues and forgets it.
+    fn end_lock(&mut self, at: Idx<Lock>) {
+        let resource = self.resource_of(at);
+        let holding = &mut self.resources[resource].holding;
+        holding.locks.leave(&mut self.locks, at);
+        self.free_lock(at);
+    }
+
+    /// After any change among the owners: grants, then asks, answers demands, retains or lets go.
+    pub(crate) fn look_after(&mut self, resource: Idx<Resource>) {
+        self.pass_owners(resource, Path::Retained);
+        self.position(resource);
+        self.settle();
+        self.drop_if_unused(resource);
+    }
+
+    // ---- telling owners ----
+
+    fn tell_end(&mut self, at: Idx<Lock>, end: Result<(), Denial>) {
+        self.locks[at].news.end = Some(end);
+        self.queue_event(at);
+    }
+
+    fn queue_event(&mut self, at: Idx<Lock>) {
+        if !self.locks[at].events.is_linked() {
+            self.s.events.push_back(&mut self.locks, at);
+        }
+    }
+
+    /// What a call has decided for the lock that it is about; no event follows for it.
+    fn take_outcome(&mut self, at: Idx<Lock>) -> Option<Result<Grant, Denial>> {
+        let end = self.locks[at].news.end.take()?;
+        if self.locks[at].news.demanded.is_none() {
+            self.s.events.remove_if_linked(&mut self.locks, at);
+        }
+        Some(end.map(|()| self.grant_of(at)))
+    }
+
+    fn grant_of(&self, at: Idx<Lock>) -> Grant {
+        let lock = &self.locks[at];
+        Grant {
+            mode: lock.claim.held.expect("a granted lock holds a mode"),
+            token: lock.token,
+            alternate: lock.claim.alternate,
+            demoted: lock.claim.demoted,
+            path: lock.path,
+        }
+    }
+
+    fn tell_owners_of(&mut self, resource: Idx<Resource>, waiter: Idx<Lock>, places: &[Place]) {
+        let locks = &self.resources[resource].holding.locks;
+        let events = &mut self.s.events;
+        locks.tell_of(&mut self.locks, waiter, places, |slab, at, mode| tell_demanded(events, slab, at, mode));
+    }
+
+    fn tell_owners_all(&mut self, resource: Idx<Resource>) {
+        let locks = &self.resources[resource].holding.locks;
+        let events = &mut self.s.events;
+        locks.tell_all(&mut self.locks, |slab, at, mode| tell_demanded(events, slab, at, mode));
+    }
+
+    /// Tells watched owners of a demand of the master; each of them once for each mode.
+    pub(crate) fn tell_owners_demanded(&mut self, resource: Idx<Resource>, stay: Mode) {
+        let mode = demanded_mode(stay);
+        let mut walk = self.resources[resource].holding.locks.head(Place::Granted);
+        while let Some(at) = walk {
+            walk = crate::queue::Queues::next(&self.locks, at);
+            let lock = &mut self.locks[at];
+            let is_in_the_way = lock.claim.held.is_some_and(|held| !stay.covers(held));
+            if is_in_the_way && lock.claim.told < Some(mode) {
+                lock.claim.told = Some(mode);
+                tell_demanded(&mut self.s.events, &mut self.locks, at, mode);
+            }
+        }
+    }
+
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        loop {
+            if let Some(at) = self.s.events.head() {
+                return Some(self.take_event(at));
+            }
+            if !self.work_on() {
+                return None;
+            }
+        }
+    }
+
+    fn take_event(&mut self, at: Idx<Lock>) -> Event {
+        let lock = &mut self.locks[at];
+        let (id, owner) = (lock.id(at), lock.owner);
+        if let Some(end) = lock.news.end.take() {
+            if lock.news.demanded.is_none() {
+                self.s.events.remove(&mut self.locks, at);
+            }
+            return match end {
+                Ok(()) => Event::Granted { lock: id, owner, grant: self.grant_of(at) },
+                Err(reason) => {
+                    let held = self.locks[at].claim.held;
+                    if held.is_none() {
+                        self.free_lock(at);
+                    }
+                    Event::Denied { lock: id, owner, reason, held }
+                }
+            };
+        }
+        let mode = lock.news.demanded.take().expect("a lock among the events has news");
+        self.s.events.remove(&mut self.locks, at);
+        Event::Demanded { lock: id, owner, mode }
+    }
+
+    // ---- patience ----
+
+    fn begin_patience(&mut self, at: Idx<Lock>, patience: Option<core::time::Duration>) {
+        let Some(patience) = patience else { return };
+        let until = self.s.now.after(patience);
+        self.locks[at].patience_at = until;
+        self.patience_heap().insert(at);
+        self.note_deadline(until);
+    }
+
+    /// A waiter's patience has ended.
+    pub(crate) fn end_of_patience(&mut self, at: Idx<Lock>) {
+        let resource = self.resource_of(at);
+        self.deny_owner(at, Denial::TimedOut);
+        self.look_after(resource);
+    }
+
+    // ---- value block ----
+
+    /// An owner at PW or EX leaves this in the value block.
+    fn write_copy(&mut self, resource: Idx<Resource>, write: ValueWrite) {
+        let value = match write {
+            ValueWrite::Keep => return,
+            ValueWrite::Set(value) => Some(value),
+            ValueWrite::Invalidate => None,
+        };
+        let holding = &mut self.resources[resource].holding;
+        let Some(cell) = holding.copy else { return };
+        let version = holding.token.physical();
+        holding.is_copy_current = true;
+        // The number is given when the position is stated; until then any number will do that is not 0.
+        holding.write = Number(u64::MAX);
+        holding.kind = PositionKind::Downgrade;
+        self.write_value(cell, version, value);
+    }
+}
+
+/// The weakest mode that lets no more than `stay` remain beside it.
+fn demanded_mode(stay: Mode) -> Mode {
+    Mode::ALL.into_iter().find(|mode| stay.covers(mode.leaves())).expect("EX leaves NL, which all cover")
+}
+
+fn tell_demanded(
+    events: &mut crate::table::Queue<Lock, crate::record::Events>,
+    slab: &mut Slab<'_, Lock>,
+    at: Idx<Lock>,
+    mode: Mode,
+) {
+    let lock = &mut slab[at];
+    if !lock.is_watched {
+        return;
+    }
+    lock.news.demanded = lock.news.demanded.max(Some(mode));
+    if !lock.events.is_linked() {
+        events.push_back(slab, at);
+    }
+}

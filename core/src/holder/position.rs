@@ -1,0 +1,504 @@
+//! What this node holds, pins and wants of a master: how a position changes, and what a master's messages do.
+//!
+//! The rules H1 to H9 are those of `docs/protocol.md`.
+
+use crate::event::{Denial, Path};
+use crate::flags::Flags;
+use crate::id::{DemandId, Number};
+use crate::machine::{Machine, Member};
+use crate::mode::Mode;
+use crate::name::Name;
+use crate::queue::{Place, Queues};
+use crate::record::{Claimed, Pace, Resource, RingBody, Wish};
+use crate::table::Idx;
+use crate::value::ValueState;
+use crate::wire::{Demand, Deny, DenyReason, Granting, Position, PositionKind, Queued, Redirect, Write};
+
+/// A write that no position has stated yet.
+pub(crate) const UNSTATED: Number = Number(u64::MAX);
+
+impl Machine<'_> {
+    // ---- changes of position ----
+
+    /// Brings what the node holds and asks in line with what its owners need (rules H1 to H4).
+    pub(crate) fn position(&mut self, at: Idx<Resource>) {
+        let target = self.position_held(at);
+        self.position_at(at, target);
+    }
+
+    /// The same, with what the node is to hold from now on.
+    pub(crate) fn position_at(&mut self, at: Idx<Resource>, target: Option<Mode>) {
+        let before = self.resources[at].holding.held;
+        if target != before {
+            self.position_lower(at, target);
+        }
+        let wish = self.position_wish(at);
+        let holding = &mut self.resources[at].holding;
+        let old = holding.wish;
+        let is_asked_anew = match (old, wish) {
+            (Some(old), Some(new)) => !old.is_same(&new),
+            (None, Some(_)) => true,
+            (_, None) => false,
+        };
+        let is_withdrawn = old.is_some() && wish.is_none();
+        let is_written = holding.write == UNSTATED;
+        holding.wish = wish;
+        if let (Some(old), Some(wish)) = (old, holding.wish.as_mut()) {
+            wish.follow(&old, is_asked_anew);
+        }
+        if target != before || is_written {
+            self.state_position(at, PositionKind::Downgrade);
+        } else if is_asked_anew {
+            self.state_position(at, PositionKind::Request);
+        } else if is_withdrawn {
+            self.state_position(at, PositionKind::Cancel);
+        } else if holding.answers != DemandId(0) {
+            self.repeat_position(at);
+        }
+        self.retain(at);
+    }
+
+    /// What the node goes on holding: less than now if a demand asks for it and its owners can do without,
+    /// or if nobody uses it and the space does not retain (rule H3).
+    fn position_held(&mut self, at: Idx<Resource>) -> Option<Mode> {
+        let holding = &mut self.resources[at].holding;
+        let held = holding.held?;
+        let mut need = holding.locks.need();
+        if crate::fault_on!(self, EAGER_DOWNGRADE) {
+            need = None;
+        }
+        let Some(demand) = holding.demand else {
+            let is_unused = holding.locks.is_empty();
+            return if is_unused && !self.is_retaining(at) { None } else { Some(held) };
+        };
+        let target = match need {
+            None if demand.stay == Mode::Null => None,
+            None => Some(held.meet(demand.stay)),
+            Some(need) if demand.stay.covers(need) => Some(held.meet(demand.stay)),
+            Some(need) => Some(need),
+        };
+        if target.is_none_or(|target| demand.stay.covers(target)) {
+            holding.demand = None;
+            holding.answers = demand.id;
+        }
+        let is_unused = holding.locks.is_empty();
+        if is_unused && !self.is_retaining(at) { None } else { target }
+    }
+
+    fn position_lower(&mut self, at: Idx<Resource>, target: Option<Mode>) {
+        let holding = &mut self.resources[at].holding;
+        let held = holding.held.expect("only what is held is lowered");
+        assert!(target.is_none_or(|target| held.covers(target)), "a position never rises by itself");
+        debug_assert!(
+            crate::fault_on!(self, EAGER_DOWNGRADE)
+                || holding.locks.need().is_none_or(|need| target.is_some_and(|target| target.covers(need))),
+            "owners keep what they need"
+        );
+        holding.held = target;
+        if !target.is_some_and(Mode::keeps_value_current) {
+            holding.is_copy_current = crate::fault_on!(self, STALE_VALUE) && holding.copy.is_some();
+        }
+        if let Some(served) = holding.served.take()
+            && self.locks[served].resource == Some(at)
+        {
+            self.locks[served].is_served = false;
+        }
+    }
+
+    /// What the node must ask of the master, for the first waiter that it cannot serve itself (rule H2).
+    fn position_wish(&mut self, at: Idx<Resource>) -> Option<Wish> {
+        let reach = self.reach(at);
+        let holding = &self.resources[at].holding;
+        let is_value_known = holding.copy.is_none() || holding.is_copy_current;
+        let is_beyond = |mode| !reach.held.is_some_and(|held| held.covers(mode));
+        if !holding.locks.has_waiters() || is_value_known && !holding.locks.is_wanted(is_beyond) {
+            return None;
+        }
+        let waiter = holding.locks.find_waiter(&self.locks, |lock| {
+            lock.claim.wanted.is_some_and(|wanted| !reach.covers(lock, wanted))
+        })?;
+        let lock = &self.locks[waiter];
+        let wanted = lock.claim.wanted.expect("a waiter wants a mode");
+        let is_conversion = lock.claim.place == Place::Convert;
+        Some(Wish {
+            waiter,
+            wanted: holding.held.map_or(wanted, |held| held.join(wanted)),
+            pinned: is_conversion.then(|| self.pinned(at)),
+            flags: lock.claim.flags,
+            priority: lock.priority,
+            asked: Number(0),
+            ticket: None,
+            patience_until: (lock.patience != 0).then_some(lock.patience_at),
+        })
+    }
+
+    /// The strongest mode that a converting owner holds.
+    fn pinned(&self, at: Idx<Resource>) -> Mode {
+        let locks = &self.resources[at].holding.locks;
+        let mut pinned = Mode::Null;
+        let mut walk = locks.head(Place::Convert);
+        for _ in 0..crate::SCAN_MAX {
+            let Some(lock) = walk else { break };
+            pinned = pinned.join(self.locks[lock].claim.held.expect("a conversion holds a mode"));
+            walk = Queues::next(&self.locks, lock);
+        }
+        pinned
+    }
+
+    /// States the position under a fresh number (rule N1).
+    pub(crate) fn state_position(&mut self, at: Idx<Resource>, kind: PositionKind) {
+        let number = if crate::fault_on!(self, NUMBER_REUSED) && kind != PositionKind::Request {
+            self.resources[at].holding.number
+        } else {
+            self.fresh_number(Some(at))
+        };
+        let holding = &mut self.resources[at].holding;
+        holding.number = number;
+        holding.kind = kind;
+        if holding.write != Number(0) && holding.write == UNSTATED {
+            holding.write = number;
+        }
+        if let Some(wish) = holding.wish.as_mut() {
+            wish.ticket = None;
+            if wish.asked == Number(0) {
+                wish.asked = number;
+            }
+        }
+        self.unlink_position(at);
+        self.link_position(at);
+    }
+
+    /// Says the position again under its number.
+    pub(crate) fn repeat_position(&mut self, at: Idx<Resource>) {
+        if !self.resources[at].outbox.is_linked() {
+            self.unlink_position(at);
+            self.link_position(at);
+        }
+    }
+
+    fn link_position(&mut self, at: Idx<Resource>) {
+        let route = self.master_at(&self.resources[at]);
+        self.resources[at].route = route;
+        self.peers[usize::from(route)].positions.push_back(&mut self.resources, at);
+        self.mark_ready(route);
+    }
+
+    pub(crate) fn unlink_position(&mut self, at: Idx<Resource>) {
+        let peer = &mut self.peers[usize::from(self.resources[at].route)];
+        peer.positions.remove_if_linked(&mut self.resources, at);
+        let pace = self.resources[at].repeat_pace;
+        peer.repeats[pace as usize].remove_if_linked(&mut self.resources, at);
+    }
+
+    /// The position as a message.
+    pub(crate) fn position_of(&self, at: Idx<Resource>) -> Position {
+        let holding = &self.resources[at].holding;
+        let copy = holding.copy.map(|cell| &self.values[cell].copy);
+        let wish = holding.wish;
+        let is_request_over = holding.kind == PositionKind::Request && wish.is_none();
+        Position {
+            kind: if is_request_over { PositionKind::Downgrade } else { holding.kind },
+            number: holding.number,
+            asked: wish.map_or(Number(0), |wish| wish.asked),
+            held: holding.held,
+            pinned: wish.and_then(|wish| wish.pinned),
+            wanted: wish.map(|wish| wish.wanted),
+            flags: wish.map_or(Flags::NONE, |wish| wish.flags),
+            priority: wish.map(|wish| wish.priority).unwrap_or_default(),
+            patience_ms: wish.and_then(|wish| wish.patience_until).map_or(0, |until| {
+                u32::try_from(until.since(self.s.now).as_millis()).unwrap_or(u32::MAX).max(1)
+            }),
+            hits: holding.hits,
+            copy: copy.map(|copy| copy.version).unwrap_or_default(),
+            answers: holding.answers,
+            write: copy.filter(|_| holding.write != Number(0)).map(|copy| Write {
+                version: copy.version,
+                value: match copy.state {
+                    ValueState::Valid(value) => Some(value),
+                    ValueState::Absent | ValueState::Invalid(_) => None,
+                },
+            }),
+        }
+    }
+
+    /// The position was delivered to this node itself: no answer can be lost.
+    pub(crate) fn position_was_delivered(&mut self, at: Idx<Resource>) {
+        let holding = &mut self.resources[at].holding;
+        holding.answers = DemandId(0);
+        holding.hits = 0;
+    }
+
+    /// The position was sent: what waits for an answer is repeated, the rest may be forgotten.
+    pub(crate) fn position_was_said(&mut self, at: Idx<Resource>) {
+        self.position_was_delivered(at);
+        let resource = &mut self.resources[at];
+        let is_answered = resource.holding.wish.is_none() && resource.holding.write == Number(0);
+        if is_answered {
+            self.drop_if_unused(at);
+            return;
+        }
+        let is_known = resource.holding.write == Number(0)
+            && resource.holding.wish.is_some_and(|wish| wish.ticket.is_some());
+        self.begin_repeat(at, if is_known { Pace::Long } else { Pace::Short });
+    }
+
+    fn begin_repeat(&mut self, at: Idx<Resource>, pace: Pace) {
+        let until = self.s.now.after(self.pace(pace));
+        let resource = &mut self.resources[at];
+        resource.repeat_at = until;
+        resource.repeat_pace = pace;
+        let queue = &mut self.peers[usize::from(resource.route)].repeats[pace as usize];
+        queue.push_back(&mut self.resources, at);
+        self.note_deadline(until);
+    }
+
+    // ---- messages of a master ----
+
+    /// A grant counts only for the exact number still pending (rule N4).
+    pub(crate) fn handle_grant(&mut self, from: Member, at: Option<Idx<Resource>>, name: Named, grant: &Granting) {
+        let Some(at) = self.known(from, at, name, DemandId(0)) else { return };
+        let holding = &self.resources[at].holding;
+        let is_pending = holding.wish.is_some() && holding.number == grant.number;
+        #[cfg(lockmaster_faults)]
+        let is_pending = is_pending || self.is_believed_by_fault(holding, grant);
+        if !is_pending {
+            self.s.stats.messages_dropped += 1;
+            if holding.wish.is_none() {
+                self.repeat_position(at);
+                self.settle();
+            }
+            return;
+        }
+        self.take_grant(from, at, grant);
+    }
+
+    #[cfg(lockmaster_faults)]
+    fn is_believed_by_fault(&self, holding: &crate::record::Holding, grant: &Granting) -> bool {
+        use crate::fault::Faults;
+        let faults = self.s.config.faults;
+        let is_not_lower = holding.wish.is_some() && grant.number <= holding.number;
+        let is_unasked = holding.wish.is_none() && grant.number == holding.number;
+        let is_after_cancel = holding.wish.is_none() && holding.kind == PositionKind::Cancel;
+        (faults.has(Faults::GRANT_NOT_LOWER) && is_not_lower)
+            || (faults.has(Faults::GRANT_UNASKED) && is_unasked)
+            || (faults.has(Faults::GRANT_AFTER_CANCEL) && is_after_cancel)
+    }
+
+    fn take_grant(&mut self, from: Member, at: Idx<Resource>, grant: &Granting) {
+        self.unlink_position(at);
+        let holding = &mut self.resources[at].holding;
+        let wish = holding.wish.take();
+        holding.held = Some(grant.mode);
+        holding.token = grant.token;
+        holding.grants_after_demand = 0;
+        holding.demand = None;
+        if holding.write != UNSTATED && grant.number >= holding.write {
+            // The position that is granted carried the write, so the master has seen it.
+            holding.write = Number(0);
+        }
+        if let (Some(cell), true) = (holding.copy, wish.is_some_and(|wish| wish.flags.has(Flags::VALUE))) {
+            holding.is_copy_current = grant.mode.keeps_value_current();
+            if let Some(value) = grant.value {
+                self.values[cell].copy = value;
+            }
+        }
+        if let Some(wish) = wish {
+            self.serve(at, &wish, grant.mode);
+        }
+        let path = if self.is_me(from) { Path::Local } else { Path::Remote };
+        self.pass_owners(at, path);
+        if let Some((id, stay)) = grant.demand {
+            self.take_demand(at, Claimed { id, stay });
+        }
+        self.look_after(at);
+    }
+
+    /// The waiter that was asked for may have the grant, in its alternate mode if that is what was granted.
+    fn serve(&mut self, at: Idx<Resource>, wish: &Wish, mode: Mode) {
+        let holding = &mut self.resources[at].holding;
+        let lock = &mut self.locks[wish.waiter];
+        if lock.resource != Some(at) || !lock.claim.is_waiting() {
+            return;
+        }
+        lock.is_served = true;
+        holding.served = Some(wish.waiter);
+        let wanted = lock.claim.wanted.expect("a waiter wants a mode");
+        if let (false, Some(alternate)) = (mode.covers(wanted), lock.claim.flags.alternate(wanted)) {
+            lock.claim.alternate = true;
+            holding.locks.set_wanted(&mut self.locks, wish.waiter, alternate);
+        }
+    }
+
+    /// A denial ends the one waiter that was asked for; the next is asked for under a fresh number.
+    pub(crate) fn handle_deny(&mut self, at: Option<Idx<Resource>>, deny: &Deny) {
+        let Some(at) = at else { return };
+        let holding = &mut self.resources[at].holding;
+        let Some(wish) = holding.wish.filter(|_| holding.number == deny.number) else {
+            self.s.stats.messages_dropped += 1;
+            return;
+        };
+        let reason = match deny.reason {
+            DenyReason::Renew => {
+                self.s.stats.renewals += 1;
+                self.state_position(at, PositionKind::Request);
+                self.settle();
+                return;
+            }
+            DenyReason::Busy => Denial::Busy,
+            DenyReason::Deadlock => Denial::Deadlock,
+            DenyReason::Full => Denial::Full,
+        };
+        if holding.write != UNSTATED && deny.number >= holding.write {
+            holding.write = Number(0);
+        }
+        holding.wish = None;
+        self.unlink_position(at);
+        if self.locks[wish.waiter].resource == Some(at) && self.locks[wish.waiter].claim.is_waiting() {
+            self.deny_owner(wish.waiter, reason);
+        }
+        self.look_after(at);
+    }
+
+    /// The request waits at the master: it is repeated at the long interval from now on.
+    pub(crate) fn handle_queued(&mut self, at: Option<Idx<Resource>>, queued: &Queued) {
+        let Some(at) = at else { return };
+        let resource = &mut self.resources[at];
+        let is_pending = resource.holding.number == queued.number;
+        let Some(wish) = resource.holding.wish.as_mut().filter(|_| is_pending) else {
+            self.s.stats.messages_dropped += 1;
+            return;
+        };
+        wish.ticket = Some(queued.ticket);
+        if resource.repeat.is_linked() && resource.repeat_pace == Pace::Short {
+            self.unlink_position(at);
+            self.begin_repeat(at, Pace::Long);
+        }
+    }
+
+    /// A demand is obeyed if the master sees the node as it is; else the node says how it is (rule H5).
+    pub(crate) fn handle_demand(&mut self, from: Member, at: Option<Idx<Resource>>, name: Named, demand: &Demand) {
+        let Some(at) = self.known(from, at, name, demand.id) else { return };
+        let holding = &self.resources[at].holding;
+        let is_weaker = holding.held.is_none_or(|held| demand.held != held && demand.held.covers(held));
+        if demand.number < holding.number || (is_weaker && holding.wish.is_some()) {
+            self.repeat_position(at);
+        } else if demand.number > holding.number {
+            self.s.stats.messages_dropped += 1;
+        } else if is_weaker {
+            self.state_position(at, PositionKind::Downgrade);
+        } else if holding.held == Some(demand.held) {
+            if demand.demote {
+                self.demote_converting(at);
+            }
+            self.take_demand(at, Claimed { id: demand.id, stay: demand.stay });
+            return self.look_after(at);
+        } else {
+            self.s.stats.messages_dropped += 1;
+        }
+        self.settle();
+    }
+
+    fn take_demand(&mut self, at: Idx<Resource>, demand: Claimed) {
+        let holding = &mut self.resources[at].holding;
+        if holding.demand.is_none() {
+            holding.grants_after_demand = 0;
+        }
+        holding.answers = demand.id;
+        // Where everything may stay, the answer is all that is asked for.
+        holding.demand = (demand.stay != Mode::Exclusive).then_some(demand);
+        self.tell_owners_demanded(at, demand.stay);
+    }
+
+    /// The owner that was asked for gives up what it holds, to end a conversion deadlock between nodes.
+    fn demote_converting(&mut self, at: Idx<Resource>) {
+        let holding = &mut self.resources[at].holding;
+        let Some(wish) = holding.wish else { return };
+        let claim = &self.locks[wish.waiter].claim;
+        if claim.place == Place::Convert && claim.flags.has(Flags::DEMOTE_ON_DEADLOCK) {
+            holding.locks.demote(&mut self.locks, wish.waiter);
+        }
+    }
+
+    /// A write need not be repeated any more, if no later one has followed it.
+    pub(crate) fn handle_written(&mut self, at: Option<Idx<Resource>>, number: Number) {
+        let Some(at) = at else { return };
+        let holding = &mut self.resources[at].holding;
+        if holding.write == Number(0) || number < holding.write || number > holding.number {
+            return;
+        }
+        holding.write = Number(0);
+        let is_asking = holding.wish.is_some();
+        let resource = &self.resources[at];
+        if !is_asking && resource.repeat.is_linked() {
+            self.unlink_position(at);
+        }
+        self.drop_if_unused(at);
+    }
+
+    /// The slot has another master: what is said of this resource goes there.
+    pub(crate) fn handle_redirect(&mut self, at: Option<Idx<Resource>>, slot: u32, redirect: &Redirect) {
+        let Some(master) = self.member_of(redirect.master) else {
+            self.s.stats.messages_dropped += 1;
+            return;
+        };
+        // Nobody else can make this node a master.
+        let entry = &mut self.slots[slot as usize];
+        let is_news = redirect.slot.0 == slot && redirect.version > entry.version && !(master == self.s.me);
+        if !is_news || entry.master == self.s.me {
+            self.s.stats.messages_dropped += 1;
+            return;
+        }
+        entry.master = master;
+        entry.version = redirect.version;
+        let Some(at) = at else { return };
+        let resource = &self.resources[at];
+        if resource.outbox.is_linked() || resource.repeat.is_linked() {
+            self.unlink_position(at);
+            self.link_position(at);
+        }
+    }
+
+    /// The resource, if this node has ever said anything of it; else says that it holds and wants nothing.
+    fn known(
+        &mut self,
+        from: Member,
+        at: Option<Idx<Resource>>,
+        name: Named,
+        answers: DemandId,
+    ) -> Option<Idx<Resource>> {
+        let known = at.filter(|at| self.resources[*at].holding.number != Number(0));
+        if known.is_none() {
+            let number = self.fresh_number(None);
+            self.answer(from, name.space, name.name, RingBody::Nothing(number, answers));
+            self.settle();
+        }
+        known
+    }
+}
+
+/// Name of a resource with its space, for answers.
+#[derive(Clone, Copy)]
+pub(crate) struct Named {
+    pub(crate) space: crate::id::SpaceId,
+    pub(crate) name: Name,
+}
+
+impl Wish {
+    /// Is this the same question to the master?
+    fn is_same(&self, other: &Self) -> bool {
+        self.wanted == other.wanted
+            && self.pinned == other.pinned
+            && self.flags == other.flags
+            && self.priority == other.priority
+    }
+
+    /// Takes over from an earlier wish what the master keeps for it: all of it if the question is the same,
+    /// the place in the queue if it is the same or a weaker one.
+    fn follow(&mut self, old: &Self, is_asked_anew: bool) {
+        if !is_asked_anew {
+            *self = Self { waiter: self.waiter, ..*old };
+        } else if old.wanted.covers(self.wanted) && old.pinned.is_some() == self.pinned.is_some() {
+            self.asked = old.asked;
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Names of the things a cluster is made of: small, ordered, copied freely.
+
+use core::fmt;
+
+/// Most members a cluster can have.
+pub const MEMBERS_MAX: usize = 64;
+
+/// Most spaces a cluster can have.
+pub const SPACES_MAX: usize = 16;
+
+/// A member of the cluster, as its operator numbered it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u16);
+
+/// One life of a node: a restarted node is a new incarnation and inherits nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Incarnation(pub u64);
+
+/// Which cluster a frame belongs to; nodes of other clusters are refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterId(pub u64);
+
+/// Number of a view. Views are ordered, and so is everything that carries one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u32);
+
+/// A space by its place in the configuration (Linux dlm: lockspace).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SpaceId(pub u16);
+
+/// A hash value range: the unit of mastery (seed 000, claim 1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SlotId(pub u32);
+
+/// Who holds a logical lock: a task, session or transaction, numbered by the application.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OwnerId(pub u64);
+
+/// How urgent a request is; higher is more urgent. Carried for policies, never stronger than compatibility.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Priority(pub u8);
+
+/// Number of a position: one counter per incarnation, 0 before the first.
+///
+/// A position is what a node holds, pins and wants on a resource; each change takes a fresh number, a
+/// repeat keeps its number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Number(pub u64);
+
+/// Names one demand of a master to one holder; echoed by the holder, never ordered by it. 0 is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DemandId(pub u32);
+
+/// Place of a request in the order of arrival at its slot's master.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueueTicket {
+    /// View in which the request arrived.
+    pub epoch: Epoch,
+    /// Arrivals at the slot before and including this one.
+    pub count: u64,
+}
+
+/// Version of a slot's entry in the master map; the higher wins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MapVersion {
+    /// View in which the entry was made.
+    pub epoch: Epoch,
+    /// Counts entries made in one view.
+    pub count: u64,
+}
+
+/// Fencing token: higher than that of every earlier grant that is incompatible with it.
+///
+/// Send it with each write to a storage that keeps the highest token of a PW or EX lock it has seen and
+/// refuses lower ones; then a holder that was paused past the end of its lock cannot do harm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token {
+    /// View in which the physical grant was made.
+    pub epoch: Epoch,
+    /// Grants of the slot until and including the physical grant.
+    pub grant: u64,
+    /// Orders the owners that one node served under one physical grant.
+    pub local: u32,
+}
+
+impl Token {
+    /// Token of no grant; lower than every other.
+    pub const NONE: Self = Self { epoch: Epoch(0), grant: 0, local: 0 };
+
+    /// The same physical grant, without its owner's place.
+    #[must_use]
+    pub const fn physical(self) -> Self {
+        Self { epoch: self.epoch, grant: self.grant, local: 0 }
+    }
+
+    /// 16 bytes that compare as the token does: epoch (4), grant (8), local (4), each big-endian.
+    #[must_use]
+    pub fn to_be_bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&self.epoch.0.to_be_bytes());
+        bytes[4..12].copy_from_slice(&self.grant.to_be_bytes());
+        bytes[12..].copy_from_slice(&self.local.to_be_bytes());
+        bytes
+    }
+
+    /// Inverse of [`Token::to_be_bytes`].
+    #[must_use]
+    pub fn from_be_bytes(bytes: [u8; 16]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = bytes;
+        Self {
+            epoch: Epoch(u32::from_be_bytes([a, b, c, d])),
+            grant: u64::from_be_bytes([e, f, g, h, i, j, k, l]),
+            local: u32::from_be_bytes([m, n, o, p]),
+        }
+    }
+}
+
+impl fmt::Display for Token {
+    /// 32 hexadecimal digits, in the order of the bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}{:016x}{:08x}", self.epoch.0, self.grant, self.local)
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Handle of a logical lock. A handle that outlived its lock is recognised, never mistaken for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LockId {
+    pub(crate) at: u32,
+    pub(crate) generation: u32,
+}
+
+impl LockId {
+    /// The handle as one word, to key an application's own table.
+    #[must_use]
+    pub const fn to_u64(self) -> u64 {
+        (self.generation as u64) << 32 | self.at as u64
+    }
+
+    /// Place of the lock in its table: dense, below the table's capacity, used again after the lock's end.
+    #[must_use]
+    pub const fn place(self) -> u32 {
+        self.at
+    }
+}

@@ -1,0 +1,488 @@
+//! The machine behind a node's shell: its state, its tables, and how records come and go.
+
+use crate::config::Config;
+use crate::error::{ConfigError, Full};
+use crate::id::{DemandId, MEMBERS_MAX, MapVersion, NodeId, Number, SPACES_MAX, SpaceId, Token};
+use crate::memory::Tables;
+use crate::name::{Name, hash};
+use crate::record::{
+    Chain, Events, Holding, Idle, Lock, Mastery, NAME_INLINE, NameCell, Peer, Physical, Resource, Ring,
+    RingAnswer, RingBody, Slot, ValueCell, Work,
+};
+use crate::stats::Stats;
+use crate::table::{DeadlineHeap, Free, Idx, NameIndex, Queue, Slab};
+use crate::time::Instant;
+use crate::value::{Value, ValueCopy, ValueState};
+use crate::wire::{FRAME_MAX, Hello, VersionRange};
+
+/// A member by its place in the configuration.
+pub(crate) type Member = u8;
+
+/// Everything of a node that is no table.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) config: Config,
+    pub(crate) me: Member,
+    /// The latest instant seen.
+    pub(crate) now: Instant,
+    pub(crate) is_open: bool,
+    /// The node is delivering messages to itself.
+    pub(crate) is_settling: bool,
+    last_number: Number,
+    last_demand: DemandId,
+    free: FreeRecords,
+    pub(crate) events: Queue<Lock, Events>,
+    pub(crate) work: Queue<Resource, Work>,
+    pub(crate) idle: [IdleLocks; SPACES_MAX],
+    /// Connected peers that something waits for and that were not named yet.
+    pub(crate) ready: u64,
+    /// No deadline is earlier, whatever has happened since it was computed.
+    pub(crate) next_deadline: Option<Instant>,
+    /// Deadlines up to this instant are still being worked off.
+    pub(crate) overdue: Option<Instant>,
+    pub(crate) patience_len: u32,
+    first_slots: [u32; SPACES_MAX],
+    /// Where the search for records to audit goes on.
+    pub(crate) audit_at: u32,
+    pub(crate) stats: Stats,
+}
+
+/// Physical locks of a space that were seen without an owner.
+#[derive(Debug)]
+pub(crate) struct IdleLocks {
+    pub(crate) queue: Queue<Resource, Idle>,
+    /// How many are without an owner now.
+    pub(crate) count: u32,
+}
+
+#[derive(Debug)]
+struct FreeRecords {
+    resources: Free<Resource>,
+    physical: Free<Physical>,
+    locks: Free<Lock>,
+    names: Free<NameCell>,
+    values: Free<ValueCell>,
+}
+
+impl State {
+    pub(crate) fn new(mut config: Config, tables: &mut Tables<'_>) -> Result<Self, ConfigError> {
+        config.check()?;
+        let members = config.members.len();
+        check_memory(&config, tables)?;
+        let mut first_slots = [0; SPACES_MAX];
+        let mut slots = 0;
+        for (first, space) in first_slots.iter_mut().zip(&config.spaces) {
+            *first = slots;
+            slots += space.slots;
+            deal(&mut tables.slots[*first as usize..slots as usize], members, config.epoch);
+        }
+        for (peer, node) in tables.peers.iter_mut().zip(&config.members) {
+            *peer = Peer { node: *node, ..Peer::VACANT };
+        }
+        let me = config.members.iter().position(|node| *node == config.node);
+        let me = me.and_then(|me| u8::try_from(me).ok()).expect("a checked configuration names this node");
+        Ok(Self {
+            me,
+            now: Instant::START,
+            is_open: members == 1,
+            is_settling: false,
+            last_number: Number(0),
+            last_demand: DemandId(0),
+            free: FreeRecords {
+                resources: Free::all(&mut Slab(tables.resources)),
+                physical: Free::all(&mut Slab(tables.physical)),
+                locks: Free::all(&mut Slab(tables.locks)),
+                names: Free::all(&mut Slab(tables.names)),
+                values: Free::all(&mut Slab(tables.values)),
+            },
+            events: Queue::EMPTY,
+            work: Queue::EMPTY,
+            idle: [const { IdleLocks { queue: Queue::EMPTY, count: 0 } }; SPACES_MAX],
+            ready: 0,
+            next_deadline: None,
+            overdue: None,
+            patience_len: 0,
+            first_slots,
+            audit_at: 0,
+            stats: Stats::default(),
+            config,
+        })
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let deadline = self.next_deadline?;
+        // What is overdue is worked off by polling, not by another timeout.
+        let worked_off = self.overdue.map(|overdue| Instant::from_nanos(overdue.as_nanos().saturating_add(1)));
+        Some(worked_off.map_or(deadline, |at| at.max(deadline)))
+    }
+
+    pub(crate) fn hello(&self) -> Hello {
+        Hello {
+            cluster: self.config.cluster,
+            node: self.config.node,
+            incarnation: self.config.incarnation,
+            versions: VersionRange::OURS,
+            epoch: self.config.epoch,
+            digest: self.config.digest(),
+            frame_max: u32::try_from(FRAME_MAX).expect("a frame is small"),
+        }
+    }
+}
+
+fn check_memory(config: &Config, tables: &Tables<'_>) -> Result<(), ConfigError> {
+    let (slots, members) = (config.slots() as usize, config.members.len());
+    let checks = [
+        (tables.slots.len() >= slots, "the slots"),
+        (tables.floors.len() >= slots * members, "a floor for each slot and member"),
+        (tables.peers.len() >= members, "the members"),
+        (tables.patience.len() >= tables.locks.len(), "the patience of each lock"),
+        (
+            tables.buckets.len().is_power_of_two() && tables.buckets.len() > tables.resources.len(),
+            "an index that is a power of two above the resources",
+        ),
+    ];
+    match checks.into_iter().find(|(is_enough, _)| !is_enough) {
+        Some((_, what)) => Err(ConfigError::Memory(what)),
+        None => Ok(()),
+    }
+}
+
+/// The first map: slots in equal runs, in the order of the members.
+fn deal(slots: &mut [Slot], members: usize, epoch: crate::id::Epoch) {
+    let len = slots.len();
+    for (at, slot) in slots.iter_mut().enumerate() {
+        let master = u8::try_from(at * members / len).expect("there are at most 64 members");
+        *slot = Slot { master, version: MapVersion { epoch, count: 0 }, ..Slot::VACANT };
+    }
+}
+
+/// State and tables together; lives for one call.
+pub(crate) struct Machine<'a> {
+    pub(crate) s: &'a mut State,
+    pub(crate) resources: Slab<'a, Resource>,
+    pub(crate) physical: Slab<'a, Physical>,
+    pub(crate) locks: Slab<'a, Lock>,
+    pub(crate) names: Slab<'a, NameCell>,
+    pub(crate) values: Slab<'a, ValueCell>,
+    pub(crate) index: NameIndex<'a>,
+    pub(crate) slots: &'a mut [Slot],
+    pub(crate) floors: &'a mut [Number],
+    pub(crate) patience: &'a mut [u32],
+    pub(crate) peers: &'a mut [Peer],
+}
+
+impl<'a> Machine<'a> {
+    pub(crate) fn new(s: &'a mut State, tables: Tables<'a>) -> Self {
+        // The memory may have room for more members than there are.
+        let members = s.config.members.len();
+        Self {
+            s,
+            resources: Slab(tables.resources),
+            physical: Slab(tables.physical),
+            locks: Slab(tables.locks),
+            names: Slab(tables.names),
+            values: Slab(tables.values),
+            index: NameIndex(tables.buckets),
+            slots: tables.slots,
+            floors: tables.floors,
+            patience: tables.patience,
+            peers: &mut tables.peers[..members],
+        }
+    }
+
+    /// Time never goes back, whatever a caller says.
+    pub(crate) fn see(&mut self, now: Instant) {
+        self.s.now = self.s.now.max(now);
+    }
+
+    // ---- members ----
+
+    pub(crate) fn node_at(&self, member: Member) -> NodeId {
+        self.peers[usize::from(member)].node
+    }
+
+    pub(crate) fn member_of(&self, node: NodeId) -> Option<Member> {
+        let at = self.s.config.members.iter().position(|member| *member == node)?;
+        u8::try_from(at).ok()
+    }
+
+    pub(crate) fn is_me(&self, member: Member) -> bool {
+        member == self.s.me
+    }
+
+    pub(crate) fn peer(&mut self, member: Member) -> &mut Peer {
+        &mut self.peers[usize::from(member)]
+    }
+
+    /// A peer has something to be told; it is named to the adapter once.
+    pub(crate) fn mark_ready(&mut self, member: Member) {
+        debug_assert!(usize::from(member) < MEMBERS_MAX, "members are few");
+        if self.peer(member).is_connected {
+            self.s.ready |= 1 << member;
+        }
+    }
+
+    // ---- numbers ----
+
+    /// A fresh number for a position on this resource.
+    pub(crate) fn fresh_number(&mut self, at: Option<Idx<Resource>>) -> Number {
+        #[cfg(lockmaster_faults)]
+        if self.s.config.faults.has(crate::fault::Faults::NUMBER_PER_RESOURCE) {
+            let last = at.map_or(Number(0), |at| self.resources[at].holding.number);
+            return Number(last.0 + 1);
+        }
+        let _ = at;
+        self.s.last_number.0 += 1;
+        self.s.last_number
+    }
+
+    pub(crate) fn fresh_demand(&mut self) -> DemandId {
+        self.s.last_demand = DemandId(self.s.last_demand.0.checked_add(1).unwrap_or(1));
+        self.s.last_demand
+    }
+
+    // ---- resources ----
+
+    pub(crate) fn hash_of(&self, space: SpaceId, name: &[u8]) -> u64 {
+        hash(self.s.config.hash_seed, space, name)
+    }
+
+    /// The slot of a hash: the top bits choose among the slots of the space.
+    pub(crate) fn slot_of(&self, space: SpaceId, hash: u64) -> u32 {
+        let at = usize::from(space.0);
+        let slots = u64::from(self.s.config.spaces[at].slots);
+        let of_space = ((hash >> 32) * slots) >> 32;
+        self.s.first_slots[at] + u32::try_from(of_space).expect("below the slots of the space")
+    }
+
+    pub(crate) fn master_at(&self, resource: &Resource) -> Member {
+        self.slots[resource.slot as usize].master
+    }
+
+    pub(crate) fn is_master(&self, at: Idx<Resource>) -> bool {
+        self.is_me(self.master_at(&self.resources[at]))
+    }
+
+    pub(crate) fn is_space(&self, space: SpaceId) -> bool {
+        usize::from(space.0) < self.s.config.spaces.len()
+    }
+
+    pub(crate) fn find(&self, space: SpaceId, name: &[u8], hash: u64) -> Option<Idx<Resource>> {
+        self.index.find(&self.resources, hash, |resource| {
+            resource.space == space && self.is_named(resource, name)
+        })
+    }
+
+    fn is_named(&self, resource: &Resource, name: &[u8]) -> bool {
+        if usize::from(resource.name_len) != name.len() {
+            return false;
+        }
+        match resource.name_rest {
+            None => resource.name[..name.len()] == *name,
+            Some(cell) => self.names[cell].name.as_bytes() == name,
+        }
+    }
+
+    pub(crate) fn name_bytes<'r>(&'r self, resource: &'r Resource) -> &'r [u8] {
+        match resource.name_rest {
+            None => &resource.name[..usize::from(resource.name_len)],
+            Some(cell) => self.names[cell].name.as_bytes(),
+        }
+    }
+
+    pub(crate) fn name_of(&self, resource: &Resource) -> Name {
+        Name::new(self.name_bytes(resource)).expect("a live resource has a name")
+    }
+
+    /// Is there room for one more resource with this name?
+    pub(crate) fn check_room(&self, name: &[u8]) -> Result<(), Full> {
+        if self.s.free.resources.is_empty() {
+            return Err(Full::Resources);
+        }
+        if name.len() > NAME_INLINE && self.s.free.names.is_empty() {
+            return Err(Full::Names);
+        }
+        Ok(())
+    }
+
+    /// Makes a resource; [`Machine::check_room`] has said that there is room.
+    pub(crate) fn make_resource(&mut self, space: SpaceId, name: &[u8], hash: u64) -> Idx<Resource> {
+        let at = self.s.free.resources.take(&mut self.resources).expect("room was checked");
+        let slot = self.slot_of(space, hash);
+        let name_rest = (name.len() > NAME_INLINE).then(|| {
+            let cell = self.s.free.names.take(&mut self.names).expect("room was checked");
+            self.names[cell].name = Name::new(name).expect("names are checked where they come in");
+            cell
+        });
+        let resource = &mut self.resources[at];
+        resource.hash = hash;
+        resource.space = space;
+        resource.slot = slot;
+        resource.name_len = u8::try_from(name.len()).expect("names are checked where they come in");
+        resource.name_rest = name_rest;
+        if name_rest.is_none() {
+            resource.name[..name.len()].copy_from_slice(name);
+        }
+        self.index.insert(hash, at);
+        let slot = &mut self.slots[slot as usize];
+        Queue::<_, Chain>::push_back(&mut slot.resources, &mut self.resources, at);
+        slot.records += 1;
+        at
+    }
+
+    /// Forgets a resource that neither role needs any more. One that is free already stays so.
+    pub(crate) fn drop_if_unused(&mut self, at: Idx<Resource>) {
+        let resource = &self.resources[at];
+        let is_said = resource.name_len > 0 && !resource.outbox.is_linked();
+        if !(is_said && resource.holding.is_nothing() && resource.mastery.queues.is_empty()) {
+            return;
+        }
+        assert!(resource.mastery.members == 0, "a resource without physical locks has no members");
+        assert!(!resource.repeat.is_linked(), "what is not waited for is not repeated");
+        let hash = resource.hash;
+        self.leave_idle(at);
+        self.forget_value(at);
+        self.forget_copy(at);
+        self.s.work.remove_if_linked(&mut self.resources, at);
+        if let Some(cell) = self.resources[at].name_rest.take() {
+            self.s.free.names.put(&mut self.names, cell);
+        }
+        let slot = &mut self.slots[self.resources[at].slot as usize];
+        slot.resources.remove(&mut self.resources, at);
+        slot.records -= 1;
+        self.index.remove(hash, at);
+        let resource = &mut self.resources[at];
+        resource.name_len = 0;
+        resource.holding = Holding::NONE;
+        resource.mastery = Mastery { queues: crate::queue::Queues::EMPTY, members: 0, value: None };
+        self.s.free.resources.put(&mut self.resources, at);
+    }
+
+    // ---- locks ----
+
+    pub(crate) fn has_free_lock(&self) -> bool {
+        !self.s.free.locks.is_empty()
+    }
+
+    pub(crate) fn take_lock(&mut self) -> Idx<Lock> {
+        self.s.free.locks.take(&mut self.locks).expect("room was checked")
+    }
+
+    /// Gives a lock back; its handle is stale from now on.
+    pub(crate) fn free_lock(&mut self, at: Idx<Lock>) {
+        self.end_patience(at);
+        self.s.events.remove_if_linked(&mut self.locks, at);
+        let generation = self.locks[at].generation.wrapping_add(1);
+        assert!(!self.locks[at].claim.link.is_linked(), "a lock that ends stands nowhere");
+        self.locks[at] = Lock { generation, ..Lock::VACANT };
+        self.s.free.locks.put(&mut self.locks, at);
+    }
+
+    pub(crate) fn patience_heap(&mut self) -> DeadlineHeap<'_, 'a, Lock> {
+        DeadlineHeap { places: self.patience, len: &mut self.s.patience_len, slab: &mut self.locks }
+    }
+
+    pub(crate) fn end_patience(&mut self, at: Idx<Lock>) {
+        if self.locks[at].patience != 0 {
+            self.patience_heap().remove(at);
+        }
+    }
+
+    // ---- physical locks ----
+
+    pub(crate) fn free_physical(&self) -> u32 {
+        self.s.free.physical.len()
+    }
+
+    pub(crate) fn take_physical(&mut self) -> Idx<Physical> {
+        self.s.free.physical.take(&mut self.physical).expect("room was checked")
+    }
+
+    pub(crate) fn put_physical(&mut self, at: Idx<Physical>) {
+        self.physical[at] = Physical::VACANT;
+        self.s.free.physical.put(&mut self.physical, at);
+    }
+
+    // ---- value blocks ----
+
+    pub(crate) fn has_free_value(&self) -> bool {
+        !self.s.free.values.is_empty()
+    }
+
+    fn take_value(&mut self) -> Idx<ValueCell> {
+        let cell = self.s.free.values.take(&mut self.values).expect("room was checked");
+        self.values[cell].copy = ValueCopy::ABSENT;
+        cell
+    }
+
+    /// Makes room for the resource's value block, if there is none yet.
+    pub(crate) fn reserve_value(&mut self, at: Idx<Resource>) {
+        if self.resources[at].mastery.value.is_none() {
+            let cell = self.take_value();
+            self.resources[at].mastery.value = Some(cell);
+        }
+    }
+
+    /// Makes room for this node's copy of the value block, if there is none yet.
+    pub(crate) fn reserve_copy(&mut self, at: Idx<Resource>) {
+        if self.resources[at].holding.copy.is_none() {
+            let cell = self.take_value();
+            self.resources[at].holding.copy = Some(cell);
+            self.resources[at].holding.is_copy_current = false;
+        }
+    }
+
+    pub(crate) fn forget_value(&mut self, at: Idx<Resource>) {
+        if let Some(cell) = self.resources[at].mastery.value.take() {
+            self.s.free.values.put(&mut self.values, cell);
+        }
+    }
+
+    pub(crate) fn forget_copy(&mut self, at: Idx<Resource>) {
+        if let Some(cell) = self.resources[at].holding.copy.take() {
+            self.s.free.values.put(&mut self.values, cell);
+        }
+        self.resources[at].holding.is_copy_current = false;
+    }
+
+    /// A block after a write under this token; a block marked invalid keeps its bytes.
+    pub(crate) fn write_value(&mut self, cell: Idx<ValueCell>, version: Token, value: Option<Value>) {
+        let copy = &mut self.values[cell].copy;
+        copy.version = version;
+        copy.state = match (value, copy.state) {
+            (Some(value), _) => ValueState::Valid(value),
+            (None, ValueState::Absent) => ValueState::Invalid(Value::EMPTY),
+            (None, ValueState::Valid(value) | ValueState::Invalid(value)) => ValueState::Invalid(value),
+        };
+    }
+
+    // ---- answers without a record ----
+
+    /// Puts an answer into a peer's ring.
+    pub(crate) fn answer(&mut self, member: Member, space: SpaceId, name: Name, body: RingBody) {
+        let ring: &mut Ring = &mut self.peer(member).ring;
+        if ring.push(RingAnswer { space, name, body }) {
+            self.s.stats.answers_dropped += 1;
+        }
+        self.mark_ready(member);
+    }
+
+    // ---- floors ----
+
+    pub(crate) fn floor(&mut self, slot: u32, member: Member) -> &mut Number {
+        let members = self.s.config.members.len();
+        &mut self.floors[slot as usize * members + usize::from(member)]
+    }
+
+    /// A physical lock was dropped: nothing with a number up to this one may bring it back.
+    pub(crate) fn raise_floor(&mut self, slot: u32, member: Member, number: Number) {
+        let floor = self.floor(slot, member);
+        *floor = (*floor).max(number);
+    }
+
+    // ---- deadlines ----
+
+    pub(crate) fn note_deadline(&mut self, at: Instant) {
+        self.s.next_deadline = Some(self.s.next_deadline.map_or(at, |next| next.min(at)));
+    }
+}

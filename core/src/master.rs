@@ -1,0 +1,497 @@
+//! The master: one queue discipline among the physical locks of nodes.
+//!
+//! A record is there from a node's first request until it holds and wants nothing. The rules N2 to N6 and M1
+//! to M8 are those of `docs/protocol.md`.
+//!
+//! ```text
+//!              position with a wish                       grant
+//! (no record) ─────────────────────► waiting ◄──────────────────────► granted
+//!      ▲                               │          a new wish             │
+//!      │  position without held and wanted, or a denial of one that holds nothing: the floor rises
+//!      └───────────────────────────────┴─────────────────────────────────┘
+//! ```
+
+mod answer;
+
+use crate::flags::Flags;
+use crate::id::{DemandId, Number, QueueTicket, SpaceId, Token};
+use crate::machine::{Machine, Member};
+use crate::mode::Mode;
+use crate::name::Name;
+use crate::queue::{Entered, NoQueue, Place};
+use crate::record::{Answer, Due, Pace, Physical, Resource, RingBody};
+use crate::table::Idx;
+use crate::wire::{DenyReason, Position};
+
+use crate::holder::Named;
+
+impl Machine<'_> {
+    // ---- positions ----
+
+    /// A node states its position (rules N2 to N6).
+    pub(crate) fn handle_position(&mut self, from: Member, named: Named, hash: u64, position: &Position) {
+        if !position.makes_sense() {
+            self.s.stats.messages_dropped += 1;
+            return;
+        }
+        let slot = self.slot_of(named.space, hash);
+        let entry = &self.slots[slot as usize];
+        if !self.is_me(entry.master) {
+            let body = RingBody::Redirect(self.node_at(entry.master), entry.version, slot);
+            self.s.stats.redirects += 1;
+            self.answer(from, named.space, named.name, body);
+            return;
+        }
+        if !self.is_me(from) {
+            self.count_incoming(position);
+        }
+        let found = self.find(named.space, named.name.as_bytes(), hash);
+        let record = found.and_then(|at| self.record_of(at, from));
+        match (found, record) {
+            (Some(resource), Some(at)) => self.position_on_record(resource, at, named, position),
+            (_, None) | (None, _) => self.position_without_record(found, from, named, hash, position),
+        }
+        if let Some(resource) = self.find(named.space, named.name.as_bytes(), hash) {
+            self.drop_if_unused(resource);
+        }
+    }
+
+    fn count_incoming(&mut self, position: &Position) {
+        let stats = &mut self.s.stats;
+        match (position.wanted, position.pinned, position.held) {
+            (Some(_), Some(_), _) => stats.conversions.incoming += 1,
+            (Some(_), None, _) => stats.requests.incoming += 1,
+            (None, _, None) => stats.releases.incoming += 1,
+            (None, _, Some(_)) => {}
+        }
+    }
+
+    fn record_of(&self, resource: Idx<Resource>, member: Member) -> Option<Idx<Physical>> {
+        let mastery = &self.resources[resource].mastery;
+        if mastery.members >> member & 1 == 0 {
+            return None;
+        }
+        mastery.queues.find(&self.physical, |physical| physical.member == member)
+    }
+
+    fn position_without_record(
+        &mut self,
+        found: Option<Idx<Resource>>,
+        from: Member,
+        named: Named,
+        hash: u64,
+        position: &Position,
+    ) {
+        if position.write.is_some() {
+            self.answer(from, named.space, named.name, RingBody::Written(position.number));
+        }
+        let slot = self.slot_of(named.space, hash);
+        let has_floors = !crate::fault_on!(self, NO_FLOORS);
+        if has_floors && position.number <= *self.floor(slot, from) {
+            if position.wanted.is_some() {
+                let body = RingBody::Deny(position.number, DenyReason::Renew);
+                self.answer(from, named.space, named.name, body);
+            }
+            return;
+        }
+        let Some(wanted) = position.wanted else {
+            self.raise_floor(slot, from, position.number);
+            return;
+        };
+        if !self.has_room_for(found, named.name.as_bytes(), position) {
+            self.raise_floor(slot, from, position.number);
+            let body = RingBody::Deny(position.number, DenyReason::Full);
+            self.answer(from, named.space, named.name, body);
+            return;
+        }
+        let resource = found.unwrap_or_else(|| self.make_resource(named.space, named.name.as_bytes(), hash));
+        let at = self.take_physical();
+        self.resources[resource].mastery.members |= 1 << from;
+        let physical = &mut self.physical[at];
+        physical.resource = Some(resource);
+        physical.member = from;
+        // A position may lower the mode on record, never raise it: what is not on record is not held.
+        let position = Position { held: None, pinned: None, ..*position };
+        self.take_wish(resource, at, &position, wanted);
+        self.pass(resource);
+        self.audit();
+    }
+
+    fn has_room_for(&self, found: Option<Idx<Resource>>, name: &[u8], position: &Position) -> bool {
+        let has_value = found.is_some_and(|at| self.resources[at].mastery.value.is_some());
+        let needs_value = position.flags.has(Flags::VALUE) && !has_value;
+        (found.is_some() || self.check_room(name).is_ok())
+            && self.free_physical() > 0
+            && (!needs_value || self.has_free_value())
+    }
+
+    fn position_on_record(
+        &mut self,
+        resource: Idx<Resource>,
+        at: Idx<Physical>,
+        named: Named,
+        position: &Position,
+    ) {
+        let record = &self.physical[at];
+        if position.write.is_some() {
+            let member = record.member;
+            self.answer(member, named.space, named.name, RingBody::Written(position.number));
+        }
+        if position.number < self.physical[at].number {
+            self.s.stats.messages_dropped += 1;
+            return;
+        }
+        self.take_answer(at, position.answers);
+        if position.number == self.physical[at].number {
+            if position.wanted.is_some() {
+                self.answer_repeat(at);
+            }
+            if position.answers != DemandId(0) {
+                self.refuse_asking(resource);
+            }
+            return;
+        }
+        self.take_write(resource, at, position);
+        self.replace_position(resource, at, position);
+        if !crate::fault_on!(self, NO_PASS) {
+            self.pass(resource);
+        }
+    }
+
+    /// A repeat is answered with how things stand; it is never applied.
+    fn answer_repeat(&mut self, at: Idx<Physical>) {
+        let record = &mut self.physical[at];
+        if record.claim.is_waiting() {
+            record.due.queued = true;
+        } else if record.answer == Answer::None {
+            return;
+        } else {
+            record.due.answer = true;
+        }
+        self.link_answer(at);
+    }
+
+    /// A node has answered a demand: it is met, or known to have to wait.
+    fn take_answer(&mut self, at: Idx<Physical>, answers: DemandId) {
+        let record = &mut self.physical[at];
+        let Some(demand) = record.demand.as_mut().filter(|demand| demand.id == answers) else { return };
+        demand.is_answered = true;
+        record.due.demand = false;
+        if demand.stay == Mode::Exclusive {
+            record.demand = None;
+            self.end_demand_timer(at);
+        } else if record.demand_timer.is_linked() && record.demand_pace == Pace::Short {
+            self.end_demand_timer(at);
+            self.begin_demand_timer(at, Pace::Long);
+        }
+    }
+
+    /// The master takes a write only from the writer it knows: by token, and on record at PW or EX (rule V3).
+    fn take_write(&mut self, resource: Idx<Resource>, at: Idx<Physical>, position: &Position) {
+        let Some(write) = position.write else { return };
+        let record = &self.physical[at];
+        let may_write = record.claim.held.is_some_and(Mode::may_write_value);
+        let is_known = write.version == record.token.physical() || crate::fault_on!(self, WRITE_BY_MODE);
+        let Some(cell) = self.resources[resource].mastery.value else { return };
+        if may_write && is_known {
+            self.write_value(cell, write.version, write.value);
+        }
+    }
+
+    /// The position on record becomes the one stated; it may lower what is held, never raise it.
+    fn replace_position(&mut self, resource: Idx<Resource>, at: Idx<Physical>, position: &Position) {
+        let record = &mut self.physical[at];
+        let (old_held, was_waiting) = (record.claim.held, record.claim.is_waiting());
+        let was_granted = record.answer == Answer::Granted;
+        let is_same_request = position.asked != Number(0) && position.asked == record.asked;
+        let held = match (old_held, position.held) {
+            (Some(old), Some(new)) if old.covers(new) => Some(new),
+            (Some(old), Some(_)) => Some(old),
+            (None, _) | (_, None) => None,
+        };
+        record.number = position.number;
+        record.answer = Answer::None;
+        record.due.answer = false;
+        record.due.queued = false;
+        let pinned = position.pinned.filter(|pinned| held.is_some_and(|held| held.covers(*pinned)));
+        let position = Position { held, pinned, ..*position };
+        self.meet_demand(at, held);
+        let Some(wanted) = position.wanted else {
+            return self.take_rest(resource, at, &position);
+        };
+        let is_in_place = was_waiting
+            && is_same_request
+            && self.physical[at].claim.wanted.is_some_and(|old| old.covers(wanted))
+            && self.physical[at].claim.pinned.is_some() == pinned.is_some();
+        if is_in_place {
+            self.renumber(resource, at, &position, wanted);
+        } else if is_same_request && was_granted {
+            self.take_back(resource, at, &position, wanted);
+        } else {
+            self.take_wish(resource, at, &position, wanted);
+        }
+    }
+
+    /// The node wants nothing: its record stands granted, or goes.
+    fn take_rest(&mut self, resource: Idx<Resource>, at: Idx<Physical>, position: &Position) {
+        self.resources[resource].mastery.queues.leave(&mut self.physical, at);
+        self.end_queued_timer(at);
+        let claim = &mut self.physical[at].claim;
+        claim.held = position.held;
+        claim.wanted = None;
+        claim.pinned = None;
+        self.physical[at].is_asking_holders = false;
+        if position.held.is_none() {
+            self.drop_record(resource, at);
+        } else {
+            self.resources[resource].mastery.queues.stand(&mut self.physical, at, Place::Granted);
+            #[cfg(lockmaster_faults)]
+            self.grant_unasked(resource, at);
+        }
+    }
+
+    /// Offers PR to a node that keeps NL, under the number on record.
+    #[cfg(lockmaster_faults)]
+    fn grant_unasked(&mut self, resource: Idx<Resource>, at: Idx<Physical>) {
+        let queues = &mut self.resources[resource].mastery.queues;
+        let claim = &self.physical[at].claim;
+        let is_fit = queues.is_compatible(claim, Mode::ProtectedRead) && !queues.has_waiters();
+        if crate::fault_on!(self, GRANT_UNASKED) && claim.held == Some(Mode::Null) && is_fit {
+            queues.set_wanted(&mut self.physical, at, Mode::ProtectedRead);
+            queues.grant(&mut self.physical, at);
+            self.grant_record(resource, at);
+        }
+    }
+
+    /// A new request or conversion of a node (rule M2).
+    fn take_wish(&mut self, resource: Idx<Resource>, at: Idx<Physical>, position: &Position, wanted: Mode) {
+        if position.flags.has(Flags::VALUE) {
+            if self.resources[resource].mastery.value.is_none() && !self.has_free_value() {
+                return self.deny_new(resource, at, position, DenyReason::Full);
+            }
+            self.reserve_value(resource);
+        }
+        self.set_wish(resource, at, position, wanted);
+        let slot = &mut self.slots[self.resources[resource].slot as usize];
+        slot.arrivals += 1;
+        self.physical[at].ticket = QueueTicket { epoch: self.s.config.epoch, count: slot.arrivals };
+        let no_queue = if self.is_retaining(resource) { NoQueue::AskHolders } else { NoQueue::Refuse };
+        let queues = &mut self.resources[resource].mastery.queues;
+        let entered = queues.enter(&mut self.physical, at, no_queue, |_, _| true);
+        self.take_entered(resource, at, entered);
+    }
+
+    /// Writes a node's position into its record, which stands nowhere or granted afterwards.
+    fn set_wish(&mut self, resource: Idx<Resource>, at: Idx<Physical>, position: &Position, wanted: Mode) {
+        self.end_queued_timer(at);
+        let queues = &mut self.resources[resource].mastery.queues;
+        queues.leave(&mut self.physical, at);
+        let record = &mut self.physical[at];
+        record.number = position.number;
+        record.asked = position.asked;
+        record.priority = position.priority;
+        record.copy = position.copy;
+        record.is_asking_holders = false;
+        let claim = &mut record.claim;
+        claim.held = position.held;
+        claim.pinned = position.pinned;
+        claim.wanted = Some(wanted);
+        claim.flags = position.flags;
+        claim.alternate = false;
+        claim.demoted = false;
+        if position.held.is_some() {
+            queues.stand(&mut self.physical, at, Place::Granted);
+        }
+    }
+
+    fn take_entered(&mut self, resource: Idx<Resource>, at: Idx<Physical>, entered: Entered) {
+        match entered {
+            Entered::Granted => self.grant_record(resource, at),
+            Entered::Queued => {
+                let record = &mut self.physical[at];
+                let is_no_queue = record.claim.flags.has(Flags::NO_QUEUE);
+                record.is_asking_holders = is_no_queue;
+                if record.claim.demoted {
+                    self.demand_demotion(at);
+                }
+                self.demand_of(resource, at, &[Place::Granted]);
+                if is_no_queue {
+                    self.refuse_asking(resource);
+                } else {
+                    self.begin_queued_timer(at);
+                }
+            }
+            Entered::Busy => {
+                if self.physical[at].claim.flags.has(Flags::NO_QUEUE_DEMAND) {
+                    self.demand_of(resource, at, &[Place::Granted, Place::Convert]);
+                }
+                self.deny(resource, at, DenyReason::Busy);
+            }
+            Entered::Deadlock => self.deny(resource, at, DenyReason::Deadlock),
+        }
+    }
+
+    /// The same request under a fresh number keeps its place in the queue (rule N5).
+    fn renumber(&mut self, resource: Idx<Resource>, at: Idx<Physical>, position: &Position, wanted: Mode) {
+        let queues = &mut self.resources[resource].mastery.queues;
+        queues.set_held(&mut self.physical, at, position.held);
+        queues.set_wanted(&mut self.physical, at, wanted);
+        queues.set_flags(&mut self.physical, at, position.flags);
+        let record = &mut self.physical[at];
+        record.priority = position.priority;
+        record.copy = position.copy;
+        record.claim.pinned = position.pinned;
+        let flags = record.claim.flags;
+        if position.pinned.is_none() || flags.has(Flags::NO_DEADLOCK_WAIT) {
+            return;
+        }
+        let queues = &mut self.resources[resource].mastery.queues;
+        if !queues.is_deadlocked(&self.physical, at) {
+            return;
+        }
+        if flags.has(Flags::DEMOTE_ON_DEADLOCK) {
+            queues.demote(&mut self.physical, at);
+            self.demand_demotion(at);
+        } else {
+            self.deny(resource, at, DenyReason::Deadlock);
+        }
+    }
+
+    /// A request that was granted under an earlier number goes back to its place, by its ticket: the node has
+    /// not seen the grant and never will use it.
+    fn take_back(&mut self, resource: Idx<Resource>, at: Idx<Physical>, position: &Position, wanted: Mode) {
+        let ticket = self.physical[at].ticket;
+        self.set_wish(resource, at, position, wanted);
+        let queues = &mut self.resources[resource].mastery.queues;
+        queues.leave(&mut self.physical, at);
+        queues.stand_before(&mut self.physical, at, |other| other.ticket > ticket);
+        self.demand_of(resource, at, &[Place::Granted]);
+        self.begin_queued_timer(at);
+    }
+
+    // ---- grants and denials ----
+
+    /// Grants what the queues allow, then tells holders of those that still wait (rules M3, M5).
+    pub(crate) fn pass(&mut self, resource: Idx<Resource>) {
+        if !self.resources[resource].mastery.queues.has_waiters() {
+            return;
+        }
+        loop {
+            let queues = &mut self.resources[resource].mastery.queues;
+            let Some(at) = queues.next_grant(&mut self.physical, |_, _| true) else { break };
+            self.grant_record(resource, at);
+        }
+        self.demand_all(resource);
+        self.refuse_asking(resource);
+    }
+
+    /// The queues have granted a record what it wanted: it gets a token, and its node is told.
+    fn grant_record(&mut self, resource: Idx<Resource>, at: Idx<Physical>) {
+        let slot = &mut self.slots[self.resources[resource].slot as usize];
+        slot.grants += 1;
+        let token = Token { epoch: self.s.config.epoch, grant: slot.grants, local: 0 };
+        self.end_queued_timer(at);
+        self.end_demand(at);
+        let record = &mut self.physical[at];
+        record.token = token;
+        record.answer = Answer::Granted;
+        record.is_asking_holders = false;
+        record.due = Due { answer: true, queued: false, demand: false };
+        self.link_answer(at);
+    }
+
+    /// Ends what a record waits for; one that holds nothing goes, and the floor rises.
+    fn deny(&mut self, resource: Idx<Resource>, at: Idx<Physical>, reason: DenyReason) {
+        self.end_queued_timer(at);
+        let queues = &mut self.resources[resource].mastery.queues;
+        queues.withdraw(&mut self.physical, at);
+        let record = &mut self.physical[at];
+        record.is_asking_holders = false;
+        record.due.queued = false;
+        if record.claim.held.is_some() {
+            record.answer = Answer::Denied(reason);
+            record.due.answer = true;
+            self.link_answer(at);
+            return;
+        }
+        let (member, number) = (record.member, record.number);
+        let (space, name) = self.name_at(resource);
+        self.answer(member, space, name, RingBody::Deny(number, reason));
+        self.drop_record(resource, at);
+    }
+
+    /// Denies a request that has not entered the queues.
+    fn deny_new(&mut self, resource: Idx<Resource>, at: Idx<Physical>, position: &Position, reason: DenyReason) {
+        let wanted = position.wanted.unwrap_or(Mode::Null);
+        self.set_wish(resource, at, position, wanted);
+        self.deny(resource, at, reason);
+    }
+
+    /// Ends no-queue requests that have had their one round of demands (rule M6).
+    fn refuse_asking(&mut self, resource: Idx<Resource>) {
+        let queues = &self.resources[resource].mastery.queues;
+        let Some(at) = queues.find_waiter(&self.physical, |record| record.is_asking_holders) else { return };
+        let claim = self.physical[at].claim;
+        let wanted = claim.wanted.expect("a waiter wants a mode");
+        let is_asked = |record: &Physical| record.demand.is_some_and(|demand| !demand.is_answered);
+        let is_open = queues.find(&self.physical, |record| {
+            let is_in_the_way = record.claim.held.is_some_and(|held| !held.is_compatible(wanted));
+            is_in_the_way && is_asked(record)
+        });
+        if is_open.is_none() {
+            self.deny(resource, at, DenyReason::Busy);
+            self.pass(resource);
+        }
+    }
+
+    /// Drops a record that holds and wants nothing: nothing up to its number may bring it back (rule N6).
+    fn drop_record(&mut self, resource: Idx<Resource>, at: Idx<Physical>) {
+        let record = &self.physical[at];
+        assert!(record.claim.place == Place::Apart, "a record that goes stands nowhere");
+        let (member, number) = (record.member, record.number);
+        let slot = self.resources[resource].slot;
+        self.raise_floor(slot, member, number);
+        self.end_demand(at);
+        self.end_queued_timer(at);
+        let peer = &mut self.peers[usize::from(member)];
+        peer.answers.remove_if_linked(&mut self.physical, at);
+        let mastery = &mut self.resources[resource].mastery;
+        mastery.members &= !(1 << member);
+        let is_last = mastery.members == 0;
+        self.put_physical(at);
+        if is_last {
+            // The value block goes with the last record: the next reader is told that there is none.
+            self.forget_value(resource);
+        }
+    }
+
+    pub(crate) fn name_at(&self, at: Idx<Resource>) -> (SpaceId, Name) {
+        let resource = &self.resources[at];
+        (resource.space, self.name_of(resource))
+    }
+
+    /// A nearly full table asks some records whether they are still held (rule M8).
+    fn audit(&mut self) {
+        const AUDITED_A_CALL: u32 = 4;
+        let len = u32::try_from(self.physical.len()).expect("a slab has fewer than 2^32 - 2 records");
+        if self.free_physical() >= len / 16 {
+            return;
+        }
+        for _ in 0..AUDITED_A_CALL {
+            let at = Idx::new(self.s.audit_at as usize);
+            self.s.audit_at = (self.s.audit_at + 1) % len;
+            self.demand_audit(at);
+        }
+    }
+}
+
+impl Position {
+    /// Does the position hang together? What is pinned is held, and what is wanted covers what is held.
+    fn makes_sense(&self) -> bool {
+        let is_pinned_held =
+            self.pinned.is_none_or(|pinned| self.held.is_some_and(|held| held.covers(pinned)));
+        let is_rise = self.wanted.is_none_or(|wanted| self.held.is_none_or(|held| wanted.covers(held)));
+        let is_pinned_for = self.pinned.is_none() || self.wanted.is_some();
+        self.number != Number(0) && is_pinned_held && is_rise && is_pinned_for
+    }
+}

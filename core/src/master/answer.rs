@@ -1,0 +1,263 @@
+//! What a master has to say to nodes: grants, denials, places in the queue, demands, and their timers.
+
+use crate::flags::Flags;
+use crate::id::Priority;
+use crate::machine::Machine;
+use crate::mode::Mode;
+use crate::queue::Place;
+use crate::record::{Answer, Demanding, Due, Pace, Physical, Resource};
+use crate::table::Idx;
+use crate::value::ValueCopy;
+use crate::wire::{Body, Demand, Deny, Granting, Queued};
+
+impl Machine<'_> {
+    // ---- outbox ----
+
+    /// A record has something to say to its node.
+    pub(crate) fn link_answer(&mut self, at: Idx<Physical>) {
+        let member = self.physical[at].member;
+        if !self.physical[at].outbox.is_linked() {
+            self.peers[usize::from(member)].answers.push_back(&mut self.physical, at);
+        }
+        self.mark_ready(member);
+    }
+
+    /// The next thing that a record has to say, made from what it is now.
+    pub(crate) fn answer_of(&self, at: Idx<Physical>) -> Option<Body> {
+        let record = &self.physical[at];
+        if record.due.answer {
+            return match record.answer {
+                Answer::None => None,
+                Answer::Granted => Some(Body::Granting(self.granting_of(at))),
+                Answer::Denied(reason) => Some(Body::Deny(Deny { number: record.number, reason })),
+            };
+        }
+        if record.due.queued {
+            return Some(Body::Queued(Queued { number: record.number, ticket: record.ticket }));
+        }
+        let demand = record.demand.filter(|_| record.due.demand)?;
+        Some(Body::Demand(Demand {
+            id: demand.id,
+            number: record.number,
+            held: record.claim.held?,
+            stay: demand.stay,
+            priority: demand.priority,
+            demote: demand.demote,
+        }))
+    }
+
+    fn granting_of(&self, at: Idx<Physical>) -> Granting {
+        let record = &self.physical[at];
+        let resource = &self.resources[record.resource.expect("a live record has a resource")];
+        let value = resource.mastery.value.map_or(ValueCopy::ABSENT, |cell| self.values[cell].copy);
+        let is_new = value.version != record.copy || value == ValueCopy::ABSENT;
+        let wants_value = record.claim.flags.has(Flags::VALUE);
+        Granting {
+            number: record.number,
+            mode: record.claim.held.expect("a granted record holds a mode"),
+            token: record.token,
+            value: (wants_value && is_new).then_some(value),
+            demand: record.demand.map(|demand| (demand.id, demand.stay)),
+        }
+    }
+
+    /// The answer was sent or delivered.
+    pub(crate) fn answer_was_said(&mut self, at: Idx<Physical>, body: &Body) {
+        let record = &mut self.physical[at];
+        let is_demand_said = match body {
+            Body::Granting(grant) => {
+                record.due.answer = false;
+                record.due.demand &= grant.demand.is_none();
+                grant.demand.is_some()
+            }
+            Body::Deny(_) => {
+                record.due.answer = false;
+                false
+            }
+            Body::Queued(_) => {
+                record.due.queued = false;
+                false
+            }
+            Body::Demand(_) => {
+                record.due.demand = false;
+                true
+            }
+            Body::Position(_) | Body::Written(_) | Body::Redirect(_) => false,
+        };
+        let is_remote = !self.is_me(self.physical[at].member);
+        if is_demand_said && is_remote && !self.physical[at].demand_timer.is_linked() {
+            let is_answered = self.physical[at].demand.is_some_and(|demand| demand.is_answered);
+            self.begin_demand_timer(at, if is_answered { Pace::Long } else { Pace::Short });
+        }
+    }
+
+    // ---- demands ----
+
+    /// Demands of those in the way of a waiter that has just queued, or was refused.
+    pub(crate) fn demand_of(&mut self, resource: Idx<Resource>, waiter: Idx<Physical>, places: &[Place]) {
+        // Fewer than 64 members hold a resource, one bit for each.
+        let mut told = 0;
+        let queues = &self.resources[resource].mastery.queues;
+        queues.tell_of(&mut self.physical, waiter, places, |slab, at, _| told |= 1 << slab[at].member);
+        let refused = self.physical[waiter].claim.wanted.filter(|_| !self.physical[waiter].claim.is_waiting());
+        self.demand_told(resource, told, refused);
+    }
+
+    /// Demands of every holder that is in the way of somebody who waits.
+    pub(crate) fn demand_all(&mut self, resource: Idx<Resource>) {
+        let mut told = 0;
+        let queues = &self.resources[resource].mastery.queues;
+        queues.tell_all(&mut self.physical, |slab, at, _| told |= 1 << slab[at].member);
+        self.demand_told(resource, told, None);
+    }
+
+    fn demand_told(&mut self, resource: Idx<Resource>, told: u64, refused: Option<Mode>) {
+        for place in [Place::Granted, Place::Convert, Place::Wait] {
+            let mut walk = self.resources[resource].mastery.queues.head(place).filter(|_| told != 0);
+            while let Some(at) = walk {
+                walk = crate::queue::Queues::next(&self.physical, at);
+                if told >> self.physical[at].member & 1 == 1 {
+                    self.demand_from(resource, at, refused);
+                }
+            }
+        }
+    }
+
+    /// Demands of one holder that it keeps no more than all who wait for it leave (rule M4).
+    fn demand_from(&mut self, resource: Idx<Resource>, at: Idx<Physical>, refused: Option<Mode>) {
+        let queues = &self.resources[resource].mastery.queues;
+        let own = self.physical[at].claim.wanted.filter(|_| self.physical[at].claim.is_waiting());
+        let waited_for =
+            Mode::ALL.into_iter().filter(|mode| queues.waiting(*mode) > u16::from(own == Some(*mode)));
+        let stay = waited_for.chain(refused).map(Mode::leaves).fold(Mode::Exclusive, Mode::meet);
+        let priority = queues
+            .find_waiter(&self.physical, |_| true)
+            .map_or(Priority(0), |first| self.physical[first].priority);
+        self.demand(at, stay, priority, false);
+    }
+
+    fn demand(&mut self, at: Idx<Physical>, stay: Mode, priority: Priority, demote: bool) {
+        let is_out = self.physical[at].demand.is_some_and(|demand| demand.stay == stay && demand.demote == demote);
+        if is_out {
+            return;
+        }
+        let id = self.fresh_demand();
+        self.end_demand_timer(at);
+        let record = &mut self.physical[at];
+        record.demand = Some(Demanding { id, stay, priority, demote, is_answered: false });
+        record.due.demand = true;
+        let member = record.member;
+        if self.is_me(member) {
+            self.s.stats.demands.local += 1;
+        } else {
+            self.s.stats.demands.outgoing += 1;
+        }
+        self.link_answer(at);
+    }
+
+    /// Tells the node of a conversion in deadlock to demote its owner.
+    pub(crate) fn demand_demotion(&mut self, at: Idx<Physical>) {
+        let priority = self.physical[at].priority;
+        self.demand(at, Mode::Null, priority, true);
+    }
+
+    /// Asks a holder whether it still holds; everything may stay, and the answer is its position.
+    pub(crate) fn demand_audit(&mut self, at: Idx<Physical>) {
+        let record = &self.physical[at];
+        let is_quiet = record.claim.place == Place::Granted && record.demand.is_none();
+        if record.resource.is_some() && is_quiet && !self.is_me(record.member) {
+            self.demand(at, Mode::Exclusive, Priority(0), false);
+        }
+    }
+
+    /// What a node holds from now on may meet the demand that is out.
+    pub(crate) fn meet_demand(&mut self, at: Idx<Physical>, held: Option<Mode>) {
+        let record = &self.physical[at];
+        let Some(demand) = record.demand else { return };
+        if held.is_none_or(|held| demand.stay.covers(held)) {
+            self.end_demand(at);
+        }
+    }
+
+    pub(crate) fn end_demand(&mut self, at: Idx<Physical>) {
+        self.end_demand_timer(at);
+        let record = &mut self.physical[at];
+        record.demand = None;
+        record.due.demand = false;
+        record.claim.told = None;
+    }
+
+    /// Is there still somebody whom this holder is in the way of?
+    fn is_demand_needed(&self, at: Idx<Physical>) -> bool {
+        let record = &self.physical[at];
+        let (Some(demand), Some(resource)) = (record.demand, record.resource) else { return false };
+        let queues = &self.resources[resource].mastery.queues;
+        demand.demote || demand.stay == Mode::Exclusive || queues.has_waiters()
+    }
+
+    // ---- timers ----
+
+    pub(crate) fn pace(&self, pace: Pace) -> core::time::Duration {
+        match pace {
+            Pace::Short => self.s.config.repeat_after,
+            Pace::Long => self.s.config.repeat_waiting_after,
+        }
+    }
+
+    pub(crate) fn begin_demand_timer(&mut self, at: Idx<Physical>, pace: Pace) {
+        let until = self.s.now.after(self.pace(pace));
+        let record = &mut self.physical[at];
+        record.demand_at = until;
+        record.demand_pace = pace;
+        let peer = &mut self.peers[usize::from(record.member)];
+        peer.demands[pace as usize].push_back(&mut self.physical, at);
+        self.note_deadline(until);
+    }
+
+    pub(crate) fn end_demand_timer(&mut self, at: Idx<Physical>) {
+        let record = &self.physical[at];
+        let (member, pace) = (record.member, record.demand_pace);
+        self.peers[usize::from(member)].demands[pace as usize].remove_if_linked(&mut self.physical, at);
+    }
+
+    /// A demand was not met in time: it is said again if it still stands.
+    pub(crate) fn expire_demand(&mut self, at: Idx<Physical>) {
+        self.end_demand_timer(at);
+        if !self.is_demand_needed(at) {
+            self.end_demand(at);
+            return;
+        }
+        self.s.stats.repeats += 1;
+        self.physical[at].due.demand = true;
+        self.link_answer(at);
+    }
+
+    pub(crate) fn begin_queued_timer(&mut self, at: Idx<Physical>) {
+        let record = &mut self.physical[at];
+        let member = record.member;
+        if self.is_me(member) {
+            return;
+        }
+        let until = self.s.now.after(self.s.config.queued_after);
+        self.physical[at].queued_at = until;
+        self.peers[usize::from(member)].queued.push_back(&mut self.physical, at);
+        self.note_deadline(until);
+    }
+
+    pub(crate) fn end_queued_timer(&mut self, at: Idx<Physical>) {
+        let member = self.physical[at].member;
+        self.peers[usize::from(member)].queued.remove_if_linked(&mut self.physical, at);
+    }
+
+    /// A request has waited for long enough to be told its place.
+    pub(crate) fn expire_queued(&mut self, at: Idx<Physical>) {
+        self.end_queued_timer(at);
+        self.physical[at].due.queued = true;
+        self.link_answer(at);
+    }
+
+    /// Is there nothing left that the record has to say?
+    pub(crate) fn is_silent(&self, at: Idx<Physical>) -> bool {
+        self.physical[at].due == Due::default() || self.answer_of(at).is_none()
+    }
+}

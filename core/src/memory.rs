@@ -1,0 +1,179 @@
+//! The memory of a node: slices of records, from an array, a `heapless::Vec`, a `Vec` or a box.
+
+use crate::id::Number;
+use crate::record::{Lock, NameCell, Peer, Physical, Resource, Slot, ValueCell};
+use crate::table::Bucket;
+
+/// How many records of each kind a node has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Resources known to the node, as master or as holder.
+    pub resources: u32,
+    /// Physical locks of all members on resources that the node masters.
+    pub physical: u32,
+    /// Logical locks of the node's owners.
+    pub locks: u32,
+    /// Names longer than 24 bytes.
+    pub names: u32,
+    /// Value blocks: one for a mastered resource that has one, one for each copy that the node holds.
+    pub values: u32,
+}
+
+impl Default for Limits {
+    /// 65536 of each.
+    fn default() -> Self {
+        Self::uniform(1 << 16)
+    }
+}
+
+impl Limits {
+    /// The same number of each kind.
+    #[must_use]
+    pub const fn uniform(count: u32) -> Self {
+        Self { resources: count, physical: count, locks: count, names: count, values: count }
+    }
+}
+
+/// The tables of a node, each a slice of vacant records behind anything that lends it.
+///
+/// Lengths are the node's capacities, but for three that follow from the configuration: `buckets` is a power
+/// of two above the resources (twice as many is best), `slots` has the slots of all spaces, `floors` one for
+/// each slot and member, `peers` one for each member; `patience` is as long as `locks`.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "the fields are the tables that the type's docs name")]
+pub struct Memory<Re, Ph, Lo, Na, Va, Bu, Sl, Fl, Pa, Pe> {
+    pub resources: Re,
+    pub physical: Ph,
+    pub locks: Lo,
+    pub names: Na,
+    pub values: Va,
+    pub buckets: Bu,
+    pub slots: Sl,
+    pub floors: Fl,
+    pub patience: Pa,
+    pub peers: Pe,
+}
+
+/// The tables of a node as slices.
+pub type Tables<'a> = Memory<
+    &'a mut [Resource],
+    &'a mut [Physical],
+    &'a mut [Lock],
+    &'a mut [NameCell],
+    &'a mut [ValueCell],
+    &'a mut [Bucket],
+    &'a mut [Slot],
+    &'a mut [Number],
+    &'a mut [u32],
+    &'a mut [Peer],
+>;
+
+/// Anything that lends the tables of a node.
+pub trait Storage {
+    /// The tables, always the same ones.
+    fn tables(&mut self) -> Tables<'_>;
+}
+
+impl<Re, Ph, Lo, Na, Va, Bu, Sl, Fl, Pa, Pe> Storage for Memory<Re, Ph, Lo, Na, Va, Bu, Sl, Fl, Pa, Pe>
+where
+    Re: AsMut<[Resource]>,
+    Ph: AsMut<[Physical]>,
+    Lo: AsMut<[Lock]>,
+    Na: AsMut<[NameCell]>,
+    Va: AsMut<[ValueCell]>,
+    Bu: AsMut<[Bucket]>,
+    Sl: AsMut<[Slot]>,
+    Fl: AsMut<[Number]>,
+    Pa: AsMut<[u32]>,
+    Pe: AsMut<[Peer]>,
+{
+    fn tables(&mut self) -> Tables<'_> {
+        Memory {
+            resources: self.resources.as_mut(),
+            physical: self.physical.as_mut(),
+            locks: self.locks.as_mut(),
+            names: self.names.as_mut(),
+            values: self.values.as_mut(),
+            buckets: self.buckets.as_mut(),
+            slots: self.slots.as_mut(),
+            floors: self.floors.as_mut(),
+            patience: self.patience.as_mut(),
+            peers: self.peers.as_mut(),
+        }
+    }
+}
+
+/// Tables in arrays, sized when the program is compiled: `RECORDS` resources, physical locks, logical locks,
+/// long names and value blocks each, `BUCKETS` places in the index.
+pub type ArrayMemory<
+    const RECORDS: usize,
+    const BUCKETS: usize,
+    const SLOTS: usize,
+    const FLOORS: usize,
+    const MEMBERS: usize,
+> = Memory<
+    [Resource; RECORDS],
+    [Physical; RECORDS],
+    [Lock; RECORDS],
+    [NameCell; RECORDS],
+    [ValueCell; RECORDS],
+    [Bucket; BUCKETS],
+    [Slot; SLOTS],
+    [Number; FLOORS],
+    [u32; RECORDS],
+    [Peer; MEMBERS],
+>;
+
+impl<const RECORDS: usize, const BUCKETS: usize, const SLOTS: usize, const FLOORS: usize, const MEMBERS: usize>
+    ArrayMemory<RECORDS, BUCKETS, SLOTS, FLOORS, MEMBERS>
+{
+    /// Vacant tables; a constant, so that they can be a `static`.
+    pub const VACANT: Self = Self {
+        resources: [const { Resource::VACANT }; RECORDS],
+        physical: [const { Physical::VACANT }; RECORDS],
+        locks: [const { Lock::VACANT }; RECORDS],
+        names: [const { NameCell::VACANT }; RECORDS],
+        values: [const { ValueCell::VACANT }; RECORDS],
+        buckets: [Bucket::EMPTY; BUCKETS],
+        slots: [const { Slot::VACANT }; SLOTS],
+        floors: [Number(0); FLOORS],
+        patience: [0; RECORDS],
+        peers: [const { Peer::VACANT }; MEMBERS],
+    };
+}
+
+/// Tables in boxed slices, allocated once.
+#[cfg(feature = "alloc")]
+pub type HeapMemory = Memory<
+    alloc::boxed::Box<[Resource]>,
+    alloc::boxed::Box<[Physical]>,
+    alloc::boxed::Box<[Lock]>,
+    alloc::boxed::Box<[NameCell]>,
+    alloc::boxed::Box<[ValueCell]>,
+    alloc::boxed::Box<[Bucket]>,
+    alloc::boxed::Box<[Slot]>,
+    alloc::boxed::Box<[Number]>,
+    alloc::boxed::Box<[u32]>,
+    alloc::boxed::Box<[Peer]>,
+>;
+
+#[cfg(feature = "alloc")]
+impl HeapMemory {
+    /// Tables for this configuration with room for this many records.
+    #[must_use]
+    pub fn new(limits: &Limits, config: &crate::config::Config) -> Self {
+        let (slots, members) = (config.slots() as usize, config.members.len());
+        Self {
+            resources: (0..limits.resources).map(|_| Resource::VACANT).collect(),
+            physical: (0..limits.physical).map(|_| Physical::VACANT).collect(),
+            locks: (0..limits.locks).map(|_| Lock::VACANT).collect(),
+            names: (0..limits.names).map(|_| NameCell::VACANT).collect(),
+            values: (0..limits.values).map(|_| ValueCell::VACANT).collect(),
+            buckets: (0..(limits.resources as usize * 2).next_power_of_two()).map(|_| Bucket::EMPTY).collect(),
+            slots: (0..slots).map(|_| Slot::VACANT).collect(),
+            floors: (0..slots * members).map(|_| Number(0)).collect(),
+            patience: (0..limits.locks).map(|_| 0).collect(),
+            peers: (0..members).map(|_| Peer::VACANT).collect(),
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The node: a shell that chooses the memory, around a machine that is compiled once.
+
+use crate::config::Config;
+use crate::error::{
+    ConfigError, ConvertError, Dropped, HelloError, ReleaseError, RequestError, UnknownLock,
+};
+use crate::event::{Asked, Cancelled, Conversion, Event, Grant, Request};
+use crate::id::{LockId, NodeId, SpaceId, Token};
+use crate::machine::{Machine, State};
+use crate::memory::Storage;
+use crate::mode::Mode;
+use crate::name::NameError;
+use crate::snapshot::Visit;
+use crate::stats::Stats;
+use crate::time::Instant;
+use crate::value::{ValueState, ValueWrite};
+use crate::wire::Hello;
+
+/// One node of the cluster: a pure state machine over the memory `S`.
+///
+/// The crate's documentation has the contract: inputs, verbs, outputs and laws.
+#[derive(Debug)]
+pub struct Node<S> {
+    memory: S,
+    state: State,
+}
+
+impl<S: Storage> Node<S> {
+    /// A node that knows its configuration and nothing else.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the configuration contradicts itself or the memory does not fit it.
+    pub fn new(config: Config, mut memory: S) -> Result<Self, ConfigError> {
+        let state = State::new(config, &mut memory.tables())?;
+        Ok(Self { memory, state })
+    }
+
+    fn machine(&mut self) -> Machine<'_> {
+        Machine::new(&mut self.state, self.memory.tables())
+    }
+
+    // ---- world to node ----
+
+    /// A connection to a peer is there, and this is what it said first.
+    ///
+    /// Call it again for each new connection. Once every member was heard, the node begins to grant.
+    ///
+    /// # Errors
+    /// [`HelloError`] if the peer cannot be spoken to: close the connection. The state is unchanged.
+    pub fn handle_hello(&mut self, now: Instant, hello: &Hello) -> Result<(), HelloError> {
+        self.machine().handle_hello(now, hello)
+    }
+
+    /// The connection to a peer is gone. Nothing is lost by it; what is unanswered is said again later.
+    pub fn handle_disconnect(&mut self, now: Instant, peer: NodeId) {
+        self.machine().handle_disconnect(now, peer);
+    }
+
+    /// A frame came from a peer.
+    ///
+    /// # Errors
+    /// [`Dropped`] says why the whole frame had no effect. Single messages that make no sense are counted in
+    /// [`Stats`] and passed over.
+    pub fn handle_frame(&mut self, now: Instant, from: NodeId, frame: &[u8]) -> Result<(), Dropped> {
+        self.machine().handle_frame(now, from, frame)
+    }
+
+    /// It is now. Total: early, late, or twice for the same instant is fine.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.machine().handle_timeout(now);
+    }
+
+    // ---- application to node ----
+
+    /// Asks for a new lock (VMS `$ENQ`).
+    ///
+    /// If it is granted in the call, no event follows for the grant.
+    ///
+    /// # Errors
+    /// [`RequestError`]; there is no lock then.
+    pub fn request(&mut self, now: Instant, request: &Request<'_>) -> Result<Asked, RequestError> {
+        self.machine().request(now, request)
+    }
+
+    /// Changes the mode of a granted lock (VMS `$ENQ` with LCK$M_CONVERT).
+    ///
+    /// `write` has effect where [`Mode::value_transfer`] says `Write`. Returns the grant if it was made in the
+    /// call; otherwise an event follows.
+    ///
+    /// # Errors
+    /// [`ConvertError`]; the lock keeps its mode.
+    pub fn convert(
+        &mut self,
+        now: Instant,
+        lock: LockId,
+        mode: Mode,
+        conversion: Conversion,
+        write: ValueWrite,
+    ) -> Result<Option<Grant>, ConvertError> {
+        self.machine().convert(now, lock, mode, conversion, write)
+    }
+
+    /// Ends a granted lock (VMS `$DEQ`). `write` has effect from PW and EX.
+    ///
+    /// # Errors
+    /// [`ReleaseError`]; the lock is as it was.
+    pub fn release(&mut self, lock: LockId, write: ValueWrite) -> Result<(), ReleaseError> {
+        self.machine().release(lock, write)
+    }
+
+    /// Ends a lock whatever it is doing (DLM_LKF_FORCEUNLOCK): no further event names it.
+    ///
+    /// # Errors
+    /// [`UnknownLock`] if it has ended already.
+    pub fn abandon(&mut self, lock: LockId) -> Result<(), UnknownLock> {
+        self.machine().abandon(lock)
+    }
+
+    /// Ends a wait (VMS `$DEQ` with LCK$M_CANCEL). It is over when the call returns.
+    ///
+    /// # Errors
+    /// [`UnknownLock`] if the lock has ended already.
+    pub fn cancel(&mut self, lock: LockId) -> Result<Cancelled, UnknownLock> {
+        self.machine().cancel(lock)
+    }
+
+    /// Asks to be told when somebody waits for a mode that this lock is in the way of.
+    ///
+    /// Returns the mode that is waited for already, if any; later ones come as [`Event::Demanded`].
+    ///
+    /// # Errors
+    /// [`UnknownLock`] if the lock has ended.
+    pub fn watch(&mut self, lock: LockId) -> Result<Option<Mode>, UnknownLock> {
+        self.machine().watch(lock)
+    }
+
+    // ---- node to world ----
+
+    /// The next thing to tell an owner.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.machine().poll_event()
+    }
+
+    /// A connected peer that something waits for. Each is named once; call [`Node::poll_transmit`] for it
+    /// until that returns nothing, now or when its socket can take it.
+    pub fn poll_ready(&mut self) -> Option<NodeId> {
+        self.machine().poll_ready()
+    }
+
+    /// Fills one frame for a peer with as many messages as fit and returns its length.
+    ///
+    /// The messages are made now, from the records. A frame is at most [`FRAME_MAX`](crate::wire::FRAME_MAX)
+    /// bytes and what the peer takes; a buffer of at least 512 bytes always makes progress.
+    pub fn poll_transmit(&mut self, now: Instant, to: NodeId, frame: &mut [u8]) -> Option<usize> {
+        self.machine().poll_transmit(now, to, frame)
+    }
+
+    /// When [`Node::handle_timeout`] wants to be called next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.state.poll_timeout()
+    }
+
+    // ---- getters ----
+
+    /// What this node says first on every connection.
+    #[must_use]
+    pub fn hello(&self) -> Hello {
+        self.state.hello()
+    }
+
+    /// The configuration, with its members in order.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.state.config
+    }
+
+    /// Was every member heard, so that this node grants?
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state.is_open
+    }
+
+    /// Counters since the start.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.state.stats
+    }
+
+    /// Fencing token of a lock's last grant.
+    ///
+    /// # Errors
+    /// [`UnknownLock`] if the lock has ended.
+    pub fn token(&mut self, lock: LockId) -> Result<Token, UnknownLock> {
+        self.machine().token(lock)
+    }
+
+    /// The value block as this node knows it: right after a grant that reads it, what the owner is given.
+    ///
+    /// # Errors
+    /// [`UnknownLock`] if the lock has ended.
+    pub fn value(&mut self, lock: LockId) -> Result<ValueState, UnknownLock> {
+        self.machine().value(lock)
+    }
+
+    /// The master of a resource, as this node's map has it.
+    ///
+    /// # Errors
+    /// [`NameError`] if no resource can have that name; the space must be a configured one.
+    pub fn master_of(&mut self, space: SpaceId, name: &[u8]) -> Result<Option<NodeId>, NameError> {
+        self.machine().master_of(space, name)
+    }
+
+    /// Shows every resource, physical lock and logical lock to `visit`, in the order of the tables.
+    pub fn visit(&mut self, visit: &mut dyn Visit) {
+        self.machine().visit(visit);
+    }
+
+    /// Walks all tables and panics if they contradict themselves.
+    #[cfg(feature = "check")]
+    pub fn check(&mut self) {
+        self.machine().check();
+    }
+
+    /// Digest of all tables, without counters: equal before and after a refused call.
+    #[cfg(feature = "check")]
+    #[must_use]
+    pub fn digest(&mut self) -> u64 {
+        self.machine().digest()
+    }
+}
+
+#[cfg(test)]
+mod tests;

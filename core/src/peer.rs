@@ -1,0 +1,328 @@
+//! Other members: who is heard, what comes from them, and what goes to them.
+
+use crate::error::{Dropped, HelloError};
+use crate::holder::Named;
+use crate::id::{DemandId, NodeId, Number, SlotId, SpaceId};
+use crate::machine::{Machine, Member};
+use crate::name::{Name, NameError};
+use crate::record::RingBody;
+use crate::time::Instant;
+use crate::wire::{
+    Body, Deny, FRAME_HEADER_LEN, FRAME_MAX, FrameHeader, FrameWriter, Hello, MESSAGE_MAX, Message, Messages,
+    Position, PositionKind, Redirect, VersionRange,
+};
+
+/// The smallest frame that any message fits.
+const FRAME_LEAST: u32 = 512;
+const _: () = assert!(FRAME_HEADER_LEN + MESSAGE_MAX <= FRAME_LEAST as usize, "any message fits any frame");
+
+impl Machine<'_> {
+    // ---- connections ----
+
+    pub(crate) fn handle_hello(&mut self, now: Instant, hello: &Hello) -> Result<(), HelloError> {
+        if hello.cluster != self.s.config.cluster {
+            return Err(HelloError::Cluster);
+        }
+        if VersionRange::OURS.common(hello.versions).is_none() || hello.frame_max < FRAME_LEAST {
+            return Err(HelloError::Version);
+        }
+        if hello.digest != self.s.config.digest() || hello.epoch != self.s.config.epoch {
+            return Err(HelloError::Digest);
+        }
+        let member = self.member_of(hello.node).filter(|member| !self.is_me(*member));
+        let member = member.ok_or(HelloError::Member(hello.node))?;
+        let peer = self.peer(member);
+        // A view names an incarnation once: the first that is heard.
+        if peer.incarnation.is_some_and(|known| known != hello.incarnation) {
+            return Err(HelloError::Incarnation(hello.node));
+        }
+        self.see(now);
+        let peer = self.peer(member);
+        peer.incarnation = Some(hello.incarnation);
+        peer.frame_max = hello.frame_max;
+        peer.is_connected = true;
+        peer.is_hurried = true;
+        self.mark_ready(member);
+        let me = usize::from(self.s.me);
+        let is_heard = |(at, peer): (usize, &crate::record::Peer)| at == me || peer.incarnation.is_some();
+        self.s.is_open = self.peers.iter().enumerate().all(is_heard);
+        self.settle();
+        Ok(())
+    }
+
+    pub(crate) fn handle_disconnect(&mut self, now: Instant, node: NodeId) {
+        self.see(now);
+        if let Some(member) = self.member_of(node) {
+            self.peer(member).is_connected = false;
+            self.s.ready &= !(1 << member);
+        }
+    }
+
+    // ---- frames that come ----
+
+    pub(crate) fn handle_frame(&mut self, now: Instant, from: NodeId, frame: &[u8]) -> Result<(), Dropped> {
+        let checked = Messages::new(frame).and_then(|(header, messages)| {
+            let member = self.check_header(from, &header)?;
+            Ok((member, messages))
+        });
+        let (member, mut messages) = checked.inspect_err(|_| self.s.stats.frames_dropped += 1)?;
+        self.see(now);
+        self.s.stats.frames_in += 1;
+        for message in messages.by_ref() {
+            self.s.stats.messages_in += 1;
+            self.handle_message(member, &message);
+        }
+        self.s.stats.messages_unknown += u64::from(messages.skipped());
+        Ok(())
+    }
+
+    fn check_header(&self, from: NodeId, header: &FrameHeader) -> Result<Member, Dropped> {
+        if header.cluster != self.s.config.cluster {
+            return Err(Dropped::Cluster);
+        }
+        if header.epoch != self.s.config.epoch {
+            return Err(Dropped::Epoch);
+        }
+        let member = self.member_of(from).filter(|_| header.from == from).ok_or(Dropped::Peer)?;
+        let known = self.peers[usize::from(member)].incarnation;
+        if self.is_me(member) || known != Some(header.incarnation) {
+            return Err(Dropped::Peer);
+        }
+        Ok(member)
+    }
+
+    fn handle_message(&mut self, from: Member, message: &Message<'_>) {
+        let (space, Ok(name)) = (message.space, Name::new(message.name)) else { return };
+        if !self.is_space(space) || !self.s.is_open {
+            // Before every member was heard nothing is granted; what is dropped here is repeated.
+            self.s.stats.messages_dropped += 1;
+            return;
+        }
+        let hash = self.hash_of(space, message.name);
+        self.handle_body(from, Named { space, name }, hash, &message.body);
+        self.settle();
+    }
+
+    /// One message, from another node or from this node to itself.
+    fn handle_body(&mut self, from: Member, named: Named, hash: u64, body: &Body) {
+        if let Body::Position(position) = body {
+            return self.handle_position(from, named, hash, position);
+        }
+        let at = self.find(named.space, named.name.as_bytes(), hash);
+        match body {
+            Body::Position(_) => {}
+            Body::Queued(queued) => self.handle_queued(at, queued),
+            Body::Granting(grant) => self.handle_grant(from, at, named, grant),
+            Body::Deny(deny) => self.handle_deny(at, deny),
+            Body::Demand(demand) => {
+                if !self.is_me(from) {
+                    self.s.stats.demands.incoming += 1;
+                }
+                self.handle_demand(from, at, named, demand);
+            }
+            Body::Written(number) => self.handle_written(at, *number),
+            Body::Redirect(redirect) => {
+                let slot = self.slot_of(named.space, hash);
+                self.handle_redirect(at, slot, redirect);
+            }
+        }
+    }
+
+    // ---- this node as its own peer ----
+
+    /// Delivers what this node says to itself as a master and as a holder, until it has nothing to say.
+    pub(crate) fn settle(&mut self) {
+        if !self.s.is_open || core::mem::replace(&mut self.s.is_settling, true) {
+            return;
+        }
+        while self.settle_one() {}
+        self.s.is_settling = false;
+    }
+
+    fn settle_one(&mut self) -> bool {
+        let me = self.s.me;
+        if let Some(answer) = self.peer(me).ring.front().copied() {
+            self.peer(me).ring.pop();
+            let hash = self.hash_of(answer.space, answer.name.as_bytes());
+            let named = Named { space: answer.space, name: answer.name };
+            let body = self.ring_body(answer.body);
+            self.handle_body(me, named, hash, &body);
+            return true;
+        }
+        if let Some(at) = self.peers[usize::from(me)].answers.head() {
+            let resource = self.physical[at].resource.expect("a live record has a resource");
+            let body = self.answer_of(at);
+            if let Some(body) = &body {
+                self.answer_was_said(at, body);
+            }
+            if self.is_silent(at) {
+                self.peers[usize::from(me)].answers.remove(&mut self.physical, at);
+            }
+            if let Some(body) = body {
+                let (space, name) = self.name_at(resource);
+                let hash = self.resources[resource].hash;
+                self.handle_body(me, Named { space, name }, hash, &body);
+            }
+            return true;
+        }
+        let Some(at) = self.peers[usize::from(me)].positions.pop_front(&mut self.resources) else {
+            return false;
+        };
+        if !self.is_master(at) {
+            self.repeat_position(at);
+            return true;
+        }
+        let position = self.position_of(at);
+        let (space, name) = self.name_at(at);
+        let hash = self.resources[at].hash;
+        self.position_was_delivered(at);
+        self.handle_position(me, Named { space, name }, hash, &position);
+        self.drop_if_unused(at);
+        true
+    }
+
+    // ---- frames that go ----
+
+    pub(crate) fn poll_ready(&mut self) -> Option<NodeId> {
+        while self.s.ready != 0 {
+            let member = u8::try_from(self.s.ready.trailing_zeros()).expect("a bit of 64");
+            self.s.ready &= self.s.ready - 1;
+            if self.has_output(member) {
+                return Some(self.node_at(member));
+            }
+        }
+        None
+    }
+
+    fn has_output(&self, member: Member) -> bool {
+        let peer = &self.peers[usize::from(member)];
+        peer.ring.front().is_some() || !peer.answers.is_empty() || !peer.positions.is_empty()
+    }
+
+    pub(crate) fn poll_transmit(&mut self, now: Instant, to: NodeId, frame: &mut [u8]) -> Option<usize> {
+        self.see(now);
+        let member = self.member_of(to).filter(|member| !self.is_me(*member))?;
+        let peer = self.peer(member);
+        if !peer.is_connected || !self.s.is_open || !self.has_output(member) {
+            return None;
+        }
+        let peer = &self.peers[usize::from(member)];
+        let len = frame.len().min(FRAME_MAX).min(peer.frame_max as usize);
+        let config = &self.s.config;
+        let header = FrameHeader {
+            versions: VersionRange::OURS,
+            cluster: config.cluster,
+            epoch: config.epoch,
+            from: config.node,
+            incarnation: config.incarnation,
+            len: 0,
+        };
+        let mut writer = FrameWriter::new(header, &mut frame[..len]);
+        while self.write_one(member, &mut writer) {
+            self.s.stats.messages_out += 1;
+        }
+        let len = writer.finish();
+        if len == 0 {
+            return None;
+        }
+        self.s.stats.frames_out += 1;
+        Some(len)
+    }
+
+    /// Writes the next message for a peer; says whether there was one and it fitted.
+    fn write_one(&mut self, member: Member, writer: &mut FrameWriter<'_>) -> bool {
+        if let Some(answer) = self.peer(member).ring.front().copied() {
+            let body = self.ring_body(answer.body);
+            let message = Message { space: answer.space, name: answer.name.as_bytes(), body };
+            let is_written = writer.push(&message);
+            if is_written {
+                self.peer(member).ring.pop();
+            }
+            return is_written;
+        }
+        if let Some(at) = self.peers[usize::from(member)].answers.head() {
+            let Some(body) = self.answer_of(at) else {
+                self.peers[usize::from(member)].answers.remove(&mut self.physical, at);
+                return self.write_one_more(member, writer);
+            };
+            let resource = self.physical[at].resource.expect("a live record has a resource");
+            let is_written = self.write_about(resource, body, writer);
+            if is_written {
+                self.answer_was_said(at, &body);
+                if self.is_silent(at) {
+                    self.peers[usize::from(member)].answers.remove(&mut self.physical, at);
+                }
+            }
+            return is_written;
+        }
+        let Some(at) = self.peers[usize::from(member)].positions.head() else { return false };
+        let master = self.master_at(&self.resources[at]);
+        if master != member {
+            // The slot has moved since: the position goes where the map says now.
+            self.unlink_position(at);
+            self.repeat_position(at);
+            self.settle();
+            return self.write_one_more(member, writer);
+        }
+        let body = Body::Position(self.position_of(at));
+        let is_written = self.write_about(at, body, writer);
+        if is_written {
+            self.count_outgoing(&body);
+            self.peers[usize::from(member)].positions.remove(&mut self.resources, at);
+            self.position_was_said(at);
+        }
+        is_written
+    }
+
+    /// After something that needed no message: the next one, if the outbox has one.
+    fn write_one_more(&mut self, member: Member, writer: &mut FrameWriter<'_>) -> bool {
+        self.has_output(member) && self.write_one(member, writer)
+    }
+
+    fn write_about(
+        &self,
+        at: crate::table::Idx<crate::record::Resource>,
+        body: Body,
+        writer: &mut FrameWriter<'_>,
+    ) -> bool {
+        let resource = &self.resources[at];
+        let name = self.name_bytes(resource);
+        writer.push(&Message { space: resource.space, name, body })
+    }
+
+    fn count_outgoing(&mut self, body: &Body) {
+        let Body::Position(position) = body else { return };
+        let stats = &mut self.s.stats;
+        match (position.wanted, position.pinned, position.held) {
+            (Some(_), Some(_), _) => stats.conversions.outgoing += 1,
+            (Some(_), None, _) => stats.requests.outgoing += 1,
+            (None, _, None) => stats.releases.outgoing += 1,
+            (None, _, Some(_)) => {}
+        }
+    }
+
+    fn ring_body(&self, body: RingBody) -> Body {
+        match body {
+            RingBody::Deny(number, reason) => Body::Deny(Deny { number, reason }),
+            RingBody::Written(number) => Body::Written(number),
+            RingBody::Redirect(master, version, slot) => {
+                Body::Redirect(Redirect { slot: SlotId(slot), master, version })
+            }
+            RingBody::Nothing(number, answers) => Body::Position(nothing(number, answers)),
+        }
+    }
+
+    pub(crate) fn master_of(&self, space: SpaceId, name: &[u8]) -> Result<Option<NodeId>, NameError> {
+        crate::name::check_name(name)?;
+        if !self.is_space(space) {
+            return Ok(None);
+        }
+        let slot = self.slot_of(space, self.hash_of(space, name));
+        Ok(Some(self.node_at(self.slots[slot as usize].master)))
+    }
+}
+
+/// The position of a node that holds and wants nothing.
+fn nothing(number: Number, answers: DemandId) -> Position {
+    Position { kind: PositionKind::Downgrade, number, answers, ..Position::default() }
+}

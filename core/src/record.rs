@@ -1,0 +1,550 @@
+//! What the tables hold: resources, physical locks, logical locks, names, value blocks, slots, peers.
+
+use crate::event::{Denial, Path};
+use crate::flags::Flags;
+use crate::id::{
+    DemandId, Incarnation, LockId, MapVersion, NodeId, Number, OwnerId, Priority, QueueTicket, SpaceId, Token,
+};
+use crate::mode::Mode;
+use crate::name::Name;
+use crate::queue::{Claim, Entry, Queues};
+use crate::table::{Deadlines, Idx, Keyed, Link, Queue, Record, Via};
+use crate::time::Instant;
+use crate::value::ValueCopy;
+use crate::wire::{DenyReason, PositionKind};
+
+/// Bytes of a name that stand in the resource record itself.
+pub(crate) const NAME_INLINE: usize = 24;
+
+/// One resource known to this node, as its master, as a holder, or both. Opaque.
+#[derive(Debug)]
+pub struct Resource {
+    pub(crate) hash: u64,
+    pub(crate) space: SpaceId,
+    pub(crate) name_len: u8,
+    pub(crate) name: [u8; NAME_INLINE],
+    pub(crate) name_rest: Option<Idx<NameCell>>,
+    pub(crate) slot: u32,
+    pub(crate) mastery: Mastery,
+    pub(crate) holding: Holding,
+    /// Resources of one slot; for a free record, the free list.
+    pub(crate) chain: Link,
+    /// Member whose outbox or repeat timers it is in.
+    pub(crate) route: u8,
+    pub(crate) outbox: Link,
+    pub(crate) repeat: Link,
+    pub(crate) repeat_at: Instant,
+    pub(crate) repeat_pace: Pace,
+    pub(crate) idle: Link,
+    pub(crate) idle_at: Instant,
+    pub(crate) work: Link,
+}
+
+/// What a master knows of a resource.
+#[derive(Debug)]
+pub(crate) struct Mastery {
+    pub(crate) queues: Queues<Physical>,
+    /// Members with a physical lock on record, one bit for each.
+    pub(crate) members: u64,
+    pub(crate) value: Option<Idx<ValueCell>>,
+}
+
+/// What a node holds, pins and wants on a resource, and for whom.
+#[derive(Debug)]
+pub(crate) struct Holding {
+    pub(crate) locks: Queues<Lock>,
+    pub(crate) held: Option<Mode>,
+    /// What is asked of the master, until it is granted, denied or withdrawn.
+    pub(crate) wish: Option<Wish>,
+    /// The waiter that the master's last grant was for.
+    pub(crate) served: Option<Idx<Lock>>,
+    pub(crate) kind: PositionKind,
+    /// Number of the last position.
+    pub(crate) number: Number,
+    /// Physical token, with the count of owners served under it.
+    pub(crate) token: Token,
+    /// The node's copy of the value block.
+    pub(crate) copy: Option<Idx<ValueCell>>,
+    /// The copy is what the resource's value block is.
+    pub(crate) is_copy_current: bool,
+    /// Number of the last position with a value block write that is not acknowledged; 0 if there is none.
+    pub(crate) write: Number,
+    pub(crate) demand: Option<Claimed>,
+    /// Demand to be answered by the next message; 0 for none.
+    pub(crate) answers: DemandId,
+    /// Local grants made since the demand was known.
+    pub(crate) grants_after_demand: u32,
+    /// Local grants that sent nothing since the last message.
+    pub(crate) hits: u32,
+    /// Held without an owner, and counted so.
+    pub(crate) is_idle: bool,
+    /// Used since it was put among the idle ones.
+    pub(crate) is_touched: bool,
+}
+
+/// How soon something is said again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// It may have been lost.
+    Short,
+    /// It is known to wait.
+    Long,
+}
+
+/// What a node asks of a master, and for which of its owners.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish {
+    pub(crate) waiter: Idx<Lock>,
+    pub(crate) wanted: Mode,
+    pub(crate) pinned: Option<Mode>,
+    pub(crate) flags: Flags,
+    pub(crate) priority: Priority,
+    /// Number under which it was first asked.
+    pub(crate) asked: Number,
+    /// The master has said that it waits.
+    pub(crate) ticket: Option<QueueTicket>,
+    pub(crate) patience_until: Option<Instant>,
+}
+
+/// A demand that this node has not met yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claimed {
+    pub(crate) id: DemandId,
+    pub(crate) stay: Mode,
+}
+
+/// One node's lock on one resource, as its master has it on record. Opaque.
+#[derive(Debug)]
+pub struct Physical {
+    pub(crate) claim: Claim,
+    pub(crate) resource: Option<Idx<Resource>>,
+    /// Place of the node among the members.
+    pub(crate) member: u8,
+    pub(crate) priority: Priority,
+    pub(crate) number: Number,
+    pub(crate) asked: Number,
+    pub(crate) token: Token,
+    pub(crate) ticket: QueueTicket,
+    pub(crate) answer: Answer,
+    /// Version of the node's copy of the value block.
+    pub(crate) copy: Token,
+    pub(crate) demand: Option<Demanding>,
+    /// The request waits for one round of demands (no-queue beside retained locks).
+    pub(crate) is_asking_holders: bool,
+    pub(crate) due: Due,
+    pub(crate) outbox: Link,
+    pub(crate) demand_timer: Link,
+    pub(crate) demand_at: Instant,
+    pub(crate) demand_pace: Pace,
+    pub(crate) queued_timer: Link,
+    pub(crate) queued_at: Instant,
+}
+
+/// A demand that a master has made of a holder.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Demanding {
+    pub(crate) id: DemandId,
+    pub(crate) stay: Mode,
+    pub(crate) priority: Priority,
+    pub(crate) demote: bool,
+    /// The holder has said that its owners still need it.
+    pub(crate) is_answered: bool,
+}
+
+/// How the request under the number on record was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Not yet, or there was none.
+    None,
+    Granted,
+    Denied(DenyReason),
+}
+
+/// What a physical lock has to say to its node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) answer: bool,
+    pub(crate) queued: bool,
+    pub(crate) demand: bool,
+}
+
+/// One owner's lock. Opaque.
+#[derive(Debug)]
+pub struct Lock {
+    pub(crate) claim: Claim,
+    pub(crate) resource: Option<Idx<Resource>>,
+    pub(crate) generation: u32,
+    pub(crate) owner: OwnerId,
+    pub(crate) token: Token,
+    pub(crate) priority: Priority,
+    pub(crate) is_watched: bool,
+    /// The master has granted what this waiter asked for: its value block is fresh, no demand holds it back.
+    pub(crate) is_served: bool,
+    pub(crate) path: Path,
+    pub(crate) news: News,
+    pub(crate) events: Link,
+    pub(crate) patience_at: Instant,
+    pub(crate) patience: u32,
+}
+
+/// What is to be told to a lock's owner.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct News {
+    pub(crate) end: Option<Result<(), Denial>>,
+    pub(crate) demanded: Option<Mode>,
+}
+
+/// The bytes of a name that its resource record has no room for. Opaque.
+#[derive(Debug)]
+pub struct NameCell {
+    pub(crate) name: Name,
+    pub(crate) free: Link,
+}
+
+/// One value block, of a resource or of a node's copy. Opaque.
+#[derive(Debug)]
+pub struct ValueCell {
+    pub(crate) copy: ValueCopy,
+    pub(crate) free: Link,
+}
+
+/// One slot: its master, its counters and its resources. Opaque.
+#[derive(Debug)]
+pub struct Slot {
+    /// Place of the master among the members.
+    pub(crate) master: u8,
+    pub(crate) version: MapVersion,
+    /// Physical grants made in the slot, which makes its tokens.
+    pub(crate) grants: u64,
+    /// Requests that arrived in the slot, which makes its tickets.
+    pub(crate) arrivals: u64,
+    pub(crate) resources: Queue<Resource, Chain>,
+    pub(crate) records: u32,
+}
+
+/// Another member, and what there is to say to it. Opaque.
+#[derive(Debug)]
+pub struct Peer {
+    pub(crate) node: NodeId,
+    /// The incarnation whose hello was accepted.
+    pub(crate) incarnation: Option<Incarnation>,
+    pub(crate) is_connected: bool,
+    pub(crate) frame_max: u32,
+    pub(crate) positions: Queue<Resource, Outbox>,
+    pub(crate) answers: Queue<Physical, Outbox>,
+    pub(crate) ring: Ring,
+    pub(crate) repeats: [Queue<Resource, Repeat>; 2],
+    pub(crate) demands: [Queue<Physical, DemandTimer>; 2],
+    pub(crate) queued: Queue<Physical, QueuedTimer>,
+    /// Timers of this peer are being made due, because it came back.
+    pub(crate) is_hurried: bool,
+}
+
+/// Answers that a peer's ring holds; the oldest is dropped for one more, and the peer's repeat brings it back.
+pub const RING_LEN: usize = 32;
+
+/// Answers about resources that have no record.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    pub(crate) first: u8,
+    pub(crate) len: u8,
+    pub(crate) answers: [RingAnswer; RING_LEN],
+}
+
+/// An answer about a resource that needs no record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RingAnswer {
+    pub(crate) space: SpaceId,
+    pub(crate) name: Name,
+    pub(crate) body: RingBody,
+}
+
+/// What an answer without a record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RingBody {
+    Deny(Number, DenyReason),
+    Written(Number),
+    Redirect(NodeId, MapVersion, u32),
+    /// This node holds and wants nothing; the number is fresh.
+    Nothing(Number, DemandId),
+}
+
+// ---- vacant records ----
+
+impl Resource {
+    /// A free record.
+    pub const VACANT: Self = Self {
+        hash: 0,
+        space: SpaceId(0),
+        name_len: 0,
+        name: [0; NAME_INLINE],
+        name_rest: None,
+        slot: 0,
+        mastery: Mastery { queues: Queues::EMPTY, members: 0, value: None },
+        holding: Holding::NONE,
+        chain: Link::NONE,
+        route: 0,
+        outbox: Link::NONE,
+        repeat: Link::NONE,
+        repeat_at: Instant::START,
+        repeat_pace: Pace::Short,
+        idle: Link::NONE,
+        idle_at: Instant::START,
+        work: Link::NONE,
+    };
+}
+
+impl Holding {
+    pub(crate) const NONE: Self = Self {
+        locks: Queues::EMPTY,
+        held: None,
+        wish: None,
+        served: None,
+        kind: PositionKind::Downgrade,
+        number: Number(0),
+        token: Token::NONE,
+        copy: None,
+        is_copy_current: false,
+        write: Number(0),
+        demand: None,
+        answers: DemandId(0),
+        grants_after_demand: 0,
+        hits: 0,
+        is_idle: false,
+        is_touched: false,
+    };
+
+    /// Does this node have nothing on the resource that a message or an owner could still concern?
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.held.is_none() && self.wish.is_none() && self.locks.is_empty() && self.write == Number(0)
+    }
+}
+
+impl Physical {
+    /// A free record.
+    pub const VACANT: Self = Self {
+        claim: Claim::VACANT,
+        resource: None,
+        member: 0,
+        priority: Priority(0),
+        number: Number(0),
+        asked: Number(0),
+        token: Token::NONE,
+        ticket: QueueTicket { epoch: crate::id::Epoch(0), count: 0 },
+        answer: Answer::None,
+        copy: Token::NONE,
+        demand: None,
+        is_asking_holders: false,
+        due: Due { answer: false, queued: false, demand: false },
+        outbox: Link::NONE,
+        demand_timer: Link::NONE,
+        demand_at: Instant::START,
+        demand_pace: Pace::Short,
+        queued_timer: Link::NONE,
+        queued_at: Instant::START,
+    };
+}
+
+impl Lock {
+    /// A free record.
+    pub const VACANT: Self = Self {
+        claim: Claim::VACANT,
+        resource: None,
+        generation: 0,
+        owner: OwnerId(0),
+        token: Token::NONE,
+        priority: Priority(0),
+        is_watched: false,
+        is_served: false,
+        path: Path::Retained,
+        news: News { end: None, demanded: None },
+        events: Link::NONE,
+        patience_at: Instant::NEVER,
+        patience: 0,
+    };
+
+    pub(crate) fn id(&self, at: Idx<Self>) -> LockId {
+        LockId { at: at.to_u32(), generation: self.generation }
+    }
+}
+
+impl NameCell {
+    /// A free record.
+    pub const VACANT: Self = Self { name: Name::VACANT, free: Link::NONE };
+}
+
+impl ValueCell {
+    /// A free record.
+    pub const VACANT: Self = Self { copy: ValueCopy::ABSENT, free: Link::NONE };
+}
+
+impl Slot {
+    /// A slot before the first map.
+    pub const VACANT: Self = Self {
+        master: 0,
+        version: MapVersion { epoch: crate::id::Epoch(0), count: 0 },
+        grants: 0,
+        arrivals: 0,
+        resources: Queue::EMPTY,
+        records: 0,
+    };
+}
+
+impl Peer {
+    /// A peer before the first view.
+    pub const VACANT: Self = Self {
+        node: NodeId(0),
+        incarnation: None,
+        is_connected: false,
+        frame_max: 0,
+        positions: Queue::EMPTY,
+        answers: Queue::EMPTY,
+        ring: Ring { first: 0, len: 0, answers: [RingAnswer::VACANT; RING_LEN] },
+        repeats: [const { Queue::EMPTY }; 2],
+        demands: [const { Queue::EMPTY }; 2],
+        queued: Queue::EMPTY,
+        is_hurried: false,
+    };
+}
+
+impl RingAnswer {
+    const VACANT: Self =
+        Self { space: SpaceId(0), name: Name::VACANT, body: RingBody::Written(Number(0)) };
+}
+
+impl Ring {
+    /// Adds an answer; says whether the oldest had to go for it.
+    pub(crate) fn push(&mut self, answer: RingAnswer) -> bool {
+        let is_full = usize::from(self.len) == RING_LEN;
+        if is_full {
+            self.pop();
+        }
+        let at = (usize::from(self.first) + usize::from(self.len)) % RING_LEN;
+        self.answers[at] = answer;
+        self.len += 1;
+        is_full
+    }
+
+    pub(crate) fn front(&self) -> Option<&RingAnswer> {
+        (self.len > 0).then(|| &self.answers[usize::from(self.first)])
+    }
+
+    pub(crate) fn pop(&mut self) {
+        assert!(self.len > 0, "an answer was there");
+        self.first = (self.first + 1) % 32;
+        self.len -= 1;
+    }
+}
+
+// ---- links ----
+
+/// Names a link of a record; one type for each kind of queue.
+macro_rules! link {
+    ($(#[$doc:meta])* $tag:ident: $($record:ident.$field:ident),+) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(crate) enum $tag {}
+        $(impl Via<$record> for $tag {
+            fn link(record: &$record) -> Link {
+                record.$field
+            }
+            fn link_mut(record: &mut $record) -> &mut Link {
+                &mut record.$field
+            }
+        })+
+    };
+}
+
+link!(
+    /// Resources of one slot.
+    Chain: Resource.chain
+);
+link!(
+    /// What has something to say to a peer.
+    Outbox: Resource.outbox, Physical.outbox
+);
+link!(
+    /// Positions that are repeated until they are answered.
+    Repeat: Resource.repeat
+);
+link!(
+    /// Physical locks that were held without an owner, oldest first.
+    Idle: Resource.idle
+);
+link!(
+    /// Resources whose grant pass goes on in a later call.
+    Work: Resource.work
+);
+link!(
+    /// Demands that are repeated until they are met.
+    DemandTimer: Physical.demand_timer
+);
+link!(
+    /// Requests that are to be told their place in the queue.
+    QueuedTimer: Physical.queued_timer
+);
+link!(
+    /// Locks whose owners are to be told something.
+    Events: Lock.events
+);
+
+/// Free records wait on a link that a live record uses otherwise.
+macro_rules! record {
+    ($($record:ident: $($field:ident).+;)+) => {
+        $(impl Record for $record {
+            fn free_link(&mut self) -> &mut Link {
+                &mut self.$($field).+
+            }
+        })+
+    };
+}
+
+record! {
+    Resource: chain;
+    Physical: claim.link;
+    Lock: claim.link;
+    NameCell: free;
+    ValueCell: free;
+}
+
+impl Keyed for Resource {
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
+impl Deadlines for Lock {
+    fn deadline(&self) -> Instant {
+        self.patience_at
+    }
+
+    fn place(&mut self) -> &mut u32 {
+        &mut self.patience
+    }
+}
+
+impl Entry for Physical {
+    const DEMOTES_HELD: bool = false;
+    const HAS_SURPLUS: bool = true;
+
+    fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    fn claim_mut(&mut self) -> &mut Claim {
+        &mut self.claim
+    }
+}
+
+impl Entry for Lock {
+    const DEMOTES_HELD: bool = true;
+    const HAS_SURPLUS: bool = false;
+
+    fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    fn claim_mut(&mut self) -> &mut Claim {
+        &mut self.claim
+    }
+}

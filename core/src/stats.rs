@@ -1,0 +1,59 @@
+//! What a node counts, after VMS MONITOR DLOCK: each operation by where it was served.
+
+/// One kind of operation, by where it came from and where it was served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Of this node's owners, served by this node.
+    pub local: u64,
+    /// Of this node, sent to another master (or, for demands, to another holder).
+    pub outgoing: u64,
+    /// Of other nodes, served by this node.
+    pub incoming: u64,
+}
+
+/// Counters of a node since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// New requests ("new ENQ").
+    pub requests: Traffic,
+    /// Conversions ("converted ENQ").
+    pub conversions: Traffic,
+    /// Releases ("DEQ").
+    pub releases: Traffic,
+    /// Demands ("blocking AST").
+    pub demands: Traffic,
+    /// Owners' requests and conversions that were taken.
+    pub asked: u64,
+    /// Of them, granted.
+    pub granted: u64,
+    /// Granted without asking the master, because the node retained what was needed.
+    pub granted_retained: u64,
+    /// Denied, for whatever reason, after they were taken.
+    pub denied: u64,
+    /// Cancelled or abandoned while they waited.
+    pub cancelled: u64,
+    /// Physical locks given up because they were idle for long or too many were retained.
+    pub retained_dropped: u64,
+    /// Frames sent.
+    pub frames_out: u64,
+    /// Frames received and accepted.
+    pub frames_in: u64,
+    /// Messages sent.
+    pub messages_out: u64,
+    /// Messages received in accepted frames.
+    pub messages_in: u64,
+    /// Messages sent again because they were not answered.
+    pub repeats: u64,
+    /// Frames that were dropped.
+    pub frames_dropped: u64,
+    /// Messages that were dropped: stale, contradictory, or not for this node.
+    pub messages_dropped: u64,
+    /// Messages of kinds that this version does not know.
+    pub messages_unknown: u64,
+    /// Answers that a full ring dropped; the peer's repeat brings them back.
+    pub answers_dropped: u64,
+    /// Requests that named a number not above the floor and were told to renew.
+    pub renewals: u64,
+    /// Requests that another node was asked for and redirected.
+    pub redirects: u64,
+}

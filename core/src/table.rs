@@ -1,0 +1,259 @@
+//! Fixed-size tables: records in slabs, linked by position. Knows nothing of locks.
+//!
+//! A slab is a slice of records that are all there from the start; a free one waits on a LIFO list, so the
+//! record used last, whose cache lines are warm, is used next. Queues are threaded through the records and
+//! own no memory, so they are never full.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::num::NonZeroU32;
+use core::ops::{Index, IndexMut};
+
+mod heap;
+mod index;
+
+pub(crate) use heap::{DeadlineHeap, Deadlines};
+pub use index::Bucket;
+pub(crate) use index::{Keyed, NameIndex};
+
+/// Position of a record in its slab. `Option<Idx<T>>` is four bytes.
+pub(crate) struct Idx<T> {
+    raw: NonZeroU32,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> Idx<T> {
+    pub(crate) fn new(at: usize) -> Self {
+        let raw = u32::try_from(at + 1).ok().filter(|raw| *raw < Link::APART);
+        let raw = raw.and_then(NonZeroU32::new).expect("a slab has fewer than 2^32 - 2 records");
+        Self { raw, of: PhantomData }
+    }
+
+    fn from_raw(raw: u32) -> Option<Self> {
+        NonZeroU32::new(raw).map(|raw| Self { raw, of: PhantomData })
+    }
+
+    pub(crate) fn get(self) -> usize {
+        self.raw.get() as usize - 1
+    }
+
+    pub(crate) fn to_u32(self) -> u32 {
+        self.raw.get() - 1
+    }
+}
+
+impl<T> Clone for Idx<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Idx<T> {}
+
+impl<T> PartialEq for Idx<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.raw == other.raw
+    }
+}
+
+impl<T> Eq for Idx<T> {}
+
+impl<T> fmt::Debug for Idx<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.to_u32())
+    }
+}
+
+/// A slice of records, indexed by their own kind of position.
+pub(crate) struct Slab<'a, T>(pub(crate) &'a mut [T]);
+
+impl<T> Slab<'_, T> {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The record at a position that comes from outside.
+    pub(crate) fn get(&self, at: u32) -> Option<(Idx<T>, &T)> {
+        let at = at as usize;
+        self.0.get(at).map(|record| (Idx::new(at), record))
+    }
+}
+
+impl<T> Index<Idx<T>> for Slab<'_, T> {
+    type Output = T;
+
+    fn index(&self, at: Idx<T>) -> &T {
+        &self.0[at.get()]
+    }
+}
+
+impl<T> IndexMut<Idx<T>> for Slab<'_, T> {
+    fn index_mut(&mut self, at: Idx<T>) -> &mut T {
+        &mut self.0[at.get()]
+    }
+}
+
+/// Place of a record in a queue.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Link {
+    prev: u32,
+    next: u32,
+}
+
+impl Link {
+    const END: u32 = 0;
+    const APART: u32 = u32::MAX;
+    /// In no queue.
+    pub(crate) const NONE: Self = Self { prev: Self::APART, next: Self::END };
+
+    pub(crate) fn is_linked(self) -> bool {
+        self.prev != Self::APART
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_linked() { write!(f, "{}<>{}", self.prev, self.next) } else { f.write_str("apart") }
+    }
+}
+
+/// Names the link of `T` that a queue is threaded through.
+pub(crate) trait Via<T> {
+    fn link(record: &T) -> Link;
+    fn link_mut(record: &mut T) -> &mut Link;
+}
+
+/// FIFO threaded through a slab.
+pub(crate) struct Queue<T, V> {
+    head: u32,
+    tail: u32,
+    via: PhantomData<fn(T) -> V>,
+}
+
+impl<T, V> Queue<T, V> {
+    pub(crate) const EMPTY: Self = Self { head: Link::END, tail: Link::END, via: PhantomData };
+
+    pub(crate) fn head(&self) -> Option<Idx<T>> {
+        Idx::from_raw(self.head)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head == Link::END
+    }
+}
+
+impl<T, V> fmt::Debug for Queue<T, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", self.head, self.tail)
+    }
+}
+
+impl<T, V: Via<T>> Queue<T, V> {
+    pub(crate) fn next(slab: &Slab<'_, T>, at: Idx<T>) -> Option<Idx<T>> {
+        Idx::from_raw(V::link(&slab[at]).next)
+    }
+
+    pub(crate) fn push_back(&mut self, slab: &mut Slab<'_, T>, at: Idx<T>) {
+        debug_assert!(!V::link(&slab[at]).is_linked(), "a record is in one queue at a time");
+        *V::link_mut(&mut slab[at]) = Link { prev: self.tail, next: Link::END };
+        match Idx::from_raw(self.tail) {
+            Some(tail) => V::link_mut(&mut slab[tail]).next = at.raw.get(),
+            None => self.head = at.raw.get(),
+        }
+        self.tail = at.raw.get();
+    }
+
+    pub(crate) fn push_front(&mut self, slab: &mut Slab<'_, T>, at: Idx<T>) {
+        match self.head() {
+            Some(head) => self.insert_before(slab, at, head),
+            None => self.push_back(slab, at),
+        }
+    }
+
+    pub(crate) fn insert_before(&mut self, slab: &mut Slab<'_, T>, at: Idx<T>, next: Idx<T>) {
+        debug_assert!(!V::link(&slab[at]).is_linked(), "a record is in one queue at a time");
+        let prev = core::mem::replace(&mut V::link_mut(&mut slab[next]).prev, at.raw.get());
+        *V::link_mut(&mut slab[at]) = Link { prev, next: next.raw.get() };
+        match Idx::from_raw(prev) {
+            Some(prev) => V::link_mut(&mut slab[prev]).next = at.raw.get(),
+            None => self.head = at.raw.get(),
+        }
+    }
+
+    pub(crate) fn pop_front(&mut self, slab: &mut Slab<'_, T>) -> Option<Idx<T>> {
+        let at = self.head()?;
+        self.remove(slab, at);
+        Some(at)
+    }
+
+    pub(crate) fn remove(&mut self, slab: &mut Slab<'_, T>, at: Idx<T>) {
+        debug_assert!(V::link(&slab[at]).is_linked(), "a record leaves the queue that it is in");
+        let Link { prev, next } = core::mem::replace(V::link_mut(&mut slab[at]), Link::NONE);
+        match Idx::from_raw(prev) {
+            Some(prev) => V::link_mut(&mut slab[prev]).next = next,
+            None => self.head = next,
+        }
+        match Idx::from_raw(next) {
+            Some(next) => V::link_mut(&mut slab[next]).prev = prev,
+            None => self.tail = prev,
+        }
+    }
+
+    /// Removes a record if it is in this queue; a link is used by one kind of queue only.
+    pub(crate) fn remove_if_linked(&mut self, slab: &mut Slab<'_, T>, at: Idx<T>) {
+        if V::link(&slab[at]).is_linked() {
+            self.remove(slab, at);
+        }
+    }
+}
+
+/// Names the link through which free records are kept; every record has one.
+pub(crate) trait Record: Sized {
+    fn free_link(&mut self) -> &mut Link;
+}
+
+/// Free records of a slab, last in first out.
+#[derive(Debug)]
+pub(crate) struct Free<T> {
+    head: u32,
+    len: u32,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T: Record> Free<T> {
+    pub(crate) const EMPTY: Self = Self { head: Link::END, len: 0, of: PhantomData };
+
+    /// All records of a slab, so that the first is used first.
+    pub(crate) fn all(slab: &mut Slab<'_, T>) -> Self {
+        let mut free = Self::EMPTY;
+        for at in (0..slab.len()).rev() {
+            free.put(slab, Idx::new(at));
+        }
+        free
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head == Link::END
+    }
+
+    pub(crate) fn take(&mut self, slab: &mut Slab<'_, T>) -> Option<Idx<T>> {
+        let at = Idx::from_raw(self.head)?;
+        let link = slab[at].free_link();
+        self.head = core::mem::replace(link, Link::NONE).next;
+        self.len -= 1;
+        Some(at)
+    }
+
+    pub(crate) fn put(&mut self, slab: &mut Slab<'_, T>, at: Idx<T>) {
+        *slab[at].free_link() = Link { prev: Link::APART, next: self.head };
+        self.head = at.raw.get();
+        self.len += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+use super::*;
+use crate::time::Instant;
+
+extern crate std;
+use std::collections::{BTreeMap, VecDeque};
+use std::vec::Vec;
+
+struct Entry {
+    link: Link,
+    hash: u64,
+    deadline: Instant,
+    place: u32,
+}
+
+impl Entry {
+    const VACANT: Self = Self { link: Link::NONE, hash: 0, deadline: Instant::START, place: 0 };
+}
+
+enum Line {}
+
+impl Via<Entry> for Line {
+    fn link(record: &Entry) -> Link {
+        record.link
+    }
+    fn link_mut(record: &mut Entry) -> &mut Link {
+        &mut record.link
+    }
+}
+
+impl Record for Entry {
+    fn free_link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+}
+
+impl Keyed for Entry {
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
+impl Deadlines for Entry {
+    fn deadline(&self) -> Instant {
+        self.deadline
+    }
+    fn place(&mut self) -> &mut u32 {
+        &mut self.place
+    }
+}
+
+fn numbers(seed: u64) -> impl FnMut(u64) -> u64 {
+    let mut state = seed | 1;
+    move |below| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) % below
+    }
+}
+
+#[test]
+fn a_queue_agrees_with_a_deque() {
+    let mut memory = [const { Entry::VACANT }; 16];
+    let mut slab = Slab(&mut memory);
+    let mut queue = Queue::<Entry, Line>::EMPTY;
+    let mut model = VecDeque::new();
+    let mut pick = numbers(7);
+    for _ in 0..20_000 {
+        let at = Idx::new(usize::try_from(pick(16)).unwrap());
+        match (slab[at].link.is_linked(), pick(4)) {
+            (true, _) => {
+                queue.remove(&mut slab, at);
+                model.retain(|other| *other != at);
+            }
+            (false, 0) => {
+                queue.push_front(&mut slab, at);
+                model.push_front(at);
+            }
+            (false, 1) if !model.is_empty() => {
+                let place = usize::try_from(pick(model.len() as u64)).unwrap();
+                queue.insert_before(&mut slab, at, model[place]);
+                model.insert(place, at);
+            }
+            (false, 2) => {
+                assert_eq!(queue.pop_front(&mut slab), model.pop_front());
+            }
+            (false, _) => {
+                queue.push_back(&mut slab, at);
+                model.push_back(at);
+            }
+        }
+        let mut walk = queue.head();
+        let mut seen = Vec::new();
+        while let Some(at) = walk {
+            seen.push(at);
+            walk = Queue::<Entry, Line>::next(&slab, at);
+        }
+        assert!(seen.iter().eq(model.iter()));
+    }
+}
+
+#[test]
+fn an_index_agrees_with_a_map_though_hashes_collide() {
+    let mut memory = [const { Entry::VACANT }; 12];
+    let mut slab = Slab(&mut memory);
+    let mut buckets = [Bucket::EMPTY; 16];
+    let mut index = NameIndex(&mut buckets);
+    let mut free = Free::all(&mut slab);
+    let mut model = BTreeMap::new();
+    let mut pick = numbers(3);
+    for _ in 0..50_000 {
+        // Few homes, and hashes that differ in their upper half only.
+        let hash = pick(3) * 5 | pick(4) << 40;
+        if let Some(at) = model.remove(&hash) {
+            index.remove(hash, at);
+            free.put(&mut slab, at);
+        } else if let Some(at) = free.take(&mut slab) {
+            slab[at].hash = hash;
+            index.insert(hash, at);
+            model.insert(hash, at);
+        }
+        for tag in 0..3 {
+            for upper in 0..4 {
+                let hash = tag * 5 | upper << 40;
+                assert_eq!(index.find(&slab, hash, |_| true), model.get(&hash).copied());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_heap_gives_the_earliest_and_lets_any_go() {
+    let mut memory = [const { Entry::VACANT }; 32];
+    let mut slab = Slab(&mut memory);
+    let (mut places, mut len) = ([0; 32], 0);
+    let mut pick = numbers(11);
+    for _ in 0..50_000 {
+        let at = Idx::new(usize::try_from(pick(32)).unwrap());
+        let deadline = Instant::from_nanos(pick(20));
+        let is_in = slab[at].place != 0;
+        let mut heap = DeadlineHeap { places: &mut places, len: &mut len, slab: &mut slab };
+        if is_in {
+            heap.remove(at);
+        } else {
+            heap.slab[at].deadline = deadline;
+            heap.insert(at);
+        }
+        let least = heap.earliest().map(|(deadline, _)| deadline);
+        let model = slab.0.iter().filter(|entry| entry.place != 0).map(|entry| entry.deadline).min();
+        assert_eq!(least, model);
+    }
+}

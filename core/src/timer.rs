@@ -1,0 +1,122 @@
+//! Deadlines: one queue for each constant interval and peer, a heap for owners' patience only.
+//!
+//! The next deadline is kept as a lower bound, made exact by every timeout: a queue's head that goes early
+//! costs one timeout that finds nothing to do, and no call has to look at all queues.
+
+use crate::id::SpaceId;
+use crate::machine::Machine;
+use crate::record::Peer;
+use crate::time::Instant;
+
+/// Expired deadlines that one call works off; the rest follow while events are polled.
+const EXPIRED_A_CALL: u32 = 64;
+
+impl Machine<'_> {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.see(now);
+        if self.s.next_deadline.is_none_or(|next| next > self.s.now) {
+            return;
+        }
+        self.s.overdue = Some(self.s.now);
+        self.work_off_overdue();
+    }
+
+    /// Does some of the work that earlier calls left; says whether there was any.
+    pub(crate) fn work_on(&mut self) -> bool {
+        if self.s.overdue.is_some() {
+            self.work_off_overdue();
+            return true;
+        }
+        if let Some(at) = self.s.work.pop_front(&mut self.resources) {
+            self.look_after(at);
+            return true;
+        }
+        self.hurry()
+    }
+
+    fn work_off_overdue(&mut self) {
+        let Some(until) = self.s.overdue else { return };
+        for _ in 0..EXPIRED_A_CALL {
+            if !self.expire_one(until) {
+                self.s.overdue = None;
+                self.s.next_deadline = self.exact_deadline();
+                return;
+            }
+        }
+    }
+
+    /// Works off one deadline that is not after `until`; says whether there was one.
+    fn expire_one(&mut self, until: Instant) -> bool {
+        if let Some((deadline, lock)) = self.patience_heap().earliest()
+            && deadline <= until
+        {
+            self.end_of_patience(lock);
+            return true;
+        }
+        for member in 0..self.peers.len() {
+            if self.expire_of_peer(member, until) {
+                return true;
+            }
+        }
+        for space in self.spaces() {
+            if self.first_idle(space).is_some_and(|deadline| deadline <= until) {
+                self.expire_idle(space);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn expire_of_peer(&mut self, member: usize, until: Instant) -> bool {
+        let peer = &self.peers[member];
+        for queue in &peer.repeats {
+            if let Some(at) = queue.head().filter(|at| self.resources[*at].repeat_at <= until) {
+                self.s.stats.repeats += 1;
+                self.repeat_position(at);
+                return true;
+            }
+        }
+        for queue in &peer.demands {
+            if let Some(at) = queue.head().filter(|at| self.physical[*at].demand_at <= until) {
+                self.expire_demand(at);
+                return true;
+            }
+        }
+        if let Some(at) = peer.queued.head().filter(|at| self.physical[*at].queued_at <= until) {
+            self.expire_queued(at);
+            return true;
+        }
+        false
+    }
+
+    /// A peer has come back: what it was not told, or did not answer, is said again, in batches.
+    fn hurry(&mut self) -> bool {
+        let Some(member) = self.peers.iter().position(|peer| peer.is_hurried) else { return false };
+        for _ in 0..EXPIRED_A_CALL {
+            if !self.expire_of_peer(member, Instant::NEVER) {
+                self.peers[member].is_hurried = false;
+                return true;
+            }
+        }
+        true
+    }
+
+    fn exact_deadline(&mut self) -> Option<Instant> {
+        let patience = self.patience_heap().earliest().map(|(deadline, _)| deadline);
+        let peers = self.peers.iter().filter_map(|peer| self.deadline_of_peer(peer)).min();
+        let idle = self.spaces().filter_map(|space| self.first_idle(space)).min();
+        [patience, peers, idle].into_iter().flatten().min()
+    }
+
+    fn deadline_of_peer(&self, peer: &Peer) -> Option<Instant> {
+        let repeats = peer.repeats.iter().filter_map(|queue| queue.head()).map(|at| self.resources[at].repeat_at);
+        let demands = peer.demands.iter().filter_map(|queue| queue.head()).map(|at| self.physical[at].demand_at);
+        let queued = peer.queued.head().map(|at| self.physical[at].queued_at);
+        repeats.chain(demands).chain(queued).min()
+    }
+
+    fn spaces(&self) -> impl Iterator<Item = SpaceId> + use<> {
+        let spaces = u16::try_from(self.s.config.spaces.len()).expect("spaces are few");
+        (0..spaces).map(SpaceId)
+    }
+}

@@ -1,0 +1,430 @@
+//! One message to and from bytes: `docs/wire.md`, "Messages".
+
+use super::bytes::{Reader, Short, Writer};
+use super::message::{
+    Body, Demand, Deny, DenyReason, Granting, Message, Position, PositionKind, Queued, Redirect, Write,
+};
+use crate::flags::Flags;
+use crate::id::{DemandId, Epoch, MapVersion, NodeId, Number, Priority, QueueTicket, SlotId, SpaceId, Token};
+use crate::mode::Mode;
+use crate::name::{NAME_MAX, check_name};
+use crate::value::{VALUE_MAX, Value, ValueCopy, ValueState};
+
+/// Most bytes of a message that this version writes; a newer one may write longer messages.
+pub const MESSAGE_MAX: usize = HEADER_LEN + RESOURCE_MAX + POSITION_MAX;
+
+/// Kind, reserved, length of the body.
+const HEADER_LEN: usize = 4;
+/// Space, length of the name, name.
+const RESOURCE_MAX: usize = 2 + 1 + NAME_MAX;
+/// A position with every field, the longest of the bodies.
+const POSITION_MAX: usize = 8 + 2 + 2 + 8 + 2 + 1 + 4 + 4 + 16 + 4 + (16 + 1 + VALUE_MAX);
+
+/// Stands for an absent mode in four bits.
+const NO_MODE: u8 = 0xf;
+/// Stands for a block marked invalid where the length of a value is written.
+const NO_VALUE: u8 = 0xff;
+/// Bit of a demand whose owner is to be demoted.
+const DEMOTE: u8 = 1;
+
+/// Bits that say which fields of a position follow, in this order.
+mod position_field {
+    pub(super) const ASKED: u16 = 1;
+    pub(super) const FLAGS: u16 = 1 << 1;
+    pub(super) const PRIORITY: u16 = 1 << 2;
+    pub(super) const PATIENCE: u16 = 1 << 3;
+    pub(super) const HITS: u16 = 1 << 4;
+    pub(super) const COPY: u16 = 1 << 5;
+    pub(super) const ANSWERS: u16 = 1 << 6;
+    pub(super) const WRITE: u16 = 1 << 7;
+}
+
+/// Bits that say which fields of a grant follow, in this order.
+mod grant_field {
+    pub(super) const VALUE: u8 = 1;
+    pub(super) const DEMAND: u8 = 1 << 1;
+}
+
+/// State of a value block in a grant.
+mod value_state {
+    pub(super) const ABSENT: u8 = 0;
+    pub(super) const VALID: u8 = 1;
+    pub(super) const INVALID: u8 = 2;
+}
+
+/// Why bytes are no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes end before the message does: give more, or drop the frame if there is no more of it.
+    #[error("the bytes end before the message does")]
+    Truncated,
+    /// The message is too short for its kind, or a field has a value that cannot be: drop the frame.
+    #[error("the message is too short for its kind or has an impossible value")]
+    Malformed,
+}
+
+impl From<Short> for DecodeError {
+    fn from(Short: Short) -> Self {
+        Self::Malformed
+    }
+}
+
+/// Writes a message to the front of `buf` and gives its length in bytes, at most [`MESSAGE_MAX`].
+///
+/// `None` if it does not fit, or if the name is empty or too long; `buf` may then hold a part of it.
+#[must_use]
+pub fn encode_message(message: &Message<'_>, buf: &mut [u8]) -> Option<usize> {
+    let name_len = check_name(message.name).ok()?;
+    let (header, body) = buf.split_first_chunk_mut::<HEADER_LEN>()?;
+    let room = body.len();
+    let mut writer = Writer::new(body);
+    writer.u16(message.space.0).ok()?;
+    writer.u8(name_len).ok()?;
+    writer.bytes(message.name).ok()?;
+    encode_body(&message.body, &mut writer).ok()?;
+    let len = room - writer.room();
+    let [low, high] = u16::try_from(len).ok()?.to_le_bytes();
+    *header = [Kind::of(&message.body).to_u8(), 0, low, high];
+    Some(HEADER_LEN + len)
+}
+
+/// Reads the message at the front of `bytes`, and gives the length to skip to the next one.
+///
+/// The message is absent if its kind is of a newer version. Fields that a newer version appended are
+/// passed over.
+///
+/// # Errors
+/// [`DecodeError`] if the bytes end before the message does, or are none that any version writes.
+#[inline]
+pub fn decode_message(bytes: &[u8]) -> Result<(Option<Message<'_>>, usize), DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let [kind, _reserved, low, high] = reader.array().map_err(|Short| DecodeError::Truncated)?;
+    let len = usize::from(u16::from_le_bytes([low, high]));
+    let body = reader.bytes(len).map_err(|Short| DecodeError::Truncated)?;
+    let Some(kind) = Kind::from_u8(kind) else { return Ok((None, HEADER_LEN + len)) };
+
+    let mut reader = Reader::new(body);
+    let space = SpaceId(reader.u16()?);
+    let name_len = reader.u8()?;
+    let name = reader.bytes(usize::from(name_len))?;
+    check_name(name).map_err(|_| DecodeError::Malformed)?;
+    let body = decode_body(kind, &mut reader)?;
+    Ok((Some(Message { space, name, body }), HEADER_LEN + len))
+}
+
+/// What the first byte of a message says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Position(PositionKind),
+    Queued,
+    Grant,
+    Deny,
+    Demand,
+    Written,
+    Redirect,
+}
+
+impl Kind {
+    const fn of(body: &Body) -> Self {
+        match body {
+            Body::Position(position) => Self::Position(position.kind),
+            Body::Queued(_) => Self::Queued,
+            Body::Granting(_) => Self::Grant,
+            Body::Deny(_) => Self::Deny,
+            Body::Demand(_) => Self::Demand,
+            Body::Written(_) => Self::Written,
+            Body::Redirect(_) => Self::Redirect,
+        }
+    }
+
+    const fn to_u8(self) -> u8 {
+        match self {
+            Self::Position(PositionKind::Request) => 1,
+            Self::Position(PositionKind::Downgrade) => 2,
+            Self::Position(PositionKind::Cancel) => 3,
+            Self::Queued => 4,
+            Self::Grant => 5,
+            Self::Deny => 6,
+            Self::Demand => 7,
+            Self::Written => 8,
+            Self::Redirect => 9,
+        }
+    }
+
+    const fn from_u8(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::Position(PositionKind::Request),
+            2 => Self::Position(PositionKind::Downgrade),
+            3 => Self::Position(PositionKind::Cancel),
+            4 => Self::Queued,
+            5 => Self::Grant,
+            6 => Self::Deny,
+            7 => Self::Demand,
+            8 => Self::Written,
+            9 => Self::Redirect,
+            _ => return None,
+        })
+    }
+}
+
+fn encode_body(body: &Body, writer: &mut Writer<'_>) -> Result<(), Short> {
+    match body {
+        Body::Position(position) => encode_position(position, writer),
+        Body::Queued(queued) => {
+            writer.u64(queued.number.0)?;
+            writer.u32(queued.ticket.epoch.0)?;
+            writer.u64(queued.ticket.count)
+        }
+        Body::Granting(granting) => encode_grant(granting, writer),
+        Body::Deny(deny) => {
+            writer.u64(deny.number.0)?;
+            writer.u8(reason_to_u8(deny.reason))
+        }
+        Body::Demand(demand) => {
+            writer.u32(demand.id.0)?;
+            writer.u64(demand.number.0)?;
+            writer.u8(demand.held as u8)?;
+            writer.u8(demand.stay as u8)?;
+            writer.u8(demand.priority.0)?;
+            writer.u8(bit(demand.demote, DEMOTE))
+        }
+        Body::Written(number) => writer.u64(number.0),
+        Body::Redirect(redirect) => {
+            writer.u32(redirect.slot.0)?;
+            writer.u16(redirect.master.0)?;
+            writer.u32(redirect.version.epoch.0)?;
+            writer.u64(redirect.version.count)
+        }
+    }
+}
+
+#[inline]
+fn decode_body(kind: Kind, reader: &mut Reader<'_>) -> Result<Body, DecodeError> {
+    Ok(match kind {
+        Kind::Position(kind) => Body::Position(decode_position(kind, reader)?),
+        Kind::Queued => {
+            let number = Number(reader.u64()?);
+            let ticket = QueueTicket { epoch: Epoch(reader.u32()?), count: reader.u64()? };
+            Body::Queued(Queued { number, ticket })
+        }
+        Kind::Grant => Body::Granting(decode_grant(reader)?),
+        Kind::Deny => {
+            let number = Number(reader.u64()?);
+            let reason = reason_from_u8(reader.u8()?).ok_or(DecodeError::Malformed)?;
+            Body::Deny(Deny { number, reason })
+        }
+        Kind::Demand => Body::Demand(Demand {
+            id: DemandId(reader.u32()?),
+            number: Number(reader.u64()?),
+            held: decode_mode(reader.u8()?)?,
+            stay: decode_mode(reader.u8()?)?,
+            priority: Priority(reader.u8()?),
+            demote: reader.u8()? & DEMOTE != 0,
+        }),
+        Kind::Written => Body::Written(Number(reader.u64()?)),
+        Kind::Redirect => {
+            let slot = SlotId(reader.u32()?);
+            let master = NodeId(reader.u16()?);
+            let version = MapVersion { epoch: Epoch(reader.u32()?), count: reader.u64()? };
+            Body::Redirect(Redirect { slot, master, version })
+        }
+    })
+}
+
+fn encode_position(position: &Position, writer: &mut Writer<'_>) -> Result<(), Short> {
+    let asked = asked_by_default(position.number, position.wanted);
+    let fields = bit(position.asked != asked, position_field::ASKED)
+        | bit(position.flags != Flags::NONE, position_field::FLAGS)
+        | bit(position.priority != Priority(0), position_field::PRIORITY)
+        | bit(position.patience_ms != 0, position_field::PATIENCE)
+        | bit(position.hits != 0, position_field::HITS)
+        | bit(position.copy != Token::NONE, position_field::COPY)
+        | bit(position.answers != DemandId(0), position_field::ANSWERS)
+        | bit(position.write.is_some(), position_field::WRITE);
+    writer.u64(position.number.0)?;
+    writer.u8(nibble(position.held) | nibble(position.pinned) << 4)?;
+    writer.u8(nibble(position.wanted))?;
+    writer.u16(fields)?;
+    if fields & position_field::ASKED != 0 {
+        writer.u64(position.asked.0)?;
+    }
+    if fields & position_field::FLAGS != 0 {
+        writer.u16(position.flags.bits())?;
+    }
+    if fields & position_field::PRIORITY != 0 {
+        writer.u8(position.priority.0)?;
+    }
+    if fields & position_field::PATIENCE != 0 {
+        writer.u32(position.patience_ms)?;
+    }
+    if fields & position_field::HITS != 0 {
+        writer.u32(position.hits)?;
+    }
+    if fields & position_field::COPY != 0 {
+        writer.token(position.copy)?;
+    }
+    if fields & position_field::ANSWERS != 0 {
+        writer.u32(position.answers.0)?;
+    }
+    if let Some(write) = &position.write {
+        writer.token(write.version)?;
+        match &write.value {
+            Some(value) => encode_value(value, writer)?,
+            None => writer.u8(NO_VALUE)?,
+        }
+    }
+    Ok(())
+}
+
+#[inline]
+fn decode_position(kind: PositionKind, reader: &mut Reader<'_>) -> Result<Position, DecodeError> {
+    let number = Number(reader.u64()?);
+    let [first, second] = reader.array()?;
+    let held = optional_mode(first & 0xf)?;
+    let pinned = optional_mode(first >> 4)?;
+    let wanted = optional_mode(second & 0xf)?;
+    let fields = reader.u16()?;
+    let mut position = Position {
+        kind,
+        number,
+        asked: asked_by_default(number, wanted),
+        held,
+        pinned,
+        wanted,
+        ..Position::default()
+    };
+    if fields & position_field::ASKED != 0 {
+        position.asked = Number(reader.u64()?);
+    }
+    if fields & position_field::FLAGS != 0 {
+        position.flags = Flags::from_bits(reader.u16()?);
+    }
+    if fields & position_field::PRIORITY != 0 {
+        position.priority = Priority(reader.u8()?);
+    }
+    if fields & position_field::PATIENCE != 0 {
+        position.patience_ms = reader.u32()?;
+    }
+    if fields & position_field::HITS != 0 {
+        position.hits = reader.u32()?;
+    }
+    if fields & position_field::COPY != 0 {
+        position.copy = reader.token()?;
+    }
+    if fields & position_field::ANSWERS != 0 {
+        position.answers = DemandId(reader.u32()?);
+    }
+    if fields & position_field::WRITE != 0 {
+        let version = reader.token()?;
+        let value = match reader.u8()? {
+            NO_VALUE => None,
+            len => Some(decode_value(len, reader)?),
+        };
+        position.write = Some(Write { version, value });
+    }
+    Ok(position)
+}
+
+fn encode_grant(granting: &Granting, writer: &mut Writer<'_>) -> Result<(), Short> {
+    writer.u64(granting.number.0)?;
+    writer.u8(granting.mode as u8)?;
+    writer.u8(bit(granting.value.is_some(), grant_field::VALUE)
+        | bit(granting.demand.is_some(), grant_field::DEMAND))?;
+    writer.token(granting.token)?;
+    if let Some(copy) = &granting.value {
+        writer.token(copy.version)?;
+        match &copy.state {
+            ValueState::Absent => writer.u8(value_state::ABSENT)?,
+            ValueState::Valid(value) => {
+                writer.u8(value_state::VALID)?;
+                encode_value(value, writer)?;
+            }
+            ValueState::Invalid(value) => {
+                writer.u8(value_state::INVALID)?;
+                encode_value(value, writer)?;
+            }
+        }
+    }
+    if let Some((id, stay)) = granting.demand {
+        writer.u32(id.0)?;
+        writer.u8(stay as u8)?;
+    }
+    Ok(())
+}
+
+#[inline]
+fn decode_grant(reader: &mut Reader<'_>) -> Result<Granting, DecodeError> {
+    let number = Number(reader.u64()?);
+    let mode = decode_mode(reader.u8()?)?;
+    let fields = reader.u8()?;
+    let token = reader.token()?;
+    let mut granting = Granting { number, mode, token, value: None, demand: None };
+    if fields & grant_field::VALUE != 0 {
+        let version = reader.token()?;
+        let state = match reader.u8()? {
+            value_state::ABSENT => ValueState::Absent,
+            value_state::VALID => ValueState::Valid(decode_value(reader.u8()?, reader)?),
+            value_state::INVALID => ValueState::Invalid(decode_value(reader.u8()?, reader)?),
+            _ => return Err(DecodeError::Malformed),
+        };
+        granting.value = Some(ValueCopy { version, state });
+    }
+    if fields & grant_field::DEMAND != 0 {
+        granting.demand = Some((DemandId(reader.u32()?), decode_mode(reader.u8()?)?));
+    }
+    Ok(granting)
+}
+
+/// What `asked` is when it is not written: a request that was never renumbered, or none.
+const fn asked_by_default(number: Number, wanted: Option<Mode>) -> Number {
+    if wanted.is_some() { number } else { Number(0) }
+}
+
+fn encode_value(value: &Value, writer: &mut Writer<'_>) -> Result<(), Short> {
+    let bytes = value.as_bytes();
+    writer.u8(u8::try_from(bytes.len()).map_err(|_| Short)?)?;
+    writer.bytes(bytes)
+}
+
+#[inline]
+fn decode_value(len: u8, reader: &mut Reader<'_>) -> Result<Value, DecodeError> {
+    Value::new(reader.bytes(usize::from(len))?).map_err(|_| DecodeError::Malformed)
+}
+
+fn nibble(mode: Option<Mode>) -> u8 {
+    mode.map_or(NO_MODE, |mode| mode as u8)
+}
+
+#[inline]
+fn optional_mode(nibble: u8) -> Result<Option<Mode>, DecodeError> {
+    if nibble == NO_MODE { Ok(None) } else { decode_mode(nibble).map(Some) }
+}
+
+#[inline]
+fn decode_mode(number: u8) -> Result<Mode, DecodeError> {
+    Mode::from_u8(number).ok_or(DecodeError::Malformed)
+}
+
+const fn reason_to_u8(reason: DenyReason) -> u8 {
+    match reason {
+        DenyReason::Busy => 1,
+        DenyReason::Deadlock => 2,
+        DenyReason::Full => 3,
+        DenyReason::Renew => 4,
+    }
+}
+
+const fn reason_from_u8(number: u8) -> Option<DenyReason> {
+    Some(match number {
+        1 => DenyReason::Busy,
+        2 => DenyReason::Deadlock,
+        3 => DenyReason::Full,
+        4 => DenyReason::Renew,
+        _ => return None,
+    })
+}
+
+/// The bit if the condition holds, else no bit.
+fn bit<T: Default>(condition: bool, bit: T) -> T {
+    if condition { bit } else { T::default() }
+}
