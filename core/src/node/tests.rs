@@ -139,7 +139,7 @@ fn a_value_block_goes_from_node_to_node() {
 }
 
 #[test]
-fn no_queue_takes_what_is_merely_retained() {
+fn no_queue_is_refused_what_is_in_use() {
     let mut pair = Pair::new(Retention::UntilDemanded);
     let name = pair.name_at(2);
     let asked = ask(&mut pair.nodes[0], &name, Mode::Exclusive, Flags::NONE).unwrap();
@@ -151,9 +151,18 @@ fn no_queue_takes_what_is_merely_retained() {
         pair.nodes[1].poll_event(),
         Some(Event::Denied { lock, reason: Denial::Busy, held: None, .. }) if lock == refused.lock
     ));
-    pair.nodes[0].release(asked.lock, ValueWrite::Keep).unwrap();
+}
+
+#[test]
+fn no_queue_takes_what_is_merely_retained() {
+    let mut pair = Pair::new(Retention::UntilDemanded);
+    let name = pair.name_at(2);
+    let asked = ask(&mut pair.nodes[0], &name, Mode::Exclusive, Flags::NONE).unwrap();
     pair.run();
+    let _ = pair.nodes[0].poll_event();
+    pair.nodes[0].release(asked.lock, ValueWrite::Keep).unwrap();
     let taken = ask(&mut pair.nodes[1], &name, Mode::Exclusive, Flags::NO_QUEUE).unwrap();
+    assert_eq!(taken.grant, None);
     pair.run();
     assert!(matches!(pair.nodes[1].poll_event(), Some(Event::Granted { lock, .. }) if lock == taken.lock));
 }
