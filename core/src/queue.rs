@@ -397,10 +397,8 @@ impl<T: Entry> Queues<T> {
             claim.alternate = true;
             return self.enter_allowed(slab, at, alternate, reach);
         }
-        if !may_wait && !(no_queue == NoQueue::AskHolders && self.is_in_order_now(&claim)) {
-            return Entered::Busy;
-        }
-        self.enter_queue(slab, at)
+        let may_ask = no_queue == NoQueue::AskHolders && self.is_in_order_now(&claim);
+        if may_wait || may_ask { self.enter_queue(slab, at) } else { Entered::Busy }
     }
 
     /// The mode that a lock takes instead of the one it wants; never less than it holds.

@@ -441,10 +441,11 @@ impl Machine<'_> {
             self.s.stats.messages_dropped += 1;
             return;
         };
-        // Nobody else can make this node a master.
+        // Nobody else can make this node a master, or end its being one.
+        let me = self.s.me;
         let entry = &mut self.slots[slot as usize];
-        let is_news = redirect.slot.0 == slot && redirect.version > entry.version && !(master == self.s.me);
-        if !is_news || entry.master == self.s.me {
+        let is_news = redirect.slot.0 == slot && redirect.version > entry.version;
+        if !is_news || master == me || entry.master == me {
             self.s.stats.messages_dropped += 1;
             return;
         }

@@ -142,7 +142,7 @@ fn a_value_block_goes_from_node_to_node() {
 fn no_queue_is_refused_what_is_in_use() {
     let mut pair = Pair::new(Retention::UntilDemanded);
     let name = pair.name_at(2);
-    let asked = ask(&mut pair.nodes[0], &name, Mode::Exclusive, Flags::NONE).unwrap();
+    let _held = ask(&mut pair.nodes[0], &name, Mode::Exclusive, Flags::NONE).unwrap();
     pair.run();
     let _ = pair.nodes[0].poll_event();
     let refused = ask(&mut pair.nodes[1], &name, Mode::Exclusive, Flags::NO_QUEUE).unwrap();

@@ -110,7 +110,7 @@ fn an_index_agrees_with_a_map_though_hashes_collide() {
     let mut pick = numbers(3);
     for _ in 0..50_000 {
         // Few homes, and hashes that differ in their upper half only.
-        let hash = pick(3) * 5 | pick(4) << 40;
+        let hash = (pick(3) * 5) | (pick(4) << 40);
         if let Some(at) = model.remove(&hash) {
             index.remove(hash, at);
             free.put(&mut slab, at);
@@ -121,7 +121,7 @@ fn an_index_agrees_with_a_map_though_hashes_collide() {
         }
         for tag in 0..3 {
             for upper in 0..4 {
-                let hash = tag * 5 | upper << 40;
+                let hash = (tag * 5) | (upper << 40);
                 assert_eq!(index.find(&slab, hash, |_| true), model.get(&hash).copied());
             }
         }

@@ -1,0 +1,48 @@
+//! Chores of the workspace: `cargo xtask help`.
+
+mod freestanding;
+mod manifest;
+mod tidy;
+mod verify;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask verify [--fast] [STEP ...]   run the gate: all steps, or those named; writes nothing but build output
+cargo xtask relock                       bring xtask/freestanding/Cargo.lock in line with Cargo.lock
+cargo xtask help                         this text, and the steps
+
+--fast leaves out the slow steps, unless they are named. STEP is one of:
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask/ lies in the workspace");
+    let succeeded = match args.as_slice() {
+        ["verify", selection @ ..] => verify::run(root, selection),
+        ["relock"] => freestanding::relock(root),
+        [] | ["help" | "--help" | "-h"] => {
+            help();
+            Ok(true)
+        }
+        [unknown, ..] => Err(format!("`{unknown}` is not understood here; see `cargo xtask help`")),
+    };
+    match succeeded {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn help() {
+    print!("{HELP}");
+    for step in verify::STEPS {
+        let slow = if step.is_slow { " (slow)" } else { "" };
+        println!("    {:<14} {}{slow}", step.name, step.proves);
+    }
+}
