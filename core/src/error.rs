@@ -59,6 +59,9 @@ pub enum ConvertError {
     /// It cannot be granted now and was asked not to wait (SS$_NOTQUEUED).
     #[error("the resource is busy")]
     Busy,
+    /// A value block was given for a lock that was not asked for with [`Flags::VALUE`](crate::Flags::VALUE).
+    #[error("the lock was not asked for with its value block")]
+    WithoutValue,
     /// Two conversions wait for each other: release or lower this lock (SS$_DEADLOCK).
     #[error("conversion deadlock")]
     Deadlock,
@@ -76,6 +79,9 @@ pub enum ReleaseError {
     /// The lock waits or converts: cancel first, or abandon it.
     #[error("the lock is waiting or converting")]
     InFlight,
+    /// A value block was given for a lock that was not asked for with [`Flags::VALUE`](crate::Flags::VALUE).
+    #[error("the lock was not asked for with its value block")]
+    WithoutValue,
 }
 
 /// The handle is of a lock that has ended: forget it (SS$_IVLOCKID).

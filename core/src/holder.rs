@@ -15,12 +15,14 @@
 mod position;
 mod retention;
 
+use position::UNSTATED;
+
 pub(crate) use position::Named;
 
 use crate::error::{ConvertError, Full, ReleaseError, RequestError, UnknownLock};
 use crate::event::{Asked, Cancelled, Conversion, Denial, Event, Grant, Path, Request};
 use crate::flags::Flags;
-use crate::id::{LockId, Number, Token};
+use crate::id::{LockId, Token};
 use crate::machine::Machine;
 use crate::mode::{Mode, ValueTransfer};
 use crate::name::check_name;
@@ -29,7 +31,6 @@ use crate::record::{Lock, Resource};
 use crate::table::{Idx, Slab};
 use crate::time::Instant;
 use crate::value::{ValueState, ValueWrite};
-use crate::wire::PositionKind;
 
 /// Grants that one call makes on one resource; the rest follow while events are polled.
 const GRANTS_A_CALL: u32 = 64;
@@ -81,6 +82,7 @@ impl Machine<'_> {
         lock.resource = Some(resource);
         lock.owner = request.owner;
         lock.priority = request.priority;
+        lock.has_value = request.flags.has(Flags::VALUE);
         lock.claim = Claim { wanted: Some(request.mode), flags: request.flags, ..Claim::VACANT };
         let id = lock.id(at);
         self.s.stats.asked += 1;
@@ -145,9 +147,13 @@ impl Machine<'_> {
             return Err(ConvertError::InFlight);
         }
         conversion.flags.check_convert(held, mode)?;
+        let is_write = Mode::value_transfer(Some(held), mode) == ValueTransfer::Write;
+        if is_write && write != ValueWrite::Keep && !self.locks[at].has_value {
+            return Err(ConvertError::WithoutValue);
+        }
         let resource = self.resource_of(at);
-        let needs_copy = self.resources[resource].holding.copy.is_none()
-            && (conversion.flags.has(Flags::VALUE) || write != ValueWrite::Keep);
+        let needs_copy =
+            conversion.flags.has(Flags::VALUE) && self.resources[resource].holding.copy.is_none();
         if needs_copy && !self.has_free_value() {
             return Err(ConvertError::Full(Full::Values));
         }
@@ -162,8 +168,9 @@ impl Machine<'_> {
         claim.flags = conversion.flags;
         claim.alternate = false;
         claim.demoted = false;
-        if Mode::value_transfer(Some(held), mode) == ValueTransfer::Write {
-            self.write_copy(resource, write);
+        self.locks[at].has_value |= conversion.flags.has(Flags::VALUE);
+        if is_write {
+            self.write_copy(at, write);
             // The writer's own copy is what it has just written, or what it chose to leave.
             self.locks[at].claim.flags = conversion.flags.without(Flags::VALUE);
         }
@@ -202,11 +209,10 @@ impl Machine<'_> {
         }
         let resource = self.resource_of(at);
         if self.locks[at].claim.held.is_some_and(Mode::may_write_value) {
-            let has_copy = self.resources[resource].holding.copy.is_some();
-            if write != ValueWrite::Keep && !has_copy && self.has_free_value() {
-                self.reserve_copy(resource);
+            if write != ValueWrite::Keep && !self.locks[at].has_value {
+                return Err(ReleaseError::WithoutValue);
             }
-            self.write_copy(resource, write);
+            self.write_copy(at, write);
         }
         self.end_lock(at);
         self.look_after(resource);
@@ -261,7 +267,6 @@ impl Machine<'_> {
         let resource = self.resource_of(at);
         let lock = &mut self.locks[at];
         lock.is_watched = true;
-        lock.news.demanded = None;
         let Some(held) = lock.claim.held else { return Ok(None) };
         let holding = &self.resources[resource].holding;
         let local = Mode::ALL.into_iter().rev().find(|mode| {
@@ -344,9 +349,16 @@ impl Machine<'_> {
         lock.token = holding.token;
         lock.path = path;
         lock.is_served = false;
+        let held = lock.claim.held;
+        let demanded = holding.demand.filter(|demand| held.is_some_and(|held| !demand.stay.covers(held)));
         self.s.stats.granted += 1;
         self.end_patience(at);
         self.tell_end(at, Ok(()));
+        if let Some(demand) = demanded {
+            let mode = demanded_mode(demand.stay);
+            self.locks[at].claim.told = Some(mode);
+            tell_demanded(&mut self.s.events, &mut self.locks, at, mode);
+        }
     }
 
     /// Grants what the queues and the holding allow, within the budget of one call.
@@ -388,7 +400,13 @@ impl Machine<'_> {
     /// After any change among the owners: grants, then asks, answers demands, retains or lets go.
     pub(crate) fn look_after(&mut self, resource: Idx<Resource>) {
         self.pass_owners(resource, Path::Retained);
+        let was_demanded = self.resources[resource].holding.demand.is_some();
         self.position(resource);
+        if was_demanded && self.resources[resource].holding.demand.is_none() {
+            // The demand is met: those who waited for that may be granted from what has stayed.
+            self.pass_owners(resource, Path::Retained);
+            self.position(resource);
+        }
         self.settle();
         self.drop_if_unused(resource);
     }
@@ -506,20 +524,19 @@ impl Machine<'_> {
 
     // ---- value block ----
 
-    /// An owner at PW or EX leaves this in the value block.
-    fn write_copy(&mut self, resource: Idx<Resource>, write: ValueWrite) {
+    /// An owner at PW or EX leaves this in the value block, under its token (rule V2).
+    fn write_copy(&mut self, at: Idx<Lock>, write: ValueWrite) {
         let value = match write {
             ValueWrite::Keep => return,
             ValueWrite::Set(value) => Some(value),
             ValueWrite::Invalidate => None,
         };
+        let version = self.locks[at].token;
+        let resource = self.resource_of(at);
         let holding = &mut self.resources[resource].holding;
-        let Some(cell) = holding.copy else { return };
-        let version = holding.token.physical();
+        let cell = holding.copy.expect("a lock with a value block has room for it");
         holding.is_copy_current = true;
-        // The number is given when the position is stated; until then any number will do that is not 0.
-        holding.write = Number(u64::MAX);
-        holding.kind = PositionKind::Downgrade;
+        holding.write = UNSTATED;
         self.write_value(cell, version, value);
     }
 }

@@ -191,7 +191,7 @@ impl Machine<'_> {
         let Some(write) = position.write else { return };
         let record = &self.physical[at];
         let may_write = record.claim.held.is_some_and(Mode::may_write_value);
-        let is_known = write.version == record.token.physical() || crate::fault_on!(self, WRITE_BY_MODE);
+        let is_known = write.version.physical() == record.token.physical() || crate::fault_on!(self, WRITE_BY_MODE);
         let Some(cell) = self.resources[resource].mastery.value else { return };
         if may_write && is_known {
             self.write_value(cell, write.version, write.value);
@@ -342,6 +342,9 @@ impl Machine<'_> {
         record.copy = position.copy;
         record.claim.pinned = position.pinned;
         let flags = record.claim.flags;
+        if !self.physical[at].queued_timer.is_linked() {
+            self.begin_queued_timer(at);
+        }
         if position.pinned.is_none() || flags.has(Flags::NO_DEADLOCK_WAIT) {
             return;
         }

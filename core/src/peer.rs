@@ -5,7 +5,8 @@ use crate::holder::Named;
 use crate::id::{DemandId, NodeId, Number, SlotId, SpaceId};
 use crate::machine::{Machine, Member};
 use crate::name::{Name, NameError};
-use crate::record::RingBody;
+use crate::record::{Peer, Resource, RingBody};
+use crate::table::Idx;
 use crate::time::Instant;
 use crate::wire::{
     Body, Deny, FRAME_HEADER_LEN, FRAME_MAX, FrameHeader, FrameWriter, Hello, MESSAGE_MAX, Message, Messages,
@@ -43,11 +44,22 @@ impl Machine<'_> {
         peer.is_connected = true;
         peer.is_hurried = true;
         self.mark_ready(member);
-        let me = usize::from(self.s.me);
-        let is_heard = |(at, peer): (usize, &crate::record::Peer)| at == me || peer.incarnation.is_some();
-        self.s.is_open = self.peers.iter().enumerate().all(is_heard);
-        self.settle();
+        self.open();
         Ok(())
+    }
+
+    /// Begins to send and to grant once every member was heard (rule S4).
+    fn open(&mut self) {
+        let me = usize::from(self.s.me);
+        let is_heard = |(at, peer): (usize, &Peer)| at == me || peer.incarnation.is_some();
+        if self.s.is_open || !self.peers.iter().enumerate().all(is_heard) {
+            return;
+        }
+        self.s.is_open = true;
+        for member in 0..self.peers.len() {
+            self.mark_ready(u8::try_from(member).expect("there are at most 64 members"));
+        }
+        self.settle();
     }
 
     pub(crate) fn handle_disconnect(&mut self, now: Instant, node: NodeId) {
@@ -184,7 +196,7 @@ impl Machine<'_> {
     // ---- frames that go ----
 
     pub(crate) fn poll_ready(&mut self) -> Option<NodeId> {
-        while self.s.ready != 0 {
+        while self.s.is_open && self.s.ready != 0 {
             let member = u8::try_from(self.s.ready.trailing_zeros()).expect("a bit of 64");
             self.s.ready &= self.s.ready - 1;
             if self.has_output(member) {
@@ -281,7 +293,7 @@ impl Machine<'_> {
 
     fn write_about(
         &self,
-        at: crate::table::Idx<crate::record::Resource>,
+        at: Idx<Resource>,
         body: Body,
         writer: &mut FrameWriter<'_>,
     ) -> bool {

@@ -176,6 +176,7 @@ impl<T> Queues<T> {
         self.wanted[mode as usize]
     }
 
+    #[cfg(feature = "check")]
     pub(crate) fn held_at(&self, mode: Mode) -> u16 {
         self.held[mode as usize]
     }

@@ -178,6 +178,8 @@ pub struct Lock {
     pub(crate) token: Token,
     pub(crate) priority: Priority,
     pub(crate) is_watched: bool,
+    /// It was asked for with the value block, so that there is room for a write.
+    pub(crate) has_value: bool,
     /// The master has granted what this waiter asked for: its value block is fresh, no demand holds it back.
     pub(crate) is_served: bool,
     pub(crate) path: Path,
@@ -355,6 +357,7 @@ impl Lock {
         token: Token::NONE,
         priority: Priority(0),
         is_watched: false,
+        has_value: false,
         is_served: false,
         path: Path::Retained,
         news: News { end: None, demanded: None },
