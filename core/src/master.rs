@@ -29,12 +29,19 @@ impl Machine<'_> {
     // ---- positions ----
 
     /// A node states its position (rules N2 to N6).
-    pub(crate) fn handle_position(&mut self, from: Member, named: Named, hash: u64, position: &Position) {
+    pub(crate) fn handle_position(
+        &mut self,
+        from: Member,
+        found: Option<Idx<Resource>>,
+        named: Named,
+        hash: u64,
+        position: &Position,
+    ) {
         if !position.makes_sense() {
             self.s.stats.messages_dropped += 1;
             return;
         }
-        let slot = self.slot_of(named.space, hash);
+        let slot = found.map_or_else(|| self.slot_of(named.space, hash), |at| self.resources[at].slot);
         let entry = &self.slots[slot as usize];
         if !self.is_me(entry.master) {
             let body = RingBody::Redirect(self.node_at(entry.master), entry.version, slot);
@@ -45,15 +52,12 @@ impl Machine<'_> {
         if !self.is_me(from) {
             self.count_incoming(position);
         }
-        let found = self.find(named.space, named.name.as_bytes(), hash);
-        let record = found.and_then(|at| self.record_of(at, from));
-        match (found, record) {
-            (Some(resource), Some(at)) => self.position_on_record(resource, at, named, position),
-            (_, None) | (None, _) => self.position_without_record(found, from, named, hash, position),
-        }
-        if let Some(resource) = self.find(named.space, named.name.as_bytes(), hash) {
-            self.drop_if_unused(resource);
-        }
+        let record = found.and_then(|at| Some((at, self.record_of(at, from)?)));
+        let Some((resource, at)) = record else {
+            return self.position_without_record(found, from, named, hash, position);
+        };
+        self.position_on_record(resource, at, named, position);
+        self.drop_if_unused(resource);
     }
 
     fn count_incoming(&mut self, position: &Position) {
@@ -115,6 +119,7 @@ impl Machine<'_> {
         self.take_wish(resource, at, &position, wanted);
         self.pass(resource);
         self.audit();
+        self.drop_if_unused(resource);
     }
 
     fn has_room_for(&self, found: Option<Idx<Resource>>, name: &[u8], position: &Position) -> bool {

@@ -111,18 +111,22 @@ impl Machine<'_> {
             return;
         }
         let hash = self.hash_of(space, message.name);
-        self.handle_body(from, Named { space, name }, hash, &message.body);
+        let at = self.find(space, message.name, hash);
+        self.handle_body(from, at, Named { space, name }, hash, &message.body);
         self.settle();
     }
 
     /// One message, from another node or from this node to itself.
-    fn handle_body(&mut self, from: Member, named: Named, hash: u64, body: &Body) {
-        if let Body::Position(position) = body {
-            return self.handle_position(from, named, hash, position);
-        }
-        let at = self.find(named.space, named.name.as_bytes(), hash);
+    fn handle_body(
+        &mut self,
+        from: Member,
+        at: Option<Idx<Resource>>,
+        named: Named,
+        hash: u64,
+        body: &Body,
+    ) {
         match body {
-            Body::Position(_) => {}
+            Body::Position(position) => self.handle_position(from, at, named, hash, position),
             Body::Queued(queued) => self.handle_queued(at, queued),
             Body::Granting(grant) => self.handle_grant(from, at, named, grant),
             Body::Deny(deny) => self.handle_deny(at, deny),
@@ -157,8 +161,9 @@ impl Machine<'_> {
             self.peer(me).ring.pop();
             let hash = self.hash_of(answer.space, answer.name.as_bytes());
             let named = Named { space: answer.space, name: answer.name };
+            let at = self.find(named.space, named.name.as_bytes(), hash);
             let body = self.ring_body(answer.body);
-            self.handle_body(me, named, hash, &body);
+            self.handle_body(me, at, named, hash, &body);
             return true;
         }
         if let Some(at) = self.peers[usize::from(me)].answers.head() {
@@ -173,7 +178,7 @@ impl Machine<'_> {
             if let Some(body) = body {
                 let (space, name) = self.name_at(resource);
                 let hash = self.resources[resource].hash;
-                self.handle_body(me, Named { space, name }, hash, &body);
+                self.handle_body(me, Some(resource), Named { space, name }, hash, &body);
             }
             return true;
         }
@@ -188,7 +193,7 @@ impl Machine<'_> {
         let (space, name) = self.name_at(at);
         let hash = self.resources[at].hash;
         self.position_was_delivered(at);
-        self.handle_position(me, Named { space, name }, hash, &position);
+        self.handle_position(me, Some(at), Named { space, name }, hash, &position);
         self.drop_if_unused(at);
         true
     }
