@@ -1,4 +1,66 @@
 //! Sans-IO core of the Lockmaster distributed lock manager.
+//!
+//! [`Node`] is one member of a cluster as a pure state machine: it has no I/O, no clock, no randomness, and does
+//! not allocate after it was made. What happens in the world is told to it, what it wants of the world is asked
+//! of it:
+//!
+//! | group | methods |
+//! |---|---|
+//! | world to node | [`Node::handle_hello`], [`Node::handle_disconnect`], [`Node::handle_frame`], [`Node::handle_timeout`] |
+//! | application to node | [`Node::request`], [`Node::convert`], [`Node::release`], [`Node::cancel`], [`Node::abandon`], [`Node::watch`] |
+//! | node to world | [`Node::poll_event`], [`Node::poll_ready`], [`Node::poll_transmit`], [`Node::poll_timeout`] |
+//! | getters | the rest |
+//!
+//! Adapters do not call the `poll_*` methods themselves: [`drive`] has the one drain loop.
+//!
+//! # Laws
+//!
+//! - **L1** After a drain, a timeout at the same instant yields nothing.
+//! - **L2** After `handle_timeout(now)` the next deadline is later than `now`.
+//! - **L3** Every effect of an input is visible to `poll_*` before the next input.
+//! - **L4** Early, late and repeated instants are safe.
+//! - **L5** The same configuration and inputs give the same bytes, on every storage.
+//! - **L6** The work of a call is bounded; what is left over is done while events are polled.
+//! - **L7** A refused call leaves the tables as they were.
+//! - **L8** A lost frame is made good by a timer or, for a plain release, by the next demand or audit.
+//!
+//! # Failures
+//!
+//! A *refusal* is the caller's mistake or a full table, returned as an error of the verb. A *drop* is a peer's
+//! fault, counted in [`Stats`]. A *bug* is an assertion; nothing that a peer sends reaches one.
+//!
+//! # Memory
+//!
+//! A node lives in the tables that it is given: [`ArrayMemory`] for fixed memory, `HeapMemory` (feature
+//! `alloc`) for the heap, or any [`Memory`] of things that lend slices. The logic is compiled once for all.
+//!
+//! ```
+//! use lockmaster_core::{
+//!     ArrayMemory, ClusterId, Config, Flags, Incarnation, Instant, Mode, Node, NodeId, OwnerId, Priority,
+//!     Request, SpaceConfig, SpaceId, ValueWrite,
+//! };
+//!
+//! let mut config = Config::new(ClusterId(1), NodeId(1), Incarnation(1));
+//! config.members.push(NodeId(1)).expect("one of 64");
+//! let space = SpaceConfig { slots: 16, ..SpaceConfig::new("orders")? };
+//! config.spaces.push(space).expect("one of 16");
+//! let mut node = Node::new(config, ArrayMemory::<8, 16, 16, 16, 1>::VACANT)?;
+//!
+//! let request = Request {
+//!     space: SpaceId(0),
+//!     name: b"invoice/42",
+//!     owner: OwnerId(7),
+//!     mode: Mode::Exclusive,
+//!     flags: Flags::NONE,
+//!     priority: Priority(0),
+//!     patience: None,
+//! };
+//! let asked = node.request(Instant::START, &request)?;
+//! let grant = asked.grant.expect("a lone node grants in the call");
+//! assert_eq!(grant.mode, Mode::Exclusive);
+//! node.release(asked.lock, ValueWrite::Keep)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![no_std]
 
 #[cfg(feature = "alloc")]

@@ -548,7 +548,7 @@ impl<T: Entry> Queues<T> {
     }
 
     fn is_allowed_now(&self, claim: &Claim, wanted: Mode) -> bool {
-        if claim.flags.has(Flags::EXPEDITE) && claim.held.is_none() {
+        if claim.flags.has(Flags::EXPEDITE) && wanted == Mode::Null && claim.held.is_none() {
             return true;
         }
         self.is_compatible(claim, wanted)

@@ -259,9 +259,10 @@ impl Machine<'_> {
         let Some(at) = self.known(from, at, name, DemandId(0)) else { return };
         let holding = &self.resources[at].holding;
         let is_pending = holding.wish.is_some() && holding.number == grant.number;
+        let is_rise = holding.held.is_none_or(|held| grant.mode.covers(held));
         #[cfg(lockmaster_faults)]
         let is_pending = is_pending || self.is_believed_by_fault(holding, grant);
-        if !is_pending {
+        if !(is_pending && is_rise) {
             self.s.stats.messages_dropped += 1;
             if holding.wish.is_none() {
                 self.repeat_position(at);
@@ -289,7 +290,7 @@ impl Machine<'_> {
         let holding = &mut self.resources[at].holding;
         let wish = holding.wish.take();
         holding.held = Some(grant.mode);
-        holding.token = grant.token;
+        holding.token = grant.token.physical();
         holding.grants_after_demand = 0;
         holding.demand = None;
         if holding.write != UNSTATED && grant.number >= holding.write {

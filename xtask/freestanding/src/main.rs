@@ -10,12 +10,15 @@ mod runtime;
 
 use core::hint::black_box;
 
-use lockmaster_core::{Mode, Name, SpaceId, hash};
+use lockmaster_core::{
+    ArrayMemory, ClusterId, Config, Event, Flags, Incarnation, Instant, Mode, Name, Node, NodeId, OwnerId,
+    Priority, Request, SpaceConfig, SpaceId, ValueWrite, hash,
+};
 
 /// What the program does with the core, one check for each part of it that has to link. Add new parts here.
 ///
 /// Each takes its inputs through [`black_box`]: what the compiler can work out by itself is never linked.
-const CHECKS: &[fn() -> bool] = &[modes, names];
+const CHECKS: &[fn() -> bool] = &[modes, names, nodes];
 
 /// Runs all checks; the number of the first that fails, or 0.
 fn run() -> u8 {
@@ -38,4 +41,58 @@ fn names() -> bool {
     let Ok(name) = Name::new(bytes) else { return false };
     hash(seed, SpaceId(1), name.as_bytes()) == hash(seed, SpaceId(1), bytes)
         && hash(seed, SpaceId(1), bytes) != hash(seed, SpaceId(2), bytes)
+}
+
+type Small = Node<ArrayMemory<4, 8, 8, 16, 2>>;
+
+/// Two nodes on fixed memory: one locks what the other masters, keeps it, and gives it up on demand.
+fn nodes() -> bool {
+    let (Some(mut one), Some(mut two)) = (node(1), node(2)) else { return false };
+    let hellos = (one.hello(), two.hello());
+    let is_heard = one.handle_hello(Instant::START, &hellos.1).is_ok()
+        && two.handle_hello(Instant::START, &hellos.0).is_ok();
+    let mut names = (0..u8::MAX).map(|number| [black_box(number)]);
+    let name = names.find(|name| one.master_of(SpaceId(0), name) == Ok(Some(NodeId(2))));
+    let (true, Some(name)) = (is_heard, name) else { return false };
+    let Ok(first) = one.request(Instant::START, &request(&name)) else { return false };
+    exchange(&mut one, &mut two);
+    let Some(Event::Granted { lock, grant, .. }) = one.poll_event() else { return false };
+    let is_released = one.release(lock, ValueWrite::Keep).is_ok();
+    let Ok(second) = two.request(Instant::START, &request(&name)) else { return false };
+    exchange(&mut one, &mut two);
+    let Some(Event::Granted { lock: other, grant: later, .. }) = two.poll_event() else { return false };
+    is_released && lock == first.lock && other == second.lock && later.token > grant.token
+}
+
+fn node(number: u16) -> Option<Small> {
+    let mut config = Config::new(ClusterId(black_box(1)), NodeId(number), Incarnation(1));
+    config.members.extend_from_slice(&[NodeId(1), NodeId(2)]).ok()?;
+    config.spaces.push(SpaceConfig { slots: 8, ..SpaceConfig::new("link").ok()? }).ok()?;
+    Node::new(config, ArrayMemory::VACANT).ok()
+}
+
+fn request(name: &[u8]) -> Request<'_> {
+    Request {
+        space: SpaceId(0),
+        name,
+        owner: OwnerId(1),
+        mode: Mode::Exclusive,
+        flags: Flags::NONE,
+        priority: Priority(0),
+        patience: None,
+    }
+}
+
+/// Carries frames to and fro until both are silent.
+fn exchange(one: &mut Small, two: &mut Small) {
+    let mut frame = [0; 1024];
+    loop {
+        if let Some(len) = one.poll_transmit(Instant::START, NodeId(2), &mut frame) {
+            let _ = two.handle_frame(Instant::START, NodeId(1), &frame[..len]);
+        } else if let Some(len) = two.poll_transmit(Instant::START, NodeId(1), &mut frame) {
+            let _ = one.handle_frame(Instant::START, NodeId(2), &frame[..len]);
+        } else {
+            return;
+        }
+    }
 }
