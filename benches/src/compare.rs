@@ -1,8 +1,8 @@
 //! Two pieces of code side by side: rounds of both in turn, so that what slows the machine slows both.
 
-use std::time::Instant;
+use std::time::Duration;
 
-const ROUNDS: usize = 400;
+const WARM_UP: usize = 20;
 
 /// One line of the table of figures.
 pub(crate) struct Row {
@@ -21,33 +21,42 @@ impl Row {
     }
 }
 
-/// Runs both in turn and takes the median round of each; a round is `batch` operations.
-pub(crate) fn compare(
-    what: &'static str,
-    baseline: &'static str,
-    aim: f64,
-    batch: u64,
-    mut ours: impl FnMut(),
-    mut theirs: impl FnMut(),
-) -> Row {
-    let mut times = [Vec::with_capacity(ROUNDS), Vec::with_capacity(ROUNDS)];
-    for round in 0..ROUNDS + ROUNDS / 10 {
-        let started = Instant::now();
-        ours();
-        let between = Instant::now();
-        theirs();
-        let ended = Instant::now();
-        // The first rounds warm up.
-        if round >= ROUNDS / 10 {
-            times[0].push(between - started);
-            times[1].push(ended - between);
+/// What is compared, and how much of it a round does.
+pub(crate) struct Plan {
+    pub(crate) what: &'static str,
+    pub(crate) baseline: &'static str,
+    pub(crate) aim: f64,
+    /// Operations a round.
+    pub(crate) batch: u32,
+    pub(crate) rounds: usize,
+}
+
+impl Plan {
+    /// Runs both in turn and takes the median round of each. `round` does one of ours, or of theirs, and says
+    /// how long that took.
+    pub(crate) fn run(self, mut round: impl FnMut(Side) -> Duration) -> Row {
+        let mut times = [Vec::with_capacity(self.rounds), Vec::with_capacity(self.rounds)];
+        for number in 0..WARM_UP + self.rounds {
+            for (side, times) in [Side::Ours, Side::Theirs].into_iter().zip(&mut times) {
+                let time = round(side);
+                if number >= WARM_UP {
+                    times.push(time);
+                }
+            }
         }
+        let [ours, theirs] = times.map(|mut times| {
+            times.sort_unstable();
+            times[times.len() / 2].as_secs_f64() * 1e9 / f64::from(self.batch)
+        });
+        Row { what: self.what, baseline: self.baseline, ours, theirs, aim: self.aim }
     }
-    let [ours, theirs] = times.map(|mut times| {
-        times.sort_unstable();
-        times[ROUNDS / 2].as_secs_f64() * 1e9 / batch as f64
-    });
-    Row { what, baseline, ours, theirs, aim }
+}
+
+/// Which of the two a round is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Ours,
+    Theirs,
 }
 
 /// Pseudo-random numbers (splitmix64), the same in every run.
@@ -63,7 +72,14 @@ impl Numbers {
     }
 
     pub(crate) fn below(&mut self, bound: u32) -> u32 {
-        let scaled = (self.next() >> 32) * u64::from(bound) >> 32;
+        let scaled = ((self.next() >> 32) * u64::from(bound)) >> 32;
         u32::try_from(scaled).expect("below a bound of 32 bits")
     }
+}
+
+/// A name of 16 bytes.
+pub(crate) fn name(number: u64) -> [u8; 16] {
+    let mut name = *b"resource........";
+    name[8..].copy_from_slice(&number.to_le_bytes());
+    name
 }

@@ -1,50 +1,48 @@
 //! The core alone: a lock on a resource that is made and dropped each time, with a million others resident.
 
 use core::hint::black_box;
+use std::time::Instant as Clock;
 
 use hashbrown::HashTable;
 use lockmaster_core::{
-    ClusterId, Config, Flags, HeapMemory, Incarnation, Limits, Mode, Node, NodeId, OwnerId, Priority, Request,
+    ClusterId, Config, Flags, HeapMemory, Incarnation, Instant, Limits, Mode, Node, NodeId, OwnerId, Priority, Request,
     Retention, SpaceConfig, SpaceId, ValueWrite, hash,
 };
 
-use crate::compare::{Numbers, Row, compare};
+use crate::compare::{Numbers, Plan, Row, Side, name};
 
 const RESIDENT: u32 = 1_000_000;
 const SEED: u64 = 7;
 /// Names that are locked and dropped again; more than any cache holds.
-const BATCH: u64 = 1_000;
-
-/// A name of 16 bytes.
-fn name(number: u64) -> [u8; 16] {
-    let mut name = *b"resource........";
-    name[8..].copy_from_slice(&number.to_le_bytes());
-    name
-}
+const BATCH: u32 = 1_000;
 
 pub(crate) fn run() -> Row {
     let mut node = resident_node();
     let mut table = ResidentTable::new();
-    let mut ours = Numbers(1);
-    let mut theirs = Numbers(1);
-    compare(
-        "core: lock + unlock, resource made and dropped, 1 M others resident",
-        "hashbrown: remove + insert of random names among 1 M",
-        3.0,
-        BATCH,
-        || {
-            for _ in 0..BATCH {
-                let asked = node.request(lockmaster_core::Instant::START, &request(&name(ours.next() | 1 << 63)));
-                let asked = black_box(asked.expect("there is room"));
-                node.release(asked.lock, ValueWrite::Keep).expect("it is granted");
+    let (mut ours, mut theirs) = (Numbers(1), Numbers(1));
+    let plan = Plan {
+        what: "core: lock + unlock, made and dropped, 1 M others resident",
+        baseline: "hashbrown: remove + insert of random names among 1 M",
+        aim: 3.0,
+        batch: BATCH,
+        rounds: 400,
+    };
+    plan.run(|side| {
+        let started = Clock::now();
+        for _ in 0..BATCH {
+            match side {
+                Side::Ours => lock_and_unlock(&mut node, &name(ours.next() | 1 << 63)),
+                Side::Theirs => table.replace(&mut theirs),
             }
-        },
-        || {
-            for _ in 0..BATCH {
-                table.replace(&mut theirs);
-            }
-        },
-    )
+        }
+        started.elapsed()
+    })
+}
+
+fn lock_and_unlock(node: &mut Node<HeapMemory>, name: &[u8]) {
+    let asked = node.request(Instant::START, &request(name));
+    let asked = black_box(asked.expect("there is room"));
+    node.release(asked.lock, ValueWrite::Keep).expect("it is granted");
 }
 
 fn request(name: &[u8]) -> Request<'_> {
@@ -69,7 +67,7 @@ fn resident_node() -> Node<HeapMemory> {
     let memory = HeapMemory::new(&limits, &config);
     let mut node = Node::new(config, memory).expect("the memory fits the configuration");
     for number in 0..u64::from(RESIDENT) {
-        let asked = node.request(lockmaster_core::Instant::START, &request(&name(number)));
+        let asked = node.request(Instant::START, &request(&name(number)));
         assert!(asked.expect("there is room").grant.is_some());
     }
     node

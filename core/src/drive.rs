@@ -27,6 +27,9 @@ pub struct Wait {
 
 /// Handles a timeout that is due, then drains events and ready peers, at most `budget` of them.
 pub fn run<S: Storage>(now: Instant, node: &mut Node<S>, outlet: &mut impl Outlet, budget: u32) -> Wait {
+    if node.is_quiet(now) {
+        return Wait { until: node.poll_timeout(), is_spent: false };
+    }
     if node.poll_timeout().is_some_and(|until| until <= now) {
         node.handle_timeout(now);
         debug_assert!(node.poll_timeout().is_none_or(|until| until > now), "a timeout was handled");

@@ -90,7 +90,8 @@ impl Machine<'_> {
             self.s.stats.requests.local += 1;
         }
         match self.enter(resource, at) {
-            Entered::Granted => {}
+            // Nobody else is concerned, and what the node says of the resource stays as it is.
+            Entered::Granted => return Ok(Asked { lock: id, grant: Some(self.grant_of(at)) }),
             Entered::Queued => self.begin_patience(at, request.patience),
             Entered::Busy | Entered::Deadlock => {
                 self.s.stats.denied += 1;
@@ -178,23 +179,26 @@ impl Machine<'_> {
         if self.is_master(resource) {
             self.s.stats.conversions.local += 1;
         }
-        let entered = self.enter(resource, at);
-        if let Entered::Busy | Entered::Deadlock = entered {
+        let result = match self.enter(resource, at) {
+            Entered::Granted => Ok(Some(self.grant_of(at))),
+            Entered::Queued => {
+                self.begin_patience(at, conversion.patience);
+                Ok(None)
+            }
+            Entered::Busy => Err(ConvertError::Busy),
+            Entered::Deadlock => Err(ConvertError::Deadlock),
+        };
+        if result.is_err() {
             let claim = &mut self.locks[at].claim;
             claim.wanted = None;
             claim.pinned = None;
             self.s.stats.denied += 1;
         }
-        if entered == Entered::Queued {
-            self.begin_patience(at, conversion.patience);
-        }
         self.look_after(resource);
-        match (entered, self.take_outcome(at)) {
-            (Entered::Busy, _) => Err(ConvertError::Busy),
-            (Entered::Deadlock, _) => Err(ConvertError::Deadlock),
-            (Entered::Granted | Entered::Queued, None) => Ok(None),
-            (Entered::Granted | Entered::Queued, Some(Ok(grant))) => Ok(Some(grant)),
-            (Entered::Granted | Entered::Queued, Some(Err(reason))) => Err(match reason {
+        match self.take_outcome(at) {
+            None => result,
+            Some(Ok(grant)) => Ok(Some(grant)),
+            Some(Err(reason)) => Err(match reason {
                 Denial::Deadlock => ConvertError::Deadlock,
                 Denial::Full => ConvertError::Full(Full::Physical),
                 Denial::Busy | Denial::TimedOut => ConvertError::Busy,
@@ -215,8 +219,19 @@ impl Machine<'_> {
             self.write_copy(at, write);
         }
         self.end_lock(at);
-        self.look_after(resource);
+        if self.is_at_rest(resource) {
+            self.retain(resource);
+        } else {
+            self.look_after(resource);
+        }
         Ok(())
+    }
+
+    /// Does the end of a lock concern nobody else, and change nothing that the node says of the resource?
+    fn is_at_rest(&self, resource: Idx<Resource>) -> bool {
+        let holding = &self.resources[resource].holding;
+        let is_kept = !holding.locks.is_empty() || self.is_retaining(resource);
+        is_kept && !holding.locks.has_waiters() && holding.demand.is_none() && holding.write != UNSTATED
     }
 
     pub(crate) fn abandon(&mut self, id: LockId) -> Result<(), UnknownLock> {
@@ -324,7 +339,7 @@ impl Machine<'_> {
                     holding.hits = holding.hits.saturating_add(1);
                     self.s.stats.granted_retained += 1;
                 }
-                self.finish_grant(resource, at, Path::Retained);
+                self.give_token(resource, at, Path::Retained);
             }
             Entered::Queued => self.tell_owners_of(resource, at, &[Place::Granted]),
             Entered::Busy => {
@@ -337,8 +352,14 @@ impl Machine<'_> {
         entered
     }
 
-    /// A lock has been granted by the queues: its owner gets a token and is told.
+    /// A lock that waited has been granted by the queues: its owner gets a token and is told.
     fn finish_grant(&mut self, resource: Idx<Resource>, at: Idx<Lock>, path: Path) {
+        self.give_token(resource, at, path);
+        self.end_patience(at);
+        self.tell_end(at, Ok(()));
+    }
+
+    fn give_token(&mut self, resource: Idx<Resource>, at: Idx<Lock>, path: Path) {
         let holding = &mut self.resources[resource].holding;
         assert!(holding.held.is_some(), "a node grants from what it holds");
         let lock = &mut self.locks[at];
@@ -352,8 +373,6 @@ impl Machine<'_> {
         let held = lock.claim.held;
         let demanded = holding.demand.filter(|demand| held.is_some_and(|held| !demand.stay.covers(held)));
         self.s.stats.granted += 1;
-        self.end_patience(at);
-        self.tell_end(at, Ok(()));
         if let Some(demand) = demanded {
             let mode = demanded_mode(demand.stay);
             self.locks[at].claim.told = Some(mode);

@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub(crate) idle: [IdleLocks; SPACES_MAX],
     /// Connected peers that something waits for and that were not named yet.
     pub(crate) ready: u64,
+    /// Peers that have come back and are being told what waits for them.
+    pub(crate) hurried: u64,
     /// No deadline is earlier, whatever has happened since it was computed.
     pub(crate) next_deadline: Option<Instant>,
     /// Deadlines up to this instant are still being worked off.
@@ -99,6 +101,7 @@ impl State {
             work: Queue::EMPTY,
             idle: [const { IdleLocks { queue: Queue::EMPTY, count: 0 } }; SPACES_MAX],
             ready: 0,
+            hurried: 0,
             next_deadline: None,
             overdue: None,
             patience_len: 0,
@@ -114,6 +117,12 @@ impl State {
         // What is overdue is worked off by polling, not by another timeout.
         let worked_off = self.overdue.map(|overdue| Instant::from_nanos(overdue.as_nanos().saturating_add(1)));
         Some(worked_off.map_or(deadline, |at| at.max(deadline)))
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        let has_output = !self.events.is_empty() || self.ready != 0;
+        let has_work = !self.work.is_empty() || self.overdue.is_some() || self.hurried != 0;
+        !has_output && !has_work
     }
 
     pub(crate) fn hello(&self) -> Hello {

@@ -161,6 +161,11 @@ impl<S: Storage> Node<S> {
         self.state.poll_timeout()
     }
 
+    /// Is there nothing to poll and no timeout to handle? Cheaper than to find out by polling.
+    pub(crate) fn is_quiet(&self, now: Instant) -> bool {
+        self.state.is_quiet() && self.state.poll_timeout().is_none_or(|until| until > now)
+    }
+
     // ---- getters ----
 
     /// What this node says first on every connection.

@@ -42,7 +42,7 @@ impl Machine<'_> {
         peer.incarnation = Some(hello.incarnation);
         peer.frame_max = hello.frame_max;
         peer.is_connected = true;
-        peer.is_hurried = true;
+        self.s.hurried |= 1 << member;
         self.mark_ready(member);
         self.open();
         Ok(())

@@ -540,10 +540,12 @@ impl<T: Entry> Queues<T> {
 
     /// Is a mode compatible with what every other lock holds (rule G2)?
     pub(crate) fn is_compatible(&self, claim: &Claim, wanted: Mode) -> bool {
-        let is_counted = claim.place != Place::Apart;
+        if self.len == 0 {
+            return true;
+        }
+        let own = claim.held.filter(|_| claim.place != Place::Apart);
         Mode::ALL.into_iter().all(|mode| {
-            let own = u16::from(is_counted && claim.held == Some(mode));
-            mode.is_compatible(wanted) || self.held[mode as usize] == own
+            mode.is_compatible(wanted) || self.held[mode as usize] == u16::from(own == Some(mode))
         })
     }
 

@@ -17,20 +17,22 @@ use crate::wire::{DenyReason, PositionKind};
 pub(crate) const NAME_INLINE: usize = 24;
 
 /// One resource known to this node, as its master, as a holder, or both. Opaque.
+///
+/// The order of the fields is kept: what a retained lock touches comes first, in as few cache lines as it can.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Resource {
     pub(crate) hash: u64,
-    pub(crate) space: SpaceId,
-    pub(crate) name_len: u8,
     pub(crate) name: [u8; NAME_INLINE],
     pub(crate) name_rest: Option<Idx<NameCell>>,
+    pub(crate) name_len: u8,
+    pub(crate) route: Route,
+    pub(crate) space: SpaceId,
+    pub(crate) holding: Holding,
     pub(crate) slot: u32,
     pub(crate) mastery: Mastery,
-    pub(crate) holding: Holding,
     /// Resources of one slot; for a free record, the free list.
     pub(crate) chain: Link,
-    /// Member whose outbox or repeat timers it is in.
-    pub(crate) route: u8,
     pub(crate) outbox: Link,
     pub(crate) repeat: Link,
     pub(crate) repeat_at: Instant,
@@ -39,6 +41,9 @@ pub struct Resource {
     pub(crate) idle_at: Instant,
     pub(crate) work: Link,
 }
+
+/// Member whose outbox or repeat timers a resource is in.
+pub(crate) type Route = u8;
 
 /// What a master knows of a resource.
 #[derive(Debug)]
@@ -51,9 +56,27 @@ pub(crate) struct Mastery {
 
 /// What a node holds, pins and wants on a resource, and for whom.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Holding {
-    pub(crate) locks: Queues<Lock>,
     pub(crate) held: Option<Mode>,
+    /// Held without an owner, and counted so.
+    pub(crate) is_idle: bool,
+    /// Used since it was put among the idle ones.
+    pub(crate) is_touched: bool,
+    /// The copy is what the resource's value block is.
+    pub(crate) is_copy_current: bool,
+    /// Local grants that sent nothing since the last message.
+    pub(crate) hits: u32,
+    /// Physical token, with the count of owners served under it.
+    pub(crate) token: Token,
+    pub(crate) locks: Queues<Lock>,
+    pub(crate) demand: Option<Claimed>,
+    /// Number of the last position with a value block write that is not acknowledged; 0 if there is none.
+    pub(crate) write: Number,
+    /// The node's copy of the value block.
+    pub(crate) copy: Option<Idx<ValueCell>>,
+    /// Local grants made since the demand was known.
+    pub(crate) grants_after_demand: u32,
     /// What is asked of the master, until it is granted, denied or withdrawn.
     pub(crate) wish: Option<Wish>,
     /// The waiter that the master's last grant was for.
@@ -61,25 +84,8 @@ pub(crate) struct Holding {
     pub(crate) kind: PositionKind,
     /// Number of the last position.
     pub(crate) number: Number,
-    /// Physical token, with the count of owners served under it.
-    pub(crate) token: Token,
-    /// The node's copy of the value block.
-    pub(crate) copy: Option<Idx<ValueCell>>,
-    /// The copy is what the resource's value block is.
-    pub(crate) is_copy_current: bool,
-    /// Number of the last position with a value block write that is not acknowledged; 0 if there is none.
-    pub(crate) write: Number,
-    pub(crate) demand: Option<Claimed>,
     /// Demand to be answered by the next message; 0 for none.
     pub(crate) answers: DemandId,
-    /// Local grants made since the demand was known.
-    pub(crate) grants_after_demand: u32,
-    /// Local grants that sent nothing since the last message.
-    pub(crate) hits: u32,
-    /// Held without an owner, and counted so.
-    pub(crate) is_idle: bool,
-    /// Used since it was put among the idle ones.
-    pub(crate) is_touched: bool,
 }
 
 /// How soon something is said again.
@@ -238,8 +244,6 @@ pub struct Peer {
     pub(crate) repeats: [Queue<Resource, Repeat>; 2],
     pub(crate) demands: [Queue<Physical, DemandTimer>; 2],
     pub(crate) queued: Queue<Physical, QueuedTimer>,
-    /// Timers of this peer are being made due, because it came back.
-    pub(crate) is_hurried: bool,
 }
 
 /// Answers that a peer's ring holds; the oldest is dropped for one more, and the peer's repeat brings it back.
@@ -406,7 +410,6 @@ impl Peer {
         repeats: [const { Queue::EMPTY }; 2],
         demands: [const { Queue::EMPTY }; 2],
         queued: Queue::EMPTY,
-        is_hurried: false,
     };
 }
 

@@ -91,10 +91,13 @@ impl Machine<'_> {
 
     /// A peer has come back: what it was not told, or did not answer, is said again, in batches.
     fn hurry(&mut self) -> bool {
-        let Some(member) = self.peers.iter().position(|peer| peer.is_hurried) else { return false };
+        if self.s.hurried == 0 {
+            return false;
+        }
+        let member = self.s.hurried.trailing_zeros() as usize;
         for _ in 0..EXPIRED_A_CALL {
             if !self.expire_of_peer(member, Instant::NEVER) {
-                self.peers[member].is_hurried = false;
+                self.s.hurried &= self.s.hurried - 1;
                 return true;
             }
         }

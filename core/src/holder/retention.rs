@@ -54,6 +54,7 @@ impl Machine<'_> {
         for _ in 0..SHED_A_CALL {
             if self.s.idle[space].count > most {
                 self.shed(space);
+                self.settle();
             }
         }
     }
