@@ -69,7 +69,7 @@ impl Machine<'_> {
         request.flags.check_request(request.mode)?;
         let hash = self.hash_of(request.space, request.name);
         let found = self.find(request.space, request.name, hash);
-        self.request_room(request, found)?;
+        self.request_room(request, found, hash).inspect_err(|_| self.s.is_short = true)?;
 
         self.see(now);
         let resource = found.unwrap_or_else(|| self.make_resource(request.space, request.name, hash));
@@ -96,11 +96,16 @@ impl Machine<'_> {
             Entered::Busy | Entered::Deadlock => {
                 self.s.stats.denied += 1;
                 self.free_lock(at);
-                self.look_after(resource);
+                self.state(resource);
                 return Err(RequestError::Busy);
             }
         }
-        self.look_after(resource);
+        if request.flags.has(Flags::HEAD_OF_QUEUE) {
+            // It may be grantable where it stands.
+            self.look_after(resource);
+        } else {
+            self.state(resource);
+        }
         match self.take_outcome(at) {
             None => Ok(Asked { lock: id, grant: None }),
             Some(Ok(grant)) => Ok(Asked { lock: id, grant: Some(grant) }),
@@ -116,7 +121,7 @@ impl Machine<'_> {
     }
 
     /// Every table that the request needs a record of has one.
-    fn request_room(&self, request: &Request<'_>, found: Option<Idx<Resource>>) -> Result<(), Full> {
+    fn request_room(&self, request: &Request<'_>, found: Option<Idx<Resource>>, hash: u64) -> Result<(), Full> {
         let is_queue_full = found.is_some_and(|at| self.resources[at].holding.locks.is_full());
         if !self.has_free_lock() || is_queue_full {
             return Err(Full::Locks);
@@ -124,11 +129,24 @@ impl Machine<'_> {
         if found.is_none() {
             self.check_room(request.name)?;
         }
-        let has_copy = found.is_some_and(|at| self.resources[at].holding.copy.is_some());
-        if request.flags.has(Flags::VALUE) && !has_copy && !self.has_free_value() {
-            return Err(Full::Values);
+        let slot = found.map_or_else(|| self.slot_of(request.space, hash), |at| self.resources[at].slot);
+        let is_master = self.is_me(self.slots[slot as usize].master);
+        let is_on_record = found.is_some_and(|at| self.resources[at].mastery.members >> self.s.me & 1 == 1);
+        if is_master && !is_on_record && self.free_physical() == 0 {
+            return Err(Full::Physical);
+        }
+        if request.flags.has(Flags::VALUE) {
+            self.value_room(found, is_master)?;
         }
         Ok(())
+    }
+
+    /// There is room for the node's copy of the value block and, at its master, for the block itself.
+    fn value_room(&self, found: Option<Idx<Resource>>, is_master: bool) -> Result<(), Full> {
+        let has_copy = found.is_some_and(|at| self.resources[at].holding.copy.is_some());
+        let has_value = !is_master || found.is_some_and(|at| self.resources[at].mastery.value.is_some());
+        let needed = u32::from(!has_copy) + u32::from(!has_value);
+        if self.free_values() < needed { Err(Full::Values) } else { Ok(()) }
     }
 
     pub(crate) fn convert(
@@ -153,14 +171,15 @@ impl Machine<'_> {
             return Err(ConvertError::WithoutValue);
         }
         let resource = self.resource_of(at);
-        let needs_copy =
-            conversion.flags.has(Flags::VALUE) && self.resources[resource].holding.copy.is_none();
-        if needs_copy && !self.has_free_value() {
-            return Err(ConvertError::Full(Full::Values));
+        let is_read = Mode::value_transfer(Some(held), mode) == ValueTransfer::Read;
+        let has_value = conversion.flags.has(Flags::VALUE);
+        if has_value {
+            let room = self.value_room(Some(resource), self.is_master(resource));
+            room.inspect_err(|_| self.s.is_short = true)?;
         }
 
         self.see(now);
-        if needs_copy {
+        if has_value {
             self.reserve_copy(resource);
         }
         let claim = &mut self.locks[at].claim;
@@ -169,11 +188,13 @@ impl Machine<'_> {
         claim.flags = conversion.flags;
         claim.alternate = false;
         claim.demoted = false;
-        self.locks[at].has_value |= conversion.flags.has(Flags::VALUE);
+        if !is_read {
+            // Nothing is read, so nothing is waited for.
+            claim.flags = conversion.flags.without(Flags::VALUE);
+        }
+        self.locks[at].has_value |= has_value;
         if is_write {
             self.write_copy(at, write);
-            // The writer's own copy is what it has just written, or what it chose to leave.
-            self.locks[at].claim.flags = conversion.flags.without(Flags::VALUE);
         }
         self.s.stats.asked += 1;
         if self.is_master(resource) {
@@ -194,7 +215,12 @@ impl Machine<'_> {
             claim.pinned = None;
             self.s.stats.denied += 1;
         }
-        self.look_after(resource);
+        let is_first = conversion.flags.has(Flags::HEAD_OF_QUEUE);
+        if matches!(result, Ok(Some(_))) || self.locks[at].claim.demoted || is_first {
+            self.look_after(resource);
+        } else {
+            self.state(resource);
+        }
         match self.take_outcome(at) {
             None => result,
             Some(Ok(grant)) => Ok(Some(grant)),
@@ -416,9 +442,14 @@ impl Machine<'_> {
         self.free_lock(at);
     }
 
-    /// After any change among the owners: grants, then asks, answers demands, retains or lets go.
+    /// After a change among the owners that may let others go on: grants, then states the position.
     pub(crate) fn look_after(&mut self, resource: Idx<Resource>) {
         self.pass_owners(resource, Path::Retained);
+        self.state(resource);
+    }
+
+    /// States what has changed of the node's position, and delivers what the node says to itself.
+    fn state(&mut self, resource: Idx<Resource>) {
         let was_demanded = self.resources[resource].holding.demand.is_some();
         self.position(resource);
         if was_demanded && self.resources[resource].holding.demand.is_none() {

@@ -42,6 +42,8 @@ pub(crate) struct State {
     pub(crate) next_deadline: Option<Instant>,
     /// Deadlines up to this instant are still being worked off.
     pub(crate) overdue: Option<Instant>,
+    /// A table had no room; idle locks are given up when there is time.
+    pub(crate) is_short: bool,
     pub(crate) patience_len: u32,
     first_slots: [u32; SPACES_MAX],
     /// Where the search for records to audit goes on.
@@ -104,6 +106,7 @@ impl State {
             hurried: 0,
             next_deadline: None,
             overdue: None,
+            is_short: false,
             patience_len: 0,
             first_slots,
             audit_at: 0,
@@ -121,7 +124,8 @@ impl State {
 
     pub(crate) fn is_quiet(&self) -> bool {
         let has_output = !self.events.is_empty() || self.ready != 0;
-        let has_work = !self.work.is_empty() || self.overdue.is_some() || self.hurried != 0;
+        let has_work =
+            !self.work.is_empty() || self.overdue.is_some() || self.hurried != 0 || self.is_short;
         !has_output && !has_work
     }
 
@@ -416,6 +420,10 @@ impl<'a> Machine<'a> {
 
     pub(crate) fn has_free_value(&self) -> bool {
         !self.s.free.values.is_empty()
+    }
+
+    pub(crate) fn free_values(&self) -> u32 {
+        self.s.free.values.len()
     }
 
     fn take_value(&mut self) -> Idx<ValueCell> {

@@ -103,6 +103,7 @@ impl Machine<'_> {
             return;
         };
         if !self.has_room_for(found, named.name.as_bytes(), position) {
+            self.s.is_short = true;
             self.raise_floor(slot, from, position.number);
             let body = RingBody::Deny(position.number, DenyReason::Full);
             self.answer(from, named.space, named.name, body);
@@ -158,6 +159,7 @@ impl Machine<'_> {
         }
         self.take_write(resource, at, position);
         self.replace_position(resource, at, position);
+        self.note_writing(at);
         if !crate::fault_on!(self, NO_PASS) {
             self.pass(resource);
         }
@@ -191,15 +193,26 @@ impl Machine<'_> {
         }
     }
 
-    /// The master takes a write only from the writer it knows: by token, and on record at PW or EX (rule V3).
+    /// The master takes a write only from a node that is on record at PW or EX, under a token since when it was
+    /// so without a break: then nobody else can have written (rule V3).
     fn take_write(&mut self, resource: Idx<Resource>, at: Idx<Physical>, position: &Position) {
         let Some(write) = position.write else { return };
         let record = &self.physical[at];
-        let may_write = record.claim.held.is_some_and(Mode::may_write_value);
-        let is_known = write.version.physical() == record.token.physical() || crate::fault_on!(self, WRITE_BY_MODE);
+        let may_write = record.writing_since != Token::NONE;
+        let is_current = (record.writing_since..=record.token).contains(&write.version.physical());
+        let is_known = is_current || crate::fault_on!(self, WRITE_BY_MODE);
         let Some(cell) = self.resources[resource].mastery.value else { return };
         if may_write && is_known {
             self.write_value(cell, write.version, write.value);
+        }
+    }
+
+    fn note_writing(&mut self, at: Idx<Physical>) {
+        let record = &mut self.physical[at];
+        if !record.claim.held.is_some_and(Mode::may_write_value) {
+            record.writing_since = Token::NONE;
+        } else if record.writing_since == Token::NONE {
+            record.writing_since = record.token;
         }
     }
 
@@ -221,6 +234,7 @@ impl Machine<'_> {
         let pinned = position.pinned.filter(|pinned| held.is_some_and(|held| held.covers(*pinned)));
         let position = Position { held, pinned, ..*position };
         self.meet_demand(at, held);
+        self.restate_demand(at);
         let Some(wanted) = position.wanted else {
             return self.take_rest(resource, at, &position);
         };
@@ -233,23 +247,37 @@ impl Machine<'_> {
         } else if is_same_request && was_granted {
             self.take_back(resource, at, &position, wanted);
         } else {
+            if held != old_held {
+                // What was given up goes to those who wait before the node's next wish is looked at.
+                self.stand_at_rest(resource, at, held);
+                self.pass(resource);
+            }
             self.take_wish(resource, at, &position, wanted);
+        }
+    }
+
+    /// A record that holds this and wants nothing.
+    fn stand_at_rest(&mut self, resource: Idx<Resource>, at: Idx<Physical>, held: Option<Mode>) {
+        let queues = &mut self.resources[resource].mastery.queues;
+        queues.leave(&mut self.physical, at);
+        self.end_queued_timer(at);
+        let record = &mut self.physical[at];
+        record.is_asking_holders = false;
+        record.claim.held = held;
+        record.claim.wanted = None;
+        record.claim.pinned = None;
+        if held.is_some() {
+            let queues = &mut self.resources[resource].mastery.queues;
+            queues.stand(&mut self.physical, at, Place::Granted);
         }
     }
 
     /// The node wants nothing: its record stands granted, or goes.
     fn take_rest(&mut self, resource: Idx<Resource>, at: Idx<Physical>, position: &Position) {
-        self.resources[resource].mastery.queues.leave(&mut self.physical, at);
-        self.end_queued_timer(at);
-        let claim = &mut self.physical[at].claim;
-        claim.held = position.held;
-        claim.wanted = None;
-        claim.pinned = None;
-        self.physical[at].is_asking_holders = false;
+        self.stand_at_rest(resource, at, position.held);
         if position.held.is_none() {
             self.drop_record(resource, at);
         } else {
-            self.resources[resource].mastery.queues.stand(&mut self.physical, at, Place::Granted);
             #[cfg(lockmaster_faults)]
             self.grant_unasked(resource, at);
         }
@@ -405,6 +433,7 @@ impl Machine<'_> {
         record.answer = Answer::Granted;
         record.is_asking_holders = false;
         record.due = Due { answer: true, queued: false, demand: false };
+        self.note_writing(at);
         self.link_answer(at);
     }
 
@@ -481,15 +510,27 @@ impl Machine<'_> {
     /// A nearly full table asks some records whether they are still held (rule M8).
     fn audit(&mut self) {
         const AUDITED_A_CALL: u32 = 4;
-        let len = u32::try_from(self.physical.len()).expect("a slab has fewer than 2^32 - 2 records");
-        if self.free_physical() >= len / 16 {
+        if self.free_physical() as usize >= self.physical.len() / 16 {
             return;
         }
         for _ in 0..AUDITED_A_CALL {
-            let at = Idx::new(self.s.audit_at as usize);
-            self.s.audit_at = (self.s.audit_at + 1) % len;
-            self.demand_audit(at);
+            self.audit_one(Mode::Exclusive);
         }
+    }
+
+    /// Demands of the next few holders that they keep no more than NL, because a request found a table full:
+    /// who merely retains gives up.
+    pub(crate) fn recall(&mut self) {
+        const RECALLED_A_CALL: usize = 4;
+        for _ in 0..RECALLED_A_CALL.min(self.physical.len()) {
+            self.audit_one(Mode::Null);
+        }
+    }
+
+    fn audit_one(&mut self, stay: Mode) {
+        let at = Idx::new(self.s.audit_at as usize);
+        self.s.audit_at = (self.s.audit_at + 1) % u32::try_from(self.physical.len()).unwrap_or(u32::MAX);
+        self.demand_unasked(at, stay);
     }
 }
 

@@ -167,6 +167,12 @@ impl<T> Queues<T> {
         held.reduce(Mode::join)
     }
 
+    /// The weakest mode that covers all modes waited for.
+    pub(crate) fn wanted(&self) -> Option<Mode> {
+        let wanted = Mode::ALL.into_iter().filter(|mode| self.wanted[*mode as usize] > 0);
+        wanted.reduce(Mode::join)
+    }
+
     /// Does anybody wait for a mode that `is_beyond` accepts?
     pub(crate) fn is_wanted(&self, is_beyond: impl Fn(Mode) -> bool) -> bool {
         Mode::ALL.into_iter().any(|mode| self.wanted[mode as usize] > 0 && is_beyond(mode))
@@ -390,7 +396,7 @@ impl<T: Entry> Queues<T> {
             if !claim.flags.has(Flags::NO_DEADLOCK_WAIT) {
                 return Entered::Deadlock;
             }
-        } else if let Some(alternate) = self.alternate(&claim)
+        } else if let Some(alternate) = Self::alternate(&claim)
             && self.is_allowed_now(&claim, alternate)
         {
             let claim = slab[at].claim_mut();
@@ -402,10 +408,12 @@ impl<T: Entry> Queues<T> {
         if may_wait || may_ask { self.enter_queue(slab, at) } else { Entered::Busy }
     }
 
-    /// The mode that a lock takes instead of the one it wants; never less than it holds.
-    fn alternate(&self, claim: &Claim) -> Option<Mode> {
+    /// The mode that a lock takes instead of the one it wants. What a node has besides it is not lost by that:
+    /// physical modes never cross.
+    fn alternate(claim: &Claim) -> Option<Mode> {
         let alternate = claim.flags.alternate(claim.wanted?)?;
-        Some(claim.held.map_or(alternate, |held| held.join(alternate)))
+        let kept = claim.held.filter(|_| T::HAS_SURPLUS);
+        Some(kept.map_or(alternate, |held| held.join(alternate)))
     }
 
     /// The queues allow it; grants it if it is within reach, and else lets it wait for that.
@@ -516,7 +524,7 @@ impl<T: Entry> Queues<T> {
                 return false;
             }
         } else {
-            let Some(alternate) = self.alternate(&claim) else { return false };
+            let Some(alternate) = Self::alternate(&claim) else { return false };
             if !self.is_compatible(&claim, alternate) || !reach(&slab[at], alternate) {
                 return false;
             }

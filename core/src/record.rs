@@ -130,6 +130,8 @@ pub struct Physical {
     pub(crate) number: Number,
     pub(crate) asked: Number,
     pub(crate) token: Token,
+    /// Token since which the node was on record at PW or EX without a break; [`Token::NONE`] if it is not.
+    pub(crate) writing_since: Token,
     pub(crate) ticket: QueueTicket,
     pub(crate) answer: Answer,
     /// Version of the node's copy of the value block.
@@ -336,6 +338,7 @@ impl Physical {
         number: Number(0),
         asked: Number(0),
         token: Token::NONE,
+        writing_since: Token::NONE,
         ticket: QueueTicket { epoch: crate::id::Epoch(0), count: 0 },
         answer: Answer::None,
         copy: Token::NONE,

@@ -31,6 +31,12 @@ impl Machine<'_> {
             self.look_after(at);
             return true;
         }
+        if core::mem::take(&mut self.s.is_short) {
+            self.shed_for_room();
+            self.recall();
+            self.settle();
+            return true;
+        }
         self.hurry()
     }
 

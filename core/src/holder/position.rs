@@ -75,7 +75,10 @@ impl Machine<'_> {
             None if demand.stay == Mode::Null => None,
             None => Some(held.meet(demand.stay)),
             Some(need) if demand.stay.covers(need) => Some(held.meet(demand.stay)),
-            Some(need) => Some(need),
+            // It cannot be met yet. What the next waiters here would ask for again at once is not given up.
+            Some(need) => {
+                Some(held.meet(holding.locks.wanted().map_or(need, |wanted| wanted.join(need))))
+            }
         };
         if target.is_none_or(|target| demand.stay.covers(target)) {
             holding.demand = None;

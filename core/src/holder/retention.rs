@@ -74,6 +74,16 @@ impl Machine<'_> {
         }
     }
 
+    /// Gives up some idle locks of each space, because a request found a table full.
+    pub(crate) fn shed_for_room(&mut self) {
+        for space in 0..self.s.config.spaces.len() {
+            for _ in 0..SHED_A_CALL {
+                self.shed(space);
+                self.settle();
+            }
+        }
+    }
+
     /// Gives up one idle lock: the first that was not used since it was put there.
     fn shed(&mut self, space: usize) {
         for chance in 0..=SECOND_CHANCES {

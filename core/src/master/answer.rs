@@ -161,12 +161,23 @@ impl Machine<'_> {
         self.demand(at, Mode::Null, priority, true);
     }
 
-    /// Asks a holder whether it still holds; everything may stay, and the answer is its position.
-    pub(crate) fn demand_audit(&mut self, at: Idx<Physical>) {
+    /// Demands of a holder although nobody waits: to hear whether it still holds, or to get room.
+    pub(crate) fn demand_unasked(&mut self, at: Idx<Physical>, stay: Mode) {
         let record = &self.physical[at];
         let is_quiet = record.claim.place == Place::Granted && record.demand.is_none();
-        if record.resource.is_some() && is_quiet && !self.is_me(record.member) {
-            self.demand(at, Mode::Exclusive, Priority(0), false);
+        let is_news = record.claim.held.is_some_and(|held| held != stay);
+        if record.resource.is_some() && is_quiet && is_news && !self.is_me(record.member) {
+            self.demand(at, stay, Priority(0), false);
+        }
+    }
+
+    /// A demand that a new position has neither met nor answered named an older number, and the node passed it
+    /// over: it is said again under this one.
+    pub(crate) fn restate_demand(&mut self, at: Idx<Physical>) {
+        let record = &mut self.physical[at];
+        if record.demand.is_some_and(|demand| !demand.is_answered) {
+            record.due.demand = true;
+            self.link_answer(at);
         }
     }
 
@@ -192,7 +203,7 @@ impl Machine<'_> {
         let record = &self.physical[at];
         let (Some(demand), Some(resource)) = (record.demand, record.resource) else { return false };
         let queues = &self.resources[resource].mastery.queues;
-        demand.demote || demand.stay == Mode::Exclusive || queues.has_waiters()
+        demand.demote || !demand.is_answered || queues.has_waiters()
     }
 
     // ---- timers ----
