@@ -59,7 +59,8 @@ pub enum ConvertError {
     /// It cannot be granted now and was asked not to wait (SS$_NOTQUEUED).
     #[error("the resource is busy")]
     Busy,
-    /// A value block was given for a lock that was not asked for with [`Flags::VALUE`](crate::Flags::VALUE).
+    /// A value block was given for a lock that was never asked for with [`Flags::VALUE`](crate::Flags::VALUE), nor
+    /// converted so that it read the block: there may be no room for it at the master.
     #[error("the lock was not asked for with its value block")]
     WithoutValue,
     /// Two conversions wait for each other: release or lower this lock (SS$_DEADLOCK).
@@ -79,7 +80,8 @@ pub enum ReleaseError {
     /// The lock waits or converts: cancel first, or abandon it.
     #[error("the lock is waiting or converting")]
     InFlight,
-    /// A value block was given for a lock that was not asked for with [`Flags::VALUE`](crate::Flags::VALUE).
+    /// A value block was given for a lock that was never asked for with [`Flags::VALUE`](crate::Flags::VALUE), nor
+    /// converted so that it read the block: there may be no room for it at the master.
     #[error("the lock was not asked for with its value block")]
     WithoutValue,
 }

@@ -172,14 +172,14 @@ impl Machine<'_> {
         }
         let resource = self.resource_of(at);
         let is_read = Mode::value_transfer(Some(held), mode) == ValueTransfer::Read;
-        let has_value = conversion.flags.has(Flags::VALUE);
-        if has_value {
+        let reads_value = is_read && conversion.flags.has(Flags::VALUE);
+        if reads_value {
             let room = self.value_room(Some(resource), self.is_master(resource));
             room.inspect_err(|_| self.s.is_short = true)?;
         }
 
         self.see(now);
-        if has_value {
+        if reads_value {
             self.reserve_copy(resource);
         }
         let claim = &mut self.locks[at].claim;
@@ -192,7 +192,7 @@ impl Machine<'_> {
             // Nothing is read, so nothing is waited for.
             claim.flags = conversion.flags.without(Flags::VALUE);
         }
-        self.locks[at].has_value |= has_value;
+        self.locks[at].has_value |= reads_value;
         if is_write {
             self.write_copy(at, write);
         }

@@ -184,9 +184,8 @@ impl Machine<'_> {
         let Some(demand) = record.demand.as_mut().filter(|demand| demand.id == answers) else { return };
         demand.is_answered = true;
         record.due.demand = false;
-        if demand.stay == Mode::Exclusive {
-            record.demand = None;
-            self.end_demand_timer(at);
+        if record.claim.held.is_none_or(|held| demand.stay.covers(held)) {
+            self.end_demand(at);
         } else if record.demand_timer.is_linked() && record.demand_pace == Pace::Short {
             self.end_demand_timer(at);
             self.begin_demand_timer(at, Pace::Long);
@@ -374,6 +373,7 @@ impl Machine<'_> {
         record.priority = position.priority;
         record.copy = position.copy;
         record.claim.pinned = position.pinned;
+        record.is_asking_holders &= position.flags.has(Flags::NO_QUEUE);
         let flags = record.claim.flags;
         if !self.physical[at].queued_timer.is_linked() {
             self.begin_queued_timer(at);

@@ -431,6 +431,13 @@ impl<T: Entry> Queues<T> {
         if slab[at].claim().flags.has(Flags::NO_QUEUE) && self.has_waiters() {
             return Entered::Busy;
         }
+        // A conversion that passes those who wait, and would be in deadlock with one behind it, keeps its lead.
+        let is_leading = slab[at].claim().is_conversion() && self.is_deadlocked(slab, at);
+        self.leave(slab, at);
+        if is_leading {
+            self.stand_before(slab, at, |_| true);
+            return Entered::Queued;
+        }
         self.enter_queue(slab, at)
     }
 
@@ -579,7 +586,9 @@ impl<T: Entry> Queues<T> {
     pub(crate) fn is_deadlocked(&self, slab: &Slab<'_, T>, at: Idx<T>) -> bool {
         let claim = slab[at].claim();
         let (Some(pinned), Some(wanted)) = (claim.pinned, claim.wanted) else { return false };
-        let mut is_ahead = true;
+        // One that will stand at the head has all others behind it, and is in their way by its place.
+        let is_first = claim.flags.has(Flags::HEAD_OF_QUEUE) && !claim.is_waiting();
+        let mut is_ahead = !is_first;
         let mut walk = self.convert.head();
         for _ in 0..SCAN_MAX {
             let Some(other_at) = walk else { break };
@@ -590,7 +599,7 @@ impl<T: Entry> Queues<T> {
             }
             let other = slab[other_at].claim();
             let (Some(other_pinned), Some(other_wanted)) = (other.pinned, other.wanted) else { continue };
-            let blocks = !pinned.is_compatible(other_wanted);
+            let blocks = is_first || !pinned.is_compatible(other_wanted);
             if blocks && (is_ahead || !other_pinned.is_compatible(wanted)) {
                 return true;
             }

@@ -502,7 +502,11 @@ impl Wish {
     fn follow(&mut self, old: &Self, is_asked_anew: bool) {
         if !is_asked_anew {
             *self = Self { waiter: self.waiter, ..*old };
-        } else if old.wanted.covers(self.wanted) && old.pinned.is_some() == self.pinned.is_some() {
+            return;
+        }
+        let is_kind_same = old.pinned.is_some() == self.pinned.is_some()
+            && old.flags.has(Flags::NO_QUEUE) == self.flags.has(Flags::NO_QUEUE);
+        if is_kind_same && old.wanted.covers(self.wanted) {
             self.asked = old.asked;
         }
     }

@@ -165,8 +165,7 @@ impl Machine<'_> {
     pub(crate) fn demand_unasked(&mut self, at: Idx<Physical>, stay: Mode) {
         let record = &self.physical[at];
         let is_quiet = record.claim.place == Place::Granted && record.demand.is_none();
-        let is_news = record.claim.held.is_some_and(|held| held != stay);
-        if record.resource.is_some() && is_quiet && is_news && !self.is_me(record.member) {
+        if record.resource.is_some() && is_quiet && !self.is_me(record.member) {
             self.demand(at, stay, Priority(0), false);
         }
     }

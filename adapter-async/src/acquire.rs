@@ -1,0 +1,145 @@
+//! The wait for a lock.
+
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use lockmaster_core::{Grant, LockId, Request};
+
+use crate::error::LockError;
+use crate::guard::{Block, Guard};
+use crate::node::Node;
+use crate::options::LockOptions;
+use crate::runtime::{Runtime, Writer};
+use crate::shared::{CALL_BUDGET, State};
+
+/// Asks for a lock when it is first polled, and resolves to its guard.
+///
+/// Dropped before that, it leaves nothing behind: a request that waits is taken back, a lock that was
+/// granted but not fetched is released.
+#[derive(Debug)]
+#[must_use = "a lock is asked for when its future is awaited"]
+pub struct Acquire<'a, R: Runtime, N> {
+    node: &'a Node<R>,
+    name: N,
+    options: LockOptions,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    New,
+    Waiting(LockId),
+    Over,
+}
+
+/// What came of the call that asked.
+enum Begun {
+    Granted(LockId, Grant, Option<Box<Block>>),
+    Waiting(LockId),
+}
+
+// Nothing in it is ever pinned.
+impl<R: Runtime, N> Unpin for Acquire<'_, R, N> {}
+
+impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
+    pub(crate) const fn new(node: &'a Node<R>, name: N, options: LockOptions) -> Self {
+        Self { node, name, options, stage: Stage::New }
+    }
+
+    /// The first poll: one turn, and with luck the last.
+    fn begin(&mut self, context: &Context<'_>) -> Poll<Result<Guard<R>, LockError>> {
+        let Self { node, name, options, stage } = self;
+        let shared = &node.life.shared;
+        *stage = Stage::Over;
+        let now = shared.runtime.now();
+        let begun = shared.turn(|state, errands| {
+            let owner = options.owner.unwrap_or_else(|| state.fresh_owner());
+            let request = Request {
+                space: options.space,
+                name: name.as_ref(),
+                owner,
+                mode: options.mode,
+                flags: options.all_flags(),
+                priority: options.priority,
+                patience: options.timeout,
+            };
+            let now = state.advance(now);
+            let asked = state.node.request(now, &request)?;
+            let lock = asked.lock;
+            if let Some(grant) = asked.grant {
+                return Ok(Begun::Granted(lock, grant, state.block(options, lock)));
+            }
+            state.registry.wait(lock);
+            // The answer may be there already: then there is no wait.
+            state.drain(&shared.runtime, errands, CALL_BUDGET);
+            match state.registry.poll(lock, context.waker()) {
+                Poll::Pending => Ok(Begun::Waiting(lock)),
+                Poll::Ready(Ok(grant)) => Ok(Begun::Granted(lock, grant, state.block(options, lock))),
+                Poll::Ready(Err(denied)) => Err(LockError::from(denied.reason)),
+            }
+        });
+        match begun {
+            None => Poll::Ready(Err(LockError::Closed)),
+            Some(Err(error)) => Poll::Ready(Err(error)),
+            Some(Ok(Begun::Granted(lock, grant, block))) => {
+                Poll::Ready(Ok(Guard::new(&node.life, lock, grant, block)))
+            }
+            Some(Ok(Begun::Waiting(lock))) => {
+                *stage = Stage::Waiting(lock);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Any later poll: has the wait ended?
+    fn go_on(&mut self, lock: LockId, context: &Context<'_>) -> Poll<Result<Guard<R>, LockError>> {
+        let mut state = self.node.life.shared.lock();
+        if state.lifecycle.is_closed() {
+            self.stage = Stage::Over;
+            return Poll::Ready(Err(LockError::Closed));
+        }
+        let Poll::Ready(outcome) = state.registry.poll(lock, context.waker()) else { return Poll::Pending };
+        self.stage = Stage::Over;
+        match outcome {
+            Ok(grant) => {
+                let block = state.block(&self.options, lock);
+                drop(state);
+                Poll::Ready(Ok(Guard::new(&self.node.life, lock, grant, block)))
+            }
+            Err(denied) => Poll::Ready(Err(denied.reason.into())),
+        }
+    }
+}
+
+impl<R: Runtime, N: AsRef<[u8]>> Future for Acquire<'_, R, N> {
+    type Output = Result<Guard<R>, LockError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        match this.stage {
+            Stage::New => this.begin(context),
+            Stage::Waiting(lock) => this.go_on(lock, context),
+            Stage::Over => panic!("a lock's future was polled after it resolved"),
+        }
+    }
+}
+
+impl<R: Runtime, N> Drop for Acquire<'_, R, N> {
+    fn drop(&mut self) {
+        let Stage::Waiting(lock) = self.stage else { return };
+        // Nothing if the node is shut down: the lock went with it.
+        let _: Option<()> = self.node.life.shared.turn(|state, _| {
+            state.registry.forget(lock);
+            // A request that was denied has ended already.
+            let _ = state.node.abandon(lock);
+        });
+    }
+}
+
+impl<W: Writer> State<W> {
+    /// The value block that a grant gives, if it was asked for.
+    fn block(&mut self, options: &LockOptions, lock: LockId) -> Option<Box<Block>> {
+        options.wants_value().then(|| Box::new(Block::read(self.value(lock))))
+    }
+}

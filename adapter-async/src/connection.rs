@@ -1,0 +1,307 @@
+//! One connection from hello to end.
+//!
+//! Of two nodes the one with the lower number dials and the other accepts: there is never a second connection
+//! between them to choose from, and only one side has to try again.
+
+use core::future::{Future, poll_fn, ready};
+use core::net::SocketAddr;
+use core::pin::pin;
+use core::task::Poll;
+use core::time::Duration;
+use std::io;
+
+use lockmaster_core::wire::Hello;
+use lockmaster_core::{Dropped, Instant, NodeId};
+
+use crate::backoff::{self, Backoff};
+use crate::errands::Errands;
+use crate::incoming::Incoming;
+use crate::links::{Detached, LinkId};
+use crate::outgoing::{Outgoing, Written};
+use crate::runtime::{Listener, Reader, Runtime, Writer};
+use crate::shared::{Shared, State, TASK_BUDGET};
+use crate::sync::Arc;
+use crate::trace;
+
+/// Longest time from the first attempt to connect to the peer's hello.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// Most accepted connections that have not said hello yet.
+const GUESTS_MAX: u32 = 128;
+
+/// Why a connection never began.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failed {
+    #[error("the socket failed")]
+    Io(#[from] io::Error),
+    #[error("the peer hung up")]
+    HungUp,
+    #[error("no hello came in time")]
+    TimedOut,
+    #[error("no hello came first")]
+    NoHello(#[from] Dropped),
+    #[error("the hello is not of the member that is meant here")]
+    Stranger,
+}
+
+/// A connection whose peer has said hello.
+pub(crate) struct Greeted<R: Runtime> {
+    pub(crate) hello: Hello,
+    reader: R::Reader,
+    writer: R::Writer,
+    incoming: Incoming,
+}
+
+/// Says hello and waits for the peer's, on the connection that `socket` gives.
+pub(crate) async fn greet<R: Runtime>(
+    shared: &Shared<R>,
+    socket: impl Future<Output = io::Result<(R::Reader, R::Writer)>>,
+) -> Result<Greeted<R>, Failed> {
+    let until = shared.runtime.now().after(HANDSHAKE);
+    let mut asleep = pin!(shared.runtime.sleep_until(until));
+    let mut greeting = pin!(greet_both(shared, socket));
+    poll_fn(|context| {
+        if let Poll::Ready(greeted) = greeting.as_mut().poll(context) {
+            return Poll::Ready(greeted);
+        }
+        asleep.as_mut().poll(context).map(|()| Err(Failed::TimedOut))
+    })
+    .await
+}
+
+async fn greet_both<R: Runtime>(
+    shared: &Shared<R>,
+    socket: impl Future<Output = io::Result<(R::Reader, R::Writer)>>,
+) -> Result<Greeted<R>, Failed> {
+    let (mut reader, writer) = socket.await?;
+    let hello = shared.lock().node.hello();
+    let mut outgoing = Outgoing::new();
+    let is_whole = outgoing.fill(|frame| hello.encode(frame));
+    assert!(is_whole, "a hello fits any frame");
+    if !write_out(&mut outgoing, &writer).await {
+        return Err(Failed::HungUp);
+    }
+
+    let mut incoming = Incoming::new();
+    let hello = loop {
+        if let Some(frame) = incoming.next_frame()? {
+            break Hello::decode(frame)?;
+        }
+        match reader.read(incoming.room()).await? {
+            0 => return Err(Failed::HungUp),
+            len => incoming.filled(len),
+        }
+    };
+    Ok(Greeted { hello, reader, writer, incoming })
+}
+
+/// Writes a whole frame; `false` if the connection broke.
+async fn write_out(outgoing: &mut Outgoing, writer: &impl Writer) -> bool {
+    loop {
+        match outgoing.write(writer) {
+            Written::All => return true,
+            Written::Broken => return false,
+            Written::Part => {}
+        }
+        if writer.writable().await.is_err() {
+            return false;
+        }
+    }
+}
+
+/// Runs a connection to its end.
+pub(crate) async fn serve<R: Runtime>(shared: &Arc<Shared<R>>, greeted: Greeted<R>) {
+    let Greeted { hello, mut reader, writer, mut incoming } = greeted;
+    let writer = Arc::new(writer);
+    let mut errands = Errands::new();
+    let Some(link) = serve_begin(shared, &mut errands, &hello, &writer) else { return writer.close() };
+    shared.spawn(keep_writing(Arc::clone(shared), link));
+    while serve_frames(shared, &mut errands, link, &mut incoming) {
+        match reader.read(incoming.room()).await {
+            Ok(0) | Err(_) => break,
+            Ok(len) => incoming.filled(len),
+        }
+    }
+    serve_end(shared, &mut errands, link);
+    writer.close();
+}
+
+/// Takes the connection in if the node agrees.
+fn serve_begin<R: Runtime>(
+    shared: &Shared<R>,
+    errands: &mut Errands<R::Writer>,
+    hello: &Hello,
+    writer: &Arc<R::Writer>,
+) -> Option<LinkId> {
+    let now = shared.runtime.now();
+    let begun = shared.turn_with(errands, TASK_BUDGET, |state, _| {
+        let now = state.advance(now);
+        let node = state.node.config().node;
+        if let Err(error) = state.node.handle_hello(now, hello) {
+            state.stats.hellos_refused += 1;
+            trace::hello_refused(node, error);
+            return None;
+        }
+        state.stats.begun += 1;
+        trace::peer_up(node, hello.node);
+        Some(state.links.attach(hello.node, Arc::clone(writer)))
+    });
+    let (link, before) = begun.flatten()?;
+    errands.run(shared);
+    before.into_iter().for_each(Detached::close);
+    Some(link)
+}
+
+/// Handles every whole frame that was read, in one turn. `false` if the connection has to end.
+fn serve_frames<R: Runtime>(
+    shared: &Shared<R>,
+    errands: &mut Errands<R::Writer>,
+    link: LinkId,
+    incoming: &mut Incoming,
+) -> bool {
+    if !incoming.has_next() {
+        return true;
+    }
+    let now = shared.runtime.now();
+    let goes_on = shared.turn_with(errands, TASK_BUDGET, |state, _| {
+        let now = state.advance(now);
+        // A connection that was replaced says nothing more.
+        state.links.is_current(link) && serve_frames_each(state, now, link, incoming)
+    });
+    errands.run(shared);
+    goes_on == Some(true)
+}
+
+fn serve_frames_each<W: Writer>(
+    state: &mut State<W>,
+    now: Instant,
+    link: LinkId,
+    incoming: &mut Incoming,
+) -> bool {
+    loop {
+        let handled = match incoming.next_frame() {
+            Ok(None) => return true,
+            Ok(Some(frame)) => state.node.handle_frame(now, link.peer, frame),
+            Err(dropped) => Err(dropped),
+        };
+        let Err(dropped) = handled else { continue };
+        trace::frame_dropped(state.node.config().node, link.peer, dropped);
+        if dropped == Dropped::Malformed {
+            state.stats.malformed += 1;
+            return false;
+        }
+    }
+}
+
+/// The connection has ended; if it was not replaced, the peer is away.
+fn serve_end<R: Runtime>(shared: &Shared<R>, errands: &mut Errands<R::Writer>, link: LinkId) {
+    let now = shared.runtime.now();
+    let detached = shared.turn_with(errands, TASK_BUDGET, |state, _| {
+        let detached = state.links.detach(link);
+        state.stats.ended += 1;
+        if detached.is_some() {
+            let now = state.advance(now);
+            state.node.handle_disconnect(now, link.peer);
+            trace::peer_down(state.node.config().node, link.peer);
+        }
+        detached
+    });
+    errands.run(shared);
+    detached.flatten().into_iter().for_each(Detached::close);
+}
+
+/// The writer task of a connection: goes on where a call could not, as fast as the socket takes it.
+pub(crate) async fn keep_writing<R: Runtime>(shared: Arc<Shared<R>>, link: LinkId) {
+    while let Some(claim) = poll_fn(|context| shared.lock().links.poll_left(link, context.waker())).await {
+        let mut next = Some(claim);
+        while let Some(mut claim) = next {
+            if !write_out(&mut claim.outgoing, &*claim.writer).await {
+                return claim.writer.close();
+            }
+            next = shared.refill(claim);
+        }
+    }
+}
+
+/// Keeps a connection to a member with a higher number: dials, serves, and dials again.
+pub(crate) async fn keep_dialling<R: Runtime>(
+    shared: Arc<Shared<R>>,
+    peer: NodeId,
+    to: SocketAddr,
+    seed: u64,
+) {
+    let mut backoff = Backoff::new(seed);
+    loop {
+        let began = shared.runtime.now();
+        let greeted = shared.unless_closed(greet(&shared, shared.runtime.connect(to))).await;
+        match greeted {
+            None => return,
+            Some(Ok(greeted)) if greeted.hello.node == peer => serve(&shared, greeted).await,
+            Some(Ok(_)) => failed(&shared, &Failed::Stranger),
+            Some(Err(error)) => failed(&shared, &error),
+        }
+        if shared.runtime.now().since(began) > backoff::LONGEST {
+            backoff.reset();
+        }
+        let wake_at = shared.runtime.now().after(backoff.pause());
+        if shared.unless_closed(shared.runtime.sleep_until(wake_at)).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Lets in members with lower numbers.
+pub(crate) async fn keep_accepting<R: Runtime>(shared: Arc<Shared<R>>, listener: R::Listener, seed: u64) {
+    let mut backoff = Backoff::new(seed);
+    loop {
+        match shared.unless_closed(listener.accept()).await {
+            None => return,
+            Some(Ok(socket)) => {
+                backoff.reset();
+                accept(&shared, socket);
+            }
+            // Out of files, most likely: trying at once again would only make it worse.
+            Some(Err(error)) => {
+                trace::accept_failed(shared.id(), &error);
+                let wake_at = shared.runtime.now().after(backoff.pause());
+                if shared.unless_closed(shared.runtime.sleep_until(wake_at)).await.is_none() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Lets a connection in if not too many others are about to say hello.
+fn accept<R: Runtime>(shared: &Arc<Shared<R>>, socket: (R::Reader, R::Writer)) {
+    let mut state = shared.lock();
+    if !state.lifecycle.is_closed() && state.guests < GUESTS_MAX {
+        state.guests += 1;
+        drop(state);
+        shared.spawn(answer(Arc::clone(shared), socket));
+    } else {
+        state.stats.turned_away += 1;
+        drop(state);
+        socket.1.close();
+    }
+}
+
+async fn answer<R: Runtime>(shared: Arc<Shared<R>>, socket: (R::Reader, R::Writer)) {
+    let greeted = shared.unless_closed(greet(&shared, ready(Ok(socket)))).await;
+    let me = {
+        let mut state = shared.lock();
+        state.guests -= 1;
+        state.node.config().node
+    };
+    match greeted {
+        None => {}
+        Some(Ok(greeted)) if greeted.hello.node < me => serve(&shared, greeted).await,
+        Some(Ok(_)) => failed(&shared, &Failed::Stranger),
+        Some(Err(error)) => failed(&shared, &error),
+    }
+}
+
+fn failed<R: Runtime>(shared: &Shared<R>, error: &Failed) {
+    let mut state = shared.lock();
+    state.stats.handshakes_failed += 1;
+    trace::handshake_failed(state.node.config().node, error);
+}

@@ -1,0 +1,58 @@
+//! What a call has to do once it has let go of the node: write frames and wake tasks.
+
+use core::task::Waker;
+
+use heapless::Vec as Few;
+
+use crate::links::Claim;
+use crate::runtime::{Runtime, Writer};
+use crate::shared::Shared;
+
+/// Wakers that fit without a heap allocation.
+const WAKERS: usize = 16;
+/// Connections that one call writes on itself; the writer tasks take the others.
+const CLAIMS: usize = 4;
+
+/// Wakers and claims that were collected under the mutex.
+pub(crate) struct Errands<W> {
+    wakers: Few<Waker, WAKERS>,
+    more: Vec<Waker>,
+    claims: Few<Claim<W>, CLAIMS>,
+}
+
+impl<W: Writer> Errands<W> {
+    pub(crate) const fn new() -> Self {
+        Self { wakers: Few::new(), more: Vec::new(), claims: Few::new() }
+    }
+
+    /// A task is to be woken.
+    pub(crate) fn wake(&mut self, waker: Waker) {
+        if let Err(waker) = self.wakers.push(waker) {
+            self.more.push(waker);
+        }
+    }
+
+    /// There is something to say on a connection; gives the claim back if this call has enough of them.
+    pub(crate) fn write(&mut self, claim: Claim<W>) -> Result<(), Claim<W>> {
+        self.claims.push(claim)
+    }
+
+    /// Claims without a frame yet.
+    pub(crate) fn claims(&mut self) -> &mut Few<Claim<W>, CLAIMS> {
+        &mut self.claims
+    }
+
+    /// Does everything that was collected. The mutex must be free.
+    pub(crate) fn run<R: Runtime<Writer = W>>(&mut self, shared: &Shared<R>) {
+        if self.wakers.is_empty() && self.claims.is_empty() {
+            return;
+        }
+        while let Some(waker) = self.wakers.pop() {
+            waker.wake();
+        }
+        self.more.drain(..).for_each(Waker::wake);
+        while let Some(claim) = self.claims.pop() {
+            shared.write(claim);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Why a call of the application failed, and what to do about it.
+
+use core::net::SocketAddr;
+use std::io;
+
+use lockmaster_core::{
+    ConfigError, ConvertError as ConversionRefused, Denial, FlagsError, Full, NameError, RequestError,
+    ValueTooLong,
+};
+
+/// Why a lock was not granted. Nothing is held, and nothing waits any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// It is held elsewhere and the request was not to wait (SS$_NOTQUEUED): try later, or wait.
+    #[error("the resource is busy")]
+    Busy,
+    /// It was not granted in time (-ETIMEDOUT): try again, with more patience or less load.
+    #[error("the lock was not granted in time")]
+    TimedOut,
+    /// It would have waited for itself (SS$_DEADLOCK): release what the owner holds and start over.
+    #[error("deadlock")]
+    Deadlock,
+    /// A table of this node is full: release something, or raise that limit.
+    #[error(transparent)]
+    Full(#[from] Full),
+    /// The tables of the resource's master are full: try again later, and raise its limits.
+    #[error("the master's tables are full")]
+    MasterFull,
+    /// No resource can have this name: shorten it, or hash it.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// There is no such space: use one that the builder was given.
+    #[error("no such space")]
+    UnknownSpace,
+    /// The flags do not go together: leave out what the message names.
+    #[error(transparent)]
+    Flags(#[from] FlagsError),
+    /// The node was shut down: start another.
+    #[error("the node is shut down")]
+    Closed,
+}
+
+impl From<RequestError> for LockError {
+    fn from(refused: RequestError) -> Self {
+        match refused {
+            RequestError::Name(error) => Self::Name(error),
+            RequestError::UnknownSpace => Self::UnknownSpace,
+            RequestError::Flags(error) => Self::Flags(error),
+            RequestError::Full(full) => Self::Full(full),
+            RequestError::Busy => Self::Busy,
+        }
+    }
+}
+
+impl From<Denial> for LockError {
+    fn from(reason: Denial) -> Self {
+        match reason {
+            Denial::Busy => Self::Busy,
+            Denial::Deadlock => Self::Deadlock,
+            Denial::TimedOut => Self::TimedOut,
+            Denial::Full => Self::MasterFull,
+        }
+    }
+}
+
+/// Why a lock was not converted. It is still held; [`Guard::mode`](crate::Guard::mode) says in which mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConvertError {
+    /// Others hold it and the conversion was not to wait (SS$_NOTQUEUED): try later, or wait.
+    #[error("the resource is busy")]
+    Busy,
+    /// It was not granted in time (-ETIMEDOUT): try again, or go on in the mode still held.
+    #[error("the conversion was not granted in time")]
+    TimedOut,
+    /// Two conversions wait for each other (SS$_DEADLOCK): lower or release this lock, then start over.
+    #[error("conversion deadlock")]
+    Deadlock,
+    /// A table of this node is full: release something, or raise that limit.
+    #[error(transparent)]
+    Full(#[from] Full),
+    /// The tables of the resource's master are full: try again later, and raise its limits.
+    #[error("the master's tables are full")]
+    MasterFull,
+    /// The flags do not go together: leave out what the message names.
+    #[error(transparent)]
+    Flags(#[from] FlagsError),
+    /// The node was shut down and the lock is lost: stop what it protects.
+    #[error("the node is shut down")]
+    Closed,
+}
+
+impl From<ConversionRefused> for ConvertError {
+    fn from(refused: ConversionRefused) -> Self {
+        match refused {
+            // A guard's lock ends with the guard, converts once at a time, and has a block if it writes one.
+            ConversionRefused::Unknown | ConversionRefused::InFlight | ConversionRefused::WithoutValue => {
+                unreachable!("a guard asks for what its lock can do: {refused}")
+            }
+            ConversionRefused::Flags(error) => Self::Flags(error),
+            ConversionRefused::Busy => Self::Busy,
+            ConversionRefused::Deadlock => Self::Deadlock,
+            ConversionRefused::Full(full) => Self::Full(full),
+        }
+    }
+}
+
+impl From<Denial> for ConvertError {
+    fn from(reason: Denial) -> Self {
+        match reason {
+            Denial::Busy => Self::Busy,
+            Denial::Deadlock => Self::Deadlock,
+            Denial::TimedOut => Self::TimedOut,
+            Denial::Full => Self::MasterFull,
+        }
+    }
+}
+
+/// Why the value block was not changed. The guard's block is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetValueError {
+    /// It holds fewer bytes than that: keep more elsewhere.
+    #[error(transparent)]
+    TooLong(#[from] ValueTooLong),
+    /// The lock was asked for without the value block: ask with [`LockOptions::value`](crate::LockOptions::value).
+    #[error("the lock was asked for without its value block")]
+    NotAsked,
+    /// Only PW and EX may write it: convert first.
+    #[error("only a lock in PW or EX may write the value block")]
+    NotWritable,
+}
+
+/// Why a node did not start. Nothing is listened on and no task runs.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Members, spaces or limits contradict themselves: correct what the message names.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The node has members but no number of its own: call `Builder::node`.
+    #[error("a node of a cluster needs a number of its own")]
+    NoNode,
+    /// Members with lower numbers dial this node, and it does not listen: call `Builder::listen`.
+    #[error("members with lower numbers dial this node, but it does not listen")]
+    NoListener,
+    /// Connections are not encrypted yet, and this address can be reached from elsewhere: use a loopback
+    /// address, or say `Builder::insecure` where the network is trusted.
+    #[error("{0} is no loopback address, and connections are not encrypted")]
+    NotLoopback(SocketAddr),
+    /// The address cannot be listened on: see the cause.
+    #[error("cannot listen")]
+    Listen(#[source] io::Error),
+}

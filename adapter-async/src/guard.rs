@@ -1,0 +1,210 @@
+//! A lock that is held.
+
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+
+use lockmaster_core::{Flags, Grant, LockId, Mode, Path, ReleaseError, Token, Value, ValueState, ValueWrite};
+
+use crate::convert::Convert;
+use crate::error::SetValueError;
+use crate::lifecycle::Lifecycle;
+use crate::node::Life;
+use crate::registry::WatchId;
+use crate::runtime::Runtime;
+use crate::sync::Arc;
+
+/// A lock that is held, until it is dropped.
+///
+/// Dropping never waits. A guard keeps its node running.
+///
+/// If it was asked for, the guard has a value block of its own, as VMS has it: a grant that reads the resource's block replaces it,
+/// [`Guard::set_value`] changes it, and a release or conversion to the same or a lower mode from PW or EX
+/// writes it back if it was set. A conversion from PW to EX reads: write first what must not be lost.
+#[must_use = "a lock is released when its guard is dropped"]
+pub struct Guard<R: Runtime> {
+    pub(crate) life: Arc<Life<R>>,
+    pub(crate) lock: LockId,
+    pub(crate) grant: Grant,
+    /// Mode held: that of the last grant, or NL after a demotion without a grant.
+    pub(crate) mode: Mode,
+    /// The guard's own block; absent if it was not asked for. On the heap, so that a guard is small.
+    pub(crate) block: Option<Box<Block>>,
+    /// Flags of the conversion that waits: its future is alive, or was leaked.
+    pub(crate) converting: Option<Flags>,
+}
+
+/// The value block of a guard.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Block {
+    pub(crate) value: ValueState,
+    /// What is written back.
+    pub(crate) write: ValueWrite,
+}
+
+impl Block {
+    /// The resource's block, not changed yet.
+    pub(crate) const fn read(value: ValueState) -> Self {
+        Self { value, write: ValueWrite::Keep }
+    }
+}
+
+impl<R: Runtime> Guard<R> {
+    pub(crate) fn new(life: &Arc<Life<R>>, lock: LockId, grant: Grant, block: Option<Box<Block>>) -> Self {
+        Self { life: Arc::clone(life), lock, grant, mode: grant.mode, block, converting: None }
+    }
+
+    /// Mode in which the lock is held.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Fencing token of the last grant: send it with each write to a storage that checks it.
+    #[must_use]
+    pub const fn fencing_token(&self) -> Token {
+        self.grant.token
+    }
+
+    /// How far the last grant had to come.
+    #[must_use]
+    pub const fn path(&self) -> Path {
+        self.grant.path
+    }
+
+    /// The last grant with all that was told of it.
+    #[must_use]
+    pub const fn grant(&self) -> Grant {
+        self.grant
+    }
+
+    /// The guard's value block; absent unless [`LockOptions::value`](crate::LockOptions::value) asked for it.
+    #[must_use]
+    pub fn value(&self) -> Option<ValueState> {
+        self.block.as_ref().map(|block| block.value)
+    }
+
+    /// Sets the guard's value block, to be written back. At most 64 bytes.
+    ///
+    /// # Errors
+    /// [`SetValueError`]; the block is as it was.
+    pub fn set_value(&mut self, bytes: &[u8]) -> Result<(), SetValueError> {
+        let value = Value::new(bytes)?;
+        let block = self.writable_block()?;
+        block.value = ValueState::Valid(value);
+        block.write = ValueWrite::Set(value);
+        Ok(())
+    }
+
+    /// Has the resource's value block marked invalid where it would be written back (DLM_LKF_IVVALBLK).
+    ///
+    /// # Errors
+    /// [`SetValueError`], but never for the length; the block is as it was.
+    pub fn invalidate_value(&mut self) -> Result<(), SetValueError> {
+        self.writable_block()?.write = ValueWrite::Invalidate;
+        Ok(())
+    }
+
+    fn writable_block(&mut self) -> Result<&mut Block, SetValueError> {
+        let block = self.block.as_mut().ok_or(SetValueError::NotAsked)?;
+        if self.mode.may_write_value() { Ok(block) } else { Err(SetValueError::NotWritable) }
+    }
+
+    /// What is done to the resource's block where this guard writes it.
+    pub(crate) fn write(&self) -> ValueWrite {
+        self.block.as_ref().map_or(ValueWrite::Keep, |block| block.write)
+    }
+
+    /// Converts the lock to another mode and waits for it.
+    ///
+    /// To a mode that the present one covers it never waits. If the future is dropped before it resolves, the
+    /// conversion is cancelled and the lock keeps its mode; if the grant came first, it counts.
+    ///
+    /// # Errors
+    /// The future resolves to a [`ConvertError`](crate::ConvertError); the lock is still held.
+    pub fn convert(&mut self, mode: Mode) -> Convert<'_, R> {
+        self.convert_with(mode, Flags::NONE, None)
+    }
+
+    /// Converts with flags and patience.
+    ///
+    /// # Errors
+    /// The future resolves to a [`ConvertError`](crate::ConvertError); the lock is still held. Only
+    /// [`Flags::DEMOTE_ON_DEADLOCK`] may have lowered it to NL by then.
+    pub fn convert_with(&mut self, mode: Mode, flags: Flags, timeout: Option<Duration>) -> Convert<'_, R> {
+        Convert::new(self, mode, flags, timeout)
+    }
+
+    /// Resolves when somebody waits for a mode that this lock is in the way of, with that mode (VMS: blocking
+    /// AST). Never resolves once the node is shut down: wait for [`Guard::lost`] beside it.
+    pub fn contended(&self) -> Contended<'_, R> {
+        Contended { guard: self, watch: None }
+    }
+
+    /// Resolves when the lock is lost: the node was shut down. Stop what the lock protects.
+    pub async fn lost(&self) {
+        self.life.shared.until(Lifecycle::is_closed).await;
+    }
+
+    /// Releases the lock, as dropping the guard does.
+    pub fn release(self) {
+        drop(self);
+    }
+}
+
+impl<R: Runtime> fmt::Debug for Guard<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").field("mode", &self.mode).field("grant", &self.grant).finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> Drop for Guard<R> {
+    fn drop(&mut self) {
+        let (lock, write) = (self.lock, self.write());
+        // Nothing if the node is shut down: the lock went with it.
+        let _: Option<()> = self.life.shared.turn(|state, _| {
+            match state.node.release(lock, write) {
+                Ok(()) | Err(ReleaseError::Unknown) => {}
+                // The future of a conversion was leaked.
+                Err(ReleaseError::InFlight | ReleaseError::WithoutValue) => {
+                    state.registry.forget(lock);
+                    let _ = state.node.abandon(lock);
+                }
+            }
+        });
+    }
+}
+
+/// Resolves when somebody waits for a mode that the guard is in the way of.
+#[derive(Debug)]
+#[must_use = "a guard is watched when the future is awaited"]
+pub struct Contended<'a, R: Runtime> {
+    guard: &'a Guard<R>,
+    watch: Option<WatchId>,
+}
+
+impl<R: Runtime> Future for Contended<'_, R> {
+    type Output = Mode;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Mode> {
+        let guard = self.guard;
+        let watch = &mut self.watch;
+        let mode = guard.life.shared.turn(|state, _| {
+            if let Poll::Ready(mode) = state.registry.poll_watch(guard.lock, watch, context.waker()) {
+                return Some(mode);
+            }
+            state.node.watch(guard.lock).ok().flatten()
+        });
+        mode.flatten().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl<R: Runtime> Drop for Contended<'_, R> {
+    fn drop(&mut self) {
+        if let Some(watch) = self.watch {
+            self.guard.life.shared.lock().registry.unwatch(self.guard.lock, watch);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The connections to the other members, and who may write on each.
+//!
+//! A link's buffer is written by one at a time, who takes it as a [`Claim`]; nobody writes under the node's
+//! mutex. Whoever has the claim asks for the next frame until there is none, so that nobody else need be told
+//! of what comes meanwhile:
+//!
+//! ```text
+//!           claim                  leave
+//!   Idle ───────────▶ Claimed ◀────────────▶ Left
+//!    ▲                   │        poll_left   (the socket took less: the writer task goes on)
+//!    └───────────────────┘
+//!           settle (nothing is left to say)
+//! ```
+
+use core::task::{Poll, Waker};
+
+use lockmaster_core::NodeId;
+
+use crate::outgoing::Outgoing;
+use crate::sync::Arc;
+
+/// Names one connection; a later one to the same peer is another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LinkId {
+    pub(crate) peer: NodeId,
+    serial: u64,
+}
+
+pub(crate) struct Links<W> {
+    /// The other members, in order.
+    peers: Box<[Peer<W>]>,
+    serial: u64,
+}
+
+struct Peer<W> {
+    node: NodeId,
+    link: Option<Link<W>>,
+}
+
+struct Link<W> {
+    id: LinkId,
+    writer: Arc<W>,
+    output: Output,
+    task: Option<Waker>,
+}
+
+#[derive(Debug)]
+enum Output {
+    Idle(Box<Outgoing>),
+    Claimed,
+    Left(Box<Outgoing>),
+}
+
+/// The right to write on a connection, with what is to be written.
+pub(crate) struct Claim<W> {
+    pub(crate) link: LinkId,
+    pub(crate) writer: Arc<W>,
+    pub(crate) outgoing: Box<Outgoing>,
+}
+
+/// What is left of a connection: to be closed, and its writer task woken, outside the mutex.
+pub(crate) struct Detached<W> {
+    pub(crate) writer: Arc<W>,
+    pub(crate) task: Option<Waker>,
+}
+
+impl<W> Links<W> {
+    /// No connection to any of these yet; they are in order.
+    pub(crate) fn new(peers: impl Iterator<Item = NodeId>) -> Self {
+        Self { peers: peers.map(|node| Peer { node, link: None }).collect(), serial: 0 }
+    }
+
+    /// A connection to a peer is there. Returns its name, and the connection that it replaces.
+    pub(crate) fn attach(&mut self, peer: NodeId, writer: Arc<W>) -> (LinkId, Option<Detached<W>>) {
+        self.serial += 1;
+        let id = LinkId { peer, serial: self.serial };
+        let output = Output::Idle(Box::new(Outgoing::new()));
+        let place = self.links_peer(peer).expect("a peer that was greeted is a member");
+        let before = place.link.replace(Link { id, writer, output, task: None });
+        (id, before.map(Link::detached))
+    }
+
+    /// A connection is gone; nothing if it was replaced before.
+    pub(crate) fn detach(&mut self, id: LinkId) -> Option<Detached<W>> {
+        self.link(id)?;
+        self.links_peer(id.peer)?.link.take().map(Link::detached)
+    }
+
+    /// The connection to a peer, to be closed.
+    pub(crate) fn writer(&mut self, peer: NodeId) -> Option<Arc<W>> {
+        Some(Arc::clone(&self.links_peer(peer)?.link.as_ref()?.writer))
+    }
+
+    /// All connections end.
+    pub(crate) fn close(&mut self) -> impl Iterator<Item = Detached<W>> {
+        self.peers.iter_mut().filter_map(|peer| peer.link.take()).map(Link::detached)
+    }
+
+    /// Is this the peer's connection?
+    pub(crate) fn is_current(&mut self, id: LinkId) -> bool {
+        self.link(id).is_some()
+    }
+
+    /// Number of peers with a connection.
+    pub(crate) fn up(&self) -> usize {
+        self.peers.iter().filter(|peer| peer.link.is_some()).count()
+    }
+
+    /// Something waits for a peer: takes its claim, unless another has it and will see to it.
+    pub(crate) fn claim(&mut self, peer: NodeId) -> Option<Claim<W>> {
+        let link = self.links_peer(peer)?.link.as_mut()?;
+        match core::mem::replace(&mut link.output, Output::Claimed) {
+            Output::Idle(outgoing) => {
+                Some(Claim { link: link.id, writer: Arc::clone(&link.writer), outgoing })
+            }
+            busy @ (Output::Claimed | Output::Left(_)) => {
+                link.output = busy;
+                None
+            }
+        }
+    }
+
+    /// Nothing is left to say: the claim ends.
+    pub(crate) fn settle(&mut self, claim: Claim<W>) {
+        if let Some(link) = self.link(claim.link) {
+            assert!(matches!(link.output, Output::Claimed), "a claim is settled once");
+            link.output = Output::Idle(claim.outgoing);
+        }
+    }
+
+    /// The writer task has to go on with this. Returns the task, to be woken.
+    #[must_use]
+    pub(crate) fn leave(&mut self, claim: Claim<W>) -> Option<Waker> {
+        let link = self.link(claim.link)?;
+        assert!(matches!(link.output, Output::Claimed), "a claim is left once");
+        link.output = Output::Left(claim.outgoing);
+        link.task.take()
+    }
+
+    /// What was left for the writer task of this connection; nothing once the connection is gone.
+    pub(crate) fn poll_left(&mut self, id: LinkId, waker: &Waker) -> Poll<Option<Claim<W>>> {
+        let Some(link) = self.link(id) else { return Poll::Ready(None) };
+        match core::mem::replace(&mut link.output, Output::Claimed) {
+            Output::Left(outgoing) => {
+                Poll::Ready(Some(Claim { link: id, writer: Arc::clone(&link.writer), outgoing }))
+            }
+            other @ (Output::Idle(_) | Output::Claimed) => {
+                link.output = other;
+                link.task = Some(waker.clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn link(&mut self, id: LinkId) -> Option<&mut Link<W>> {
+        self.links_peer(id.peer)?.link.as_mut().filter(|link| link.id == id)
+    }
+
+    fn links_peer(&mut self, peer: NodeId) -> Option<&mut Peer<W>> {
+        let at = self.peers.binary_search_by_key(&peer, |peer| peer.node).ok()?;
+        Some(&mut self.peers[at])
+    }
+}
+
+impl<W> Link<W> {
+    fn detached(self) -> Detached<W> {
+        Detached { writer: self.writer, task: self.task }
+    }
+}

@@ -1,0 +1,162 @@
+//! The node as an application sees it.
+
+use core::fmt;
+
+use lockmaster_core::{Flags, Mode, NodeId, SpaceId, Stats};
+
+use crate::acquire::Acquire;
+use crate::builder::Builder;
+use crate::lifecycle::Lifecycle;
+use crate::options::LockOptions;
+use crate::runtime::{Runtime, Writer};
+use crate::shared::Shared;
+use crate::snapshot::Snapshot;
+use crate::stats::LinkStats;
+use crate::sync::Arc;
+
+/// A member of a cluster, running.
+///
+/// Clones are the same node. When the last of them, and the last guard, is dropped, the node shuts down;
+/// [`Node::shutdown`] does so at once and waits for the end.
+pub struct Node<R: Runtime> {
+    pub(crate) life: Arc<Life<R>>,
+}
+
+/// Ends the node when the last one who can use it is gone; the node's own tasks hold only what is shared.
+pub(crate) struct Life<R: Runtime> {
+    pub(crate) shared: Arc<Shared<R>>,
+}
+
+impl<R: Runtime + Default> Node<R> {
+    /// Begins to describe a node of the cluster with this name; nodes of other clusters are not spoken to.
+    pub fn builder(cluster: impl AsRef<str>) -> Builder<R> {
+        Builder::new(cluster.as_ref(), R::default())
+    }
+}
+
+impl<R: Runtime> Node<R> {
+    pub(crate) fn new(shared: Arc<Shared<R>>) -> Self {
+        Self { life: Arc::new(Life { shared }) }
+    }
+
+    /// Asks for a lock on a resource of the first space and waits for it.
+    ///
+    /// Nothing is sent if this node holds the resource strongly enough, be it only because it retained it.
+    ///
+    /// # Errors
+    /// The future resolves to a [`LockError`](crate::LockError) if the lock was not granted.
+    pub fn lock<N: AsRef<[u8]>>(&self, name: N, mode: Mode) -> Acquire<'_, R, N> {
+        self.lock_with(name, LockOptions::new(mode))
+    }
+
+    /// Asks for a lock on a resource of the first space, to be granted at once or not at all.
+    ///
+    /// If another node is the master, its answer is waited for. A lock that other nodes merely retain is
+    /// given.
+    ///
+    /// # Errors
+    /// The future resolves to [`LockError::Busy`](crate::LockError::Busy) if somebody holds the lock in an
+    /// incompatible mode or waits for it, and to another [`LockError`](crate::LockError) as for
+    /// [`Node::lock`].
+    pub fn try_lock<N: AsRef<[u8]>>(&self, name: N, mode: Mode) -> Acquire<'_, R, N> {
+        self.lock_with(name, LockOptions::new(mode).flags(Flags::NO_QUEUE))
+    }
+
+    /// Asks for a lock in every detail.
+    ///
+    /// # Errors
+    /// The future resolves to a [`LockError`](crate::LockError) if the lock was not granted.
+    pub fn lock_with<N: AsRef<[u8]>>(&self, name: N, options: LockOptions) -> Acquire<'_, R, N> {
+        Acquire::new(self, name, options)
+    }
+
+    /// Resolves once every member was heard, so that this node grants locks; also once it is shut down.
+    ///
+    /// Locks may be asked for before: they wait.
+    pub async fn opened(&self) {
+        self.life.shared.until(|life: &Lifecycle| life.is_open() || life.is_closed()).await;
+    }
+
+    /// Shuts the node down and waits for its end.
+    ///
+    /// Whoever waits for a lock gets [`LockError::Closed`](crate::LockError::Closed), guards are lost, and
+    /// connections end. The other members are not told what this node held: to them it is a node that cannot
+    /// be reached. Release what matters first.
+    pub async fn shutdown(&self) {
+        self.life.shared.close();
+        self.life.shared.until(Lifecycle::is_ended).await;
+    }
+
+    /// Number of this node.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.life.shared.id()
+    }
+
+    /// The space with this name, if the builder was given one.
+    #[must_use]
+    pub fn space(&self, name: &str) -> Option<SpaceId> {
+        let state = self.life.shared.lock();
+        let mut spaces = state.node.config().spaces.iter();
+        let at = spaces.position(|space| space.name.as_bytes() == name.as_bytes())?;
+        u16::try_from(at).ok().map(SpaceId)
+    }
+
+    /// The master of a resource, as this node's map has it; absent if there can be no such resource.
+    #[must_use]
+    pub fn master_of(&self, space: SpaceId, name: impl AsRef<[u8]>) -> Option<NodeId> {
+        let mut state = self.life.shared.lock();
+        if usize::from(space.0) >= state.node.config().spaces.len() {
+            return None;
+        }
+        state.node.master_of(space, name.as_ref()).ok().flatten()
+    }
+
+    /// What this node counted since its start.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        *self.life.shared.lock().node.stats()
+    }
+
+    /// What it counted about its connections.
+    #[must_use]
+    pub fn link_stats(&self) -> LinkStats {
+        let state = self.life.shared.lock();
+        LinkStats { up: state.links.up(), ..state.stats }
+    }
+
+    /// The lock table of this node: resources, queues, who waits for whom.
+    ///
+    /// All tables are walked and copied under the node's mutex, and every call waits meanwhile: about a
+    /// millisecond for some ten thousand locks. For people and tests, not for a loop.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::of(&mut self.life.shared.lock().node)
+    }
+
+    /// Ends the connection to a member, which is then dialled anew. Locks are not touched by it.
+    pub fn disconnect(&self, peer: NodeId) {
+        let writer = self.life.shared.lock().links.writer(peer);
+        if let Some(writer) = writer {
+            writer.close();
+        }
+    }
+}
+
+impl<R: Runtime> Clone for Node<R> {
+    fn clone(&self) -> Self {
+        Self { life: Arc::clone(&self.life) }
+    }
+}
+
+impl<R: Runtime> fmt::Debug for Node<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> Drop for Life<R> {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}

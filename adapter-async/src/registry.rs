@@ -1,0 +1,213 @@
+//! Who waits for which lock, and what they were told: one place for each logical lock the node has room for.
+//!
+//! Wait of a request or conversion:
+//!
+//! ```text
+//!          wait                  complete
+//!   Idle ─────────▶ Waiting ───────────────▶ Over
+//!    ▲                 │ forget                │ poll, forget
+//!    └─────────────────┴───────────────────────┘
+//! ```
+//!
+//! A denied request has ended in the node while its outcome still waits here to be fetched, and the node may
+//! give its place to another lock. The outcome is then put aside under the old handle.
+
+use core::task::{Poll, Waker};
+use std::collections::BTreeMap;
+
+use lockmaster_core::{Denial, Grant, LockId, Mode};
+
+/// How a wait ended.
+pub(crate) type Outcome = Result<Grant, Denied>;
+
+/// A wait that ended without a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Denied {
+    pub(crate) reason: Denial,
+    /// Mode that is still held; absent if the lock has ended.
+    pub(crate) held: Option<Mode>,
+}
+
+/// Names one of the tasks that watch a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WatchId(u64);
+
+#[derive(Debug)]
+pub(crate) struct Registry {
+    slots: Box<[Slot]>,
+    aside: BTreeMap<LockId, Outcome>,
+    watches: u64,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    /// The lock that the rest is about. Of the locks that had this place it is the last one that waited.
+    lock: Option<LockId>,
+    phase: Phase,
+    watchers: Vec<(WatchId, Watch)>,
+}
+
+#[derive(Debug, Default)]
+enum Phase {
+    #[default]
+    Idle,
+    Waiting(Option<Waker>),
+    Over(Outcome),
+}
+
+#[derive(Debug)]
+enum Watch {
+    Waiting(Waker),
+    Told(Mode),
+}
+
+impl Registry {
+    /// Places for this many locks.
+    pub(crate) fn new(locks: u32) -> Self {
+        Self { slots: (0..locks).map(|_| Slot::default()).collect(), aside: BTreeMap::new(), watches: 0 }
+    }
+
+    /// A request or conversion begins to wait. [`Registry::poll`] names who is to be woken.
+    pub(crate) fn wait(&mut self, lock: LockId) {
+        let slot = self.slot(lock);
+        assert!(matches!(slot.phase, Phase::Idle), "a lock waits for one thing at a time");
+        slot.phase = Phase::Waiting(None);
+    }
+
+    /// Is the wait over? If so it is forgotten, otherwise `waker` is woken at its end.
+    pub(crate) fn poll(&mut self, lock: LockId, waker: &Waker) -> Poll<Outcome> {
+        if let Some(outcome) = self.take(lock) {
+            return Poll::Ready(outcome);
+        }
+        let slot = self.registry_own(lock).expect("a lock that waits has its slot");
+        let Phase::Waiting(known) = &mut slot.phase else { unreachable!("what waits is not over") };
+        match known {
+            Some(known) => known.clone_from(waker),
+            None => *known = Some(waker.clone()),
+        }
+        Poll::Pending
+    }
+
+    /// The outcome, if the wait is over; it is forgotten then.
+    pub(crate) fn take(&mut self, lock: LockId) -> Option<Outcome> {
+        let Some(slot) = self.registry_own(lock) else { return self.aside.remove(&lock) };
+        let Phase::Over(outcome) = slot.phase else { return None };
+        slot.phase = Phase::Idle;
+        Some(outcome)
+    }
+
+    /// Nobody waits for this lock any more, or watches it.
+    pub(crate) fn forget(&mut self, lock: LockId) {
+        match self.registry_own(lock) {
+            Some(slot) => {
+                slot.phase = Phase::Idle;
+                slot.watchers.clear();
+            }
+            None => drop(self.aside.remove(&lock)),
+        }
+    }
+
+    /// The conversion of this lock no longer waits.
+    pub(crate) fn stop(&mut self, lock: LockId) {
+        if let Some(slot) = self.registry_own(lock) {
+            slot.phase = Phase::Idle;
+        }
+    }
+
+    /// The wait has ended. Returns who is to be woken; an end that nobody waits for is ignored.
+    #[must_use]
+    pub(crate) fn complete(&mut self, lock: LockId, outcome: Outcome) -> Option<Waker> {
+        let slot = self.registry_own(lock)?;
+        let Phase::Waiting(waker) = &mut slot.phase else { return None };
+        let waker = waker.take();
+        slot.phase = Phase::Over(outcome);
+        waker
+    }
+
+    /// What a watcher was told, if it was told something; otherwise `waker` is woken when it is.
+    ///
+    /// `watch` is the watcher's name: absent until it first waits, and again once it was told.
+    pub(crate) fn poll_watch(
+        &mut self,
+        lock: LockId,
+        watch: &mut Option<WatchId>,
+        waker: &Waker,
+    ) -> Poll<Mode> {
+        if let Some(mode) = self.told(lock, *watch) {
+            *watch = None;
+            return Poll::Ready(mode);
+        }
+        self.watches += 1;
+        let fresh = WatchId(self.watches);
+        let watchers = &mut self.slot(lock).watchers;
+        match watchers.iter_mut().find(|(id, _)| Some(*id) == *watch) {
+            Some((_, known)) => *known = Watch::Waiting(waker.clone()),
+            None => {
+                *watch = Some(fresh);
+                watchers.push((fresh, Watch::Waiting(waker.clone())));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// What a watcher was told; it then watches no more.
+    fn told(&mut self, lock: LockId, watch: Option<WatchId>) -> Option<Mode> {
+        let watchers = &mut self.registry_own(lock)?.watchers;
+        let at = watchers.iter().position(|(id, _)| Some(*id) == watch)?;
+        let Watch::Told(mode) = watchers[at].1 else { return None };
+        watchers.swap_remove(at);
+        Some(mode)
+    }
+
+    /// A watcher is gone.
+    pub(crate) fn unwatch(&mut self, lock: LockId, watch: WatchId) {
+        if let Some(slot) = self.registry_own(lock) {
+            slot.watchers.retain(|(id, _)| *id != watch);
+        }
+    }
+
+    /// Somebody waits for `mode` and this lock is in the way: its watchers are told.
+    pub(crate) fn demand(&mut self, lock: LockId, mode: Mode, mut wake: impl FnMut(Waker)) {
+        let Some(slot) = self.registry_own(lock) else { return };
+        for (_, watch) in &mut slot.watchers {
+            if let Watch::Waiting(waker) = core::mem::replace(watch, Watch::Told(mode)) {
+                wake(waker);
+            }
+        }
+    }
+
+    /// Gives up all wakers: whoever is woken will find the node closed.
+    pub(crate) fn close(&mut self, mut wake: impl FnMut(Waker)) {
+        for slot in &mut self.slots {
+            if let Phase::Waiting(waker) = &mut slot.phase {
+                waker.take().into_iter().for_each(&mut wake);
+            }
+            for (_, watch) in slot.watchers.drain(..) {
+                if let Watch::Waiting(waker) = watch {
+                    wake(waker);
+                }
+            }
+        }
+    }
+
+    /// The slot of this lock, made its own if it was another's before.
+    fn slot(&mut self, lock: LockId) -> &mut Slot {
+        let slot = &mut self.slots[lock.place() as usize];
+        if slot.lock != Some(lock) {
+            let before = core::mem::replace(slot, Slot { lock: Some(lock), ..Slot::default() });
+            if let (Some(old), Phase::Over(outcome)) = (before.lock, before.phase) {
+                self.aside.insert(old, outcome);
+            }
+        }
+        slot
+    }
+
+    /// The slot of this lock, if it is its own.
+    fn registry_own(&mut self, lock: LockId) -> Option<&mut Slot> {
+        let slot = &mut self.slots[lock.place() as usize];
+        if slot.lock == Some(lock) { Some(slot) } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+//! What a runtime has to offer: a clock, sleep, tasks and sockets.
+
+use core::future::Future;
+use core::net::SocketAddr;
+use std::io;
+use std::net::TcpListener;
+
+use lockmaster_core::Instant;
+
+/// An async runtime, as far as a node needs one.
+///
+/// Futures may be dropped at any point. Every socket must have `TCP_NODELAY` set: frames are small, and a
+/// peer waits for each.
+pub trait Runtime: Send + Sync + 'static {
+    /// Socket that waits for peers.
+    type Listener: Listener<Reader = Self::Reader, Writer = Self::Writer>;
+    /// Reading half of a connection.
+    type Reader: Reader;
+    /// Writing half of a connection.
+    type Writer: Writer;
+
+    /// Nanoseconds on a monotonic clock since a start of the runtime's choice.
+    fn now(&self) -> Instant;
+
+    /// Takes over a bound socket.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    fn listen(&self, listener: TcpListener) -> io::Result<Self::Listener>;
+
+    /// Connects to a peer.
+    ///
+    /// # Errors
+    /// Whatever the system says; the future does.
+    fn connect(
+        &self,
+        to: SocketAddr,
+    ) -> impl Future<Output = io::Result<(Self::Reader, Self::Writer)>> + Send;
+
+    /// Sleeps until the clock shows `until`, or somewhat longer.
+    fn sleep_until(&self, until: Instant) -> impl Future<Output = ()> + Send;
+
+    /// Runs a task to its end.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
+}
+
+/// A socket that waits for peers.
+pub trait Listener: Send + Sync + 'static {
+    /// Reading half of a connection.
+    type Reader: Reader;
+    /// Writing half of a connection.
+    type Writer: Writer;
+
+    /// The next connection.
+    ///
+    /// # Errors
+    /// Whatever the system says; the future does.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Reader, Self::Writer)>> + Send;
+}
+
+/// Reading half of a connection.
+pub trait Reader: Send + 'static {
+    /// Reads what there is, at least one byte, and gives the number of bytes; 0 at the end of the stream.
+    ///
+    /// # Errors
+    /// Whatever the system says; the future does.
+    fn read(&mut self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
+}
+
+/// Writing half of a connection.
+///
+/// Unlike the usual traits it can be tried without waiting: a call that has something to send writes it
+/// itself, with no task in between.
+pub trait Writer: Send + Sync + 'static {
+    /// Writes what the socket takes now.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if it takes nothing now; otherwise the connection is broken.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Resolves when [`Writer::try_write`] is worth trying again.
+    ///
+    /// # Errors
+    /// The connection is broken; the future says how.
+    fn writable(&self) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Ends the connection in both directions: reads that wait see the end of the stream.
+    fn close(&self);
+}

@@ -1,0 +1,158 @@
+//! A runtime whose sockets take what the test says, and nodes on it to be polled by hand.
+
+use core::future::{Future, pending};
+use core::net::SocketAddr;
+use core::pin::{Pin, pin};
+use core::sync::atomic::{AtomicUsize, Ordering};
+use core::task::{Context, Poll, Waker};
+use std::io;
+use std::net::TcpListener;
+use std::sync::Mutex;
+
+use lockmaster_core::wire::{Frames, Hello};
+use lockmaster_core::{ClusterId, Config, Incarnation, Limits, Mode, SpaceConfig, SpaceId};
+
+use super::{Arc, HeapMemory, Instant, Node, NodeId, Runtime, Shared, Writer, poll_fn};
+use crate::LockError;
+use crate::links::LinkId;
+use crate::runtime::{Listener, Reader};
+
+pub(crate) const EX: Mode = Mode::Exclusive;
+pub(crate) const ME: NodeId = NodeId(1);
+pub(crate) const PEER: NodeId = NodeId(2);
+
+/// Time stands still, and tasks are dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Still;
+
+#[derive(Debug)]
+pub(crate) struct Nothing;
+
+/// Takes as many bytes as there is room for.
+#[derive(Debug, Default)]
+pub(crate) struct Pipe {
+    pub(crate) room: AtomicUsize,
+    pub(crate) taken: Mutex<Vec<u8>>,
+    pub(crate) closed: AtomicUsize,
+}
+
+impl Runtime for Still {
+    type Listener = Nothing;
+    type Reader = Nothing;
+    type Writer = Pipe;
+
+    fn now(&self) -> Instant {
+        Instant::from_nanos(1)
+    }
+
+    fn listen(&self, _: TcpListener) -> io::Result<Nothing> {
+        Ok(Nothing)
+    }
+
+    fn connect(&self, _: SocketAddr) -> impl Future<Output = io::Result<(Nothing, Pipe)>> + Send {
+        pending()
+    }
+
+    fn sleep_until(&self, _: Instant) -> impl Future<Output = ()> + Send {
+        pending()
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(task);
+    }
+}
+
+impl Listener for Nothing {
+    type Reader = Self;
+    type Writer = Pipe;
+
+    fn accept(&self) -> impl Future<Output = io::Result<(Self, Pipe)>> + Send {
+        pending()
+    }
+}
+
+impl Reader for Nothing {
+    fn read(&mut self, _: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send {
+        pending()
+    }
+}
+
+impl Writer for Pipe {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let len = self.room.load(Ordering::SeqCst).min(bytes.len());
+        if len == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.room.fetch_sub(len, Ordering::SeqCst);
+        self.taken.lock().unwrap().extend_from_slice(&bytes[..len]);
+        Ok(len)
+    }
+
+    /// Resolves at once if there is room; a test that makes room polls again.
+    fn writable(&self) -> impl Future<Output = io::Result<()>> + Send {
+        poll_fn(|_| match self.room.load(Ordering::SeqCst) {
+            0 => Poll::Pending,
+            _ => Poll::Ready(Ok(())),
+        })
+    }
+
+    fn close(&self) {
+        self.closed.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Pipe {
+    pub(crate) fn with_room(room: usize) -> Arc<Self> {
+        Arc::new(Self { room: AtomicUsize::new(room), ..Self::default() })
+    }
+
+    /// Frames that were taken whole, and bytes of a further one.
+    pub(crate) fn frames(&self) -> (usize, usize) {
+        let taken = self.taken.lock().unwrap();
+        let (mut frames, mut start) = (0, 0);
+        while let Some(len) = Frames::next_len(&taken[start..]).unwrap() {
+            (frames, start) = (frames + 1, start + len);
+        }
+        (frames, taken.len() - start)
+    }
+}
+
+pub(crate) fn node(members: &[NodeId]) -> crate::Node<Still> {
+    let mut config = Config::new(ClusterId(1), ME, Incarnation(1));
+    config.members.extend_from_slice(members).unwrap();
+    let mut space = SpaceConfig::new("default").unwrap();
+    space.slots = 16;
+    config.spaces.push(space).unwrap();
+    let memory = HeapMemory::new(&Limits::uniform(64), &config);
+    let node = Node::new(config, memory).unwrap();
+    crate::Node::new(Arc::new(Shared::new(Still, node, 64)))
+}
+
+/// A node that has heard its peer, over this pipe.
+pub(crate) fn node_with_peer(pipe: &Arc<Pipe>) -> (crate::Node<Still>, LinkId) {
+    let node = node(&[ME, PEER]);
+    let link = node.life.shared.turn(|state, _| {
+        let hello = Hello { node: PEER, incarnation: Incarnation(7), ..state.node.hello() };
+        state.node.handle_hello(Instant::from_nanos(1), &hello).unwrap();
+        state.links.attach(PEER, Arc::clone(pipe)).0
+    });
+    (node, link.unwrap())
+}
+
+/// A name whose master is the peer.
+pub(crate) fn name_at_peer(node: &crate::Node<Still>, from: u32) -> String {
+    let mut names = (from..).map(|number| format!("name {number}"));
+    names.find(|name| node.master_of(SpaceId(0), name) == Some(PEER)).unwrap()
+}
+
+pub(crate) fn poll<F: Future>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(waker))
+}
+
+pub(crate) fn granted<F: Future<Output = Result<T, LockError>>, T>(future: F) -> T {
+    match poll(pin!(future), Waker::noop()) {
+        Poll::Ready(Ok(guard)) => guard,
+        Poll::Ready(Err(error)) => panic!("{error}"),
+        Poll::Pending => panic!("a free lock is granted in the call"),
+    }
+}

@@ -1,0 +1,131 @@
+//! The node on a still runtime, polled by hand.
+
+use core::panic::AssertUnwindSafe;
+use core::pin::pin;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use core::task::{Poll, Waker};
+use std::panic::catch_unwind;
+use std::task::Wake;
+
+use lockmaster_core::wire::FRAME_HEADER_LEN;
+
+use super::still::{EX, ME, PEER, Pipe, Still, granted, name_at_peer, node, node_with_peer, poll};
+use super::{Arc, Shared};
+use crate::LockError;
+use crate::connection::keep_writing;
+
+/// Counts how often it was woken, and looks whether the mutex is free then.
+struct Alarmed {
+    shared: Arc<Shared<Still>>,
+    woken: AtomicUsize,
+}
+
+impl Alarmed {
+    fn new(shared: &Arc<Shared<Still>>) -> Arc<Self> {
+        Arc::new(Self { shared: Arc::clone(shared), woken: AtomicUsize::new(0) })
+    }
+
+    fn woken(&self) -> usize {
+        self.woken.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for Alarmed {
+    fn wake(self: Arc<Self>) {
+        let is_free = !matches!(self.shared.state.try_lock(), Err(std::sync::TryLockError::WouldBlock));
+        assert!(is_free, "no waker runs under the mutex");
+        self.woken.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn wakers_run_when_the_mutex_is_free() {
+    let node = node(&[ME]);
+    let alarmed = Alarmed::new(&node.life.shared);
+    let waker = Waker::from(Arc::clone(&alarmed));
+    let guard = granted(node.lock("a", EX));
+    let mut waiting = pin!(node.lock("a", EX));
+    assert!(poll(waiting.as_mut(), &waker).is_pending());
+    let mut contended = Box::pin(guard.contended());
+    assert_eq!(poll(contended.as_mut(), &waker), Poll::Ready(EX));
+    drop(contended);
+    assert_eq!(alarmed.woken(), 0);
+    drop(guard);
+    assert_eq!(alarmed.woken(), 1);
+    let Poll::Ready(Ok(_)) = poll(waiting, &waker) else { panic!("the lock is free") };
+}
+
+#[test]
+fn a_panic_in_a_turn_shuts_the_node_down_and_wakes_who_waits() {
+    let node = node(&[ME]);
+    let alarmed = Alarmed::new(&node.life.shared);
+    let waker = Waker::from(Arc::clone(&alarmed));
+    let guard = granted(node.lock("a", EX));
+    let mut waiting = pin!(node.lock("a", EX));
+    assert!(poll(waiting.as_mut(), &waker).is_pending());
+    let panicking = || node.life.shared.turn(|_, _| panic!("on purpose"));
+    assert!(catch_unwind(AssertUnwindSafe(panicking)).is_err());
+    assert_eq!(alarmed.woken(), 1);
+    assert!(matches!(poll(waiting, &waker), Poll::Ready(Err(LockError::Closed))));
+    assert!(poll(pin!(guard.lost()), &waker).is_ready());
+    drop(guard);
+    assert!(matches!(poll(pin!(node.lock("b", EX)), &waker), Poll::Ready(Err(LockError::Closed))));
+}
+
+#[test]
+fn a_call_writes_its_frame_itself() {
+    let pipe = Pipe::with_room(usize::MAX / 2);
+    let (node, link) = node_with_peer(&pipe);
+    let mut waiting = pin!(node.lock(name_at_peer(&node, 0), EX));
+    assert!(poll(waiting.as_mut(), Waker::noop()).is_pending());
+    assert_eq!(pipe.frames(), (1, 0));
+    let mut writing = pin!(keep_writing(Arc::clone(&node.life.shared), link));
+    assert!(poll(writing.as_mut(), Waker::noop()).is_pending());
+    assert_eq!(pipe.frames(), (1, 0));
+}
+
+#[test]
+fn the_writer_task_goes_on_where_the_socket_was_full() {
+    let pipe = Pipe::with_room(FRAME_HEADER_LEN);
+    let (node, link) = node_with_peer(&pipe);
+    let alarmed = Alarmed::new(&node.life.shared);
+    let waker = Waker::from(Arc::clone(&alarmed));
+    let mut writing = pin!(keep_writing(Arc::clone(&node.life.shared), link));
+    assert!(poll(writing.as_mut(), &waker).is_pending());
+
+    let first = name_at_peer(&node, 0);
+    let second = name_at_peer(&node, 1000);
+    let mut waiting = pin!(node.lock(&first, EX));
+    assert!(poll(waiting.as_mut(), Waker::noop()).is_pending());
+    assert_eq!((pipe.frames(), alarmed.woken()), ((0, FRAME_HEADER_LEN), 1));
+    // While the first frame is stuck nobody else writes.
+    let mut more = pin!(node.lock(&second, EX));
+    assert!(poll(more.as_mut(), Waker::noop()).is_pending());
+    assert!(poll(writing.as_mut(), &waker).is_pending());
+    assert_eq!(pipe.frames(), (0, FRAME_HEADER_LEN));
+    // Once there is room the rest of it goes out, and what came meanwhile.
+    pipe.room.store(usize::MAX / 2, Ordering::SeqCst);
+    assert!(poll(writing.as_mut(), &waker).is_pending());
+    assert_eq!(pipe.frames(), (2, 0));
+    // Then calls write themselves again.
+    let third = name_at_peer(&node, 2000);
+    let mut last = pin!(node.lock(&third, EX));
+    assert!(poll(last.as_mut(), Waker::noop()).is_pending());
+    assert_eq!(pipe.frames(), (3, 0));
+}
+
+#[test]
+fn a_connection_that_is_replaced_ends_its_writer_task() {
+    let (old, new) = (Pipe::with_room(0), Pipe::with_room(usize::MAX / 2));
+    let (node, link) = node_with_peer(&old);
+    let shared = &node.life.shared;
+    let mut writing = pin!(keep_writing(Arc::clone(shared), link));
+    assert!(poll(writing.as_mut(), Waker::noop()).is_pending());
+    let before = shared.turn(|state, _| state.links.attach(PEER, Arc::clone(&new)).1);
+    before.flatten().unwrap().close();
+    assert_eq!(old.closed.load(Ordering::SeqCst), 1);
+    assert!(poll(writing.as_mut(), Waker::noop()).is_ready());
+    let mut waiting = pin!(node.lock(name_at_peer(&node, 0), EX));
+    assert!(poll(waiting.as_mut(), Waker::noop()).is_pending());
+    assert_eq!((old.frames(), new.frames()), ((0, 0), (1, 0)));
+}

@@ -1,0 +1,63 @@
+//! Events for `tracing`. Without the feature every function is empty.
+
+#![cfg_attr(
+    not(feature = "tracing"),
+    allow(unused_variables, reason = "without the feature nothing is told")
+)]
+
+use lockmaster_core::{Denial, Dropped, HelloError, NodeId, OwnerId};
+
+pub(crate) fn started(node: NodeId, members: usize) {
+    #[cfg(feature = "tracing")]
+    tracing::info!(node = node.0, members, "node started");
+}
+
+pub(crate) fn opened(node: NodeId) {
+    #[cfg(feature = "tracing")]
+    tracing::info!(node = node.0, "every member was heard");
+}
+
+pub(crate) fn closed(node: NodeId) {
+    #[cfg(feature = "tracing")]
+    tracing::info!(node = node.0, "node shut down");
+}
+
+pub(crate) fn broken(node: NodeId) {
+    #[cfg(feature = "tracing")]
+    tracing::error!(node = node.0, "node shut down after a panic");
+}
+
+pub(crate) fn peer_up(node: NodeId, peer: NodeId) {
+    #[cfg(feature = "tracing")]
+    tracing::info!(node = node.0, peer = peer.0, "peer connected");
+}
+
+pub(crate) fn peer_down(node: NodeId, peer: NodeId) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(node = node.0, peer = peer.0, "peer disconnected");
+}
+
+pub(crate) fn hello_refused(node: NodeId, error: HelloError) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(node = node.0, %error, "hello refused");
+}
+
+pub(crate) fn handshake_failed(node: NodeId, error: &dyn core::error::Error) {
+    #[cfg(feature = "tracing")]
+    tracing::debug!(node = node.0, %error, "handshake failed");
+}
+
+pub(crate) fn accept_failed(node: NodeId, error: &std::io::Error) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(node = node.0, %error, "accept failed");
+}
+
+pub(crate) fn frame_dropped(node: NodeId, peer: NodeId, error: Dropped) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(node = node.0, peer = peer.0, %error, "frame dropped");
+}
+
+pub(crate) fn denied(node: NodeId, owner: OwnerId, reason: Denial) {
+    #[cfg(feature = "tracing")]
+    tracing::debug!(node = node.0, owner = owner.0, ?reason, "lock denied");
+}

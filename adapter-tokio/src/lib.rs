@@ -1,0 +1,102 @@
+//! The Lockmaster distributed lock manager on tokio.
+//!
+//! ```
+//! use lockmaster_tokio::{LockOptions, Mode, Node, ValueState};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // One node is a cluster too; others are named with `.node(1).listen(…).member(2, …)`.
+//! let node = Node::builder("orders").start().await?;
+//!
+//! let writing = LockOptions::new(Mode::Exclusive).value(true);
+//! let mut guard = node.lock_with("invoice/42", writing).await?;
+//! println!("write with token {}", guard.fencing_token());
+//! guard.set_value(b"v2")?;
+//! guard.convert(Mode::ProtectedRead).await?;
+//! drop(guard);
+//!
+//! let reading = LockOptions::new(Mode::ProtectedRead).value(true);
+//! let guard = node.lock_with("invoice/42", reading).await?;
+//! let Some(ValueState::Valid(value)) = guard.value() else { panic!("a value was written") };
+//! assert_eq!(value.as_bytes(), b"v2");
+//! # drop(guard);
+//! node.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What happens inside is described in [`lockmaster_async`]; here are the sockets, the clock and the tasks.
+//! The node needs a runtime with time and IO enabled, and lives no longer than that runtime. Guards can be
+//! dropped anywhere, also outside it.
+
+mod net;
+
+use core::future::Future;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io;
+use std::net::TcpListener;
+use std::time::Instant as Clock;
+
+pub use lockmaster_async::{
+    ConvertError, Flags, Grant, Limits, LinkStats, LockError, LockOptions, LockView, Mode, Name, NodeId,
+    OwnerId, Party, Path, PhysicalView, Priority, QueueName, ResourceEntry, Retention, SetValueError,
+    Snapshot, SpaceConfig, SpaceId, StartError, Stats, Token, Value, ValueState, Wait, lockmaster_core,
+};
+use lockmaster_async::{Instant, Runtime};
+
+pub use net::{TokioListener, TokioReader, TokioWriter};
+
+/// A member of a cluster, running on tokio.
+pub type Node = lockmaster_async::Node<TokioRuntime>;
+/// A node before its start.
+pub type Builder = lockmaster_async::Builder<TokioRuntime>;
+/// A lock that is held, until it is dropped.
+pub type Guard = lockmaster_async::Guard<TokioRuntime>;
+
+/// Longest that one timer of the runtime is set for.
+const SLEEP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The tokio runtime that a node is started in.
+#[derive(Clone, Copy, Debug)]
+pub struct TokioRuntime {
+    start: Clock,
+}
+
+impl Default for TokioRuntime {
+    fn default() -> Self {
+        Self { start: Clock::now() }
+    }
+}
+
+impl Runtime for TokioRuntime {
+    type Listener = TokioListener;
+    type Reader = TokioReader;
+    type Writer = TokioWriter;
+
+    fn now(&self) -> Instant {
+        Instant::START.after(self.start.elapsed())
+    }
+
+    fn listen(&self, listener: TcpListener) -> io::Result<TokioListener> {
+        TokioListener::new(listener)
+    }
+
+    async fn connect(&self, to: SocketAddr) -> io::Result<(TokioReader, TokioWriter)> {
+        net::split(tokio::net::TcpStream::connect(to).await?)
+    }
+
+    async fn sleep_until(&self, until: Instant) {
+        loop {
+            let span = until.since(self.now());
+            if span.is_zero() {
+                return;
+            }
+            tokio::time::sleep(span.min(SLEEP_MAX)).await;
+        }
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(tokio::spawn(task));
+    }
+}

@@ -1,0 +1,10 @@
+//! Nodes in one process, over real sockets on the loopback interface.
+
+#[cfg(test)]
+mod cluster;
+#[cfg(test)]
+mod connections;
+#[cfg(test)]
+mod locks;
+#[cfg(test)]
+mod waiting;

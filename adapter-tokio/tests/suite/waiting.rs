@@ -1,0 +1,201 @@
+//! Waits: cancelled, timed out, cut short by shutdown, and very many of them.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
+use std::sync::Arc;
+
+use lockmaster_tokio::{ConvertError, LockError, LockOptions, Mode};
+
+use crate::cluster::{
+    cluster, cluster_with, forgetful_cluster, name_at, names_at, nobody_locks, nothing_is_left, poll_once,
+    until,
+};
+
+const EX: Mode = Mode::Exclusive;
+const PR: Mode = Mode::ProtectedRead;
+
+#[tokio::test]
+async fn a_future_that_was_never_polled_asks_for_nothing() {
+    let nodes = cluster(1).await;
+    drop(nodes[0].lock("a", EX));
+    assert_eq!(nodes[0].stats().asked, 0);
+}
+
+#[tokio::test]
+async fn cancelled_futures_leave_nothing_behind() {
+    let nodes = forgetful_cluster(3).await;
+    for master in &nodes {
+        let name = name_at(&nodes[0], master).await;
+        for polls in 1..30 {
+            let mut waiting = nodes[0].lock(&name, EX);
+            for _ in 0..polls {
+                if poll_once(&mut waiting).await.is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            drop(waiting);
+        }
+        until(|| nothing_is_left(&nodes)).await;
+    }
+}
+
+#[tokio::test]
+async fn cancelled_waiters_do_not_stand_in_the_way() {
+    let nodes = forgetful_cluster(3).await;
+    let name = name_at(&nodes[0], &nodes[1]).await;
+    let guard = nodes[0].lock(&name, PR).await.unwrap();
+    let mut writer = nodes[2].lock(&name, EX);
+    assert!(poll_once(&mut writer).await.is_pending());
+    guard.contended().await;
+    drop(writer);
+    let second = nodes[1].lock(&name, PR).await.unwrap();
+    drop((guard, second));
+    until(|| nothing_is_left(&nodes)).await;
+}
+
+#[tokio::test]
+async fn a_cancelled_conversion_keeps_a_mode_that_others_agree_on() {
+    let nodes = forgetful_cluster(3).await;
+    let name = name_at(&nodes[0], &nodes[1]).await;
+    for polls in 1..30 {
+        let mut guard = nodes[0].lock(&name, PR).await.unwrap();
+        let other = nodes[2].lock(&name, PR).await.unwrap();
+        let mut converting = guard.convert(EX);
+        assert!(poll_once(&mut converting).await.is_pending());
+        drop(other);
+        for _ in 0..polls {
+            if poll_once(&mut converting).await.is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(converting);
+        if guard.mode() == PR {
+            drop(nodes[1].lock(&name, PR).await.unwrap());
+        } else {
+            assert_eq!(guard.mode(), EX, "after {polls} polls");
+            assert_eq!(nodes[1].try_lock(&name, PR).await.unwrap_err(), LockError::Busy);
+        }
+    }
+    until(|| nothing_is_left(&nodes)).await;
+}
+
+#[tokio::test]
+async fn a_leaked_conversion_is_ended_by_the_next_one() {
+    let nodes = cluster(2).await;
+    let name = name_at(&nodes[0], &nodes[1]).await;
+    let mut guard = nodes[0].lock(&name, PR).await.unwrap();
+    let other = nodes[1].lock(&name, PR).await.unwrap();
+    let mut converting = guard.convert(EX);
+    assert!(poll_once(&mut converting).await.is_pending());
+    core::mem::forget(converting);
+    guard.convert(Mode::ConcurrentRead).await.unwrap();
+    assert_eq!(guard.mode(), Mode::ConcurrentRead);
+    let mut converting = guard.convert(EX);
+    assert!(poll_once(&mut converting).await.is_pending());
+    core::mem::forget(converting);
+    drop((guard, other));
+    until(|| nobody_locks(&nodes)).await;
+}
+
+#[tokio::test]
+async fn patience_ends() {
+    let nodes = forgetful_cluster(2).await;
+    for master in &nodes {
+        let name = name_at(&nodes[0], master).await;
+        let guard = nodes[0].lock(&name, EX).await.unwrap();
+        let hasty = LockOptions::new(EX).timeout(Duration::from_millis(1));
+        for node in &nodes {
+            assert_eq!(node.lock_with(&name, hasty).await.unwrap_err(), LockError::TimedOut);
+        }
+        drop(guard);
+    }
+    until(|| nothing_is_left(&nodes)).await;
+}
+
+#[tokio::test]
+async fn shutdown_ends_every_wait() {
+    let nodes = cluster(3).await;
+    let name = name_at(&nodes[0], &nodes[1]).await;
+    let mut guard = nodes[0].lock(&name, PR).await.unwrap();
+    let other = nodes[2].lock(&name, PR).await.unwrap();
+    let waiting = tokio::spawn({
+        let (node, name) = (nodes[0].clone(), name.clone());
+        async move { node.lock(&name, EX).await.map(drop) }
+    });
+    until(|| nodes[0].snapshot().locks().count() == 2).await;
+    let mut converting = guard.convert(EX);
+    assert!(poll_once(&mut converting).await.is_pending());
+
+    nodes[0].shutdown().await;
+    assert_eq!(converting.await, Err(ConvertError::Closed));
+    assert_eq!(waiting.await.unwrap(), Err(LockError::Closed));
+    guard.lost().await;
+    assert_eq!(nodes[0].lock(&name, EX).await.unwrap_err(), LockError::Closed);
+    assert_eq!(guard.convert(EX).await, Err(ConvertError::Closed));
+    drop((guard, other));
+    nodes[0].shutdown().await;
+    nodes[0].opened().await;
+    until(|| nodes[1].link_stats().up == 1).await;
+}
+
+#[test]
+fn a_guard_can_be_dropped_outside_the_runtime() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (nodes, name, guard) = runtime.block_on(async {
+        let nodes = forgetful_cluster(2).await;
+        let name = name_at(&nodes[0], &nodes[1]).await;
+        let guard = nodes[0].lock(&name, EX).await.unwrap();
+        (nodes, name, guard)
+    });
+    drop(guard);
+    runtime.block_on(async { drop(nodes[1].lock(&name, EX).await.unwrap()) });
+}
+
+#[tokio::test]
+async fn the_last_handle_ends_the_node() {
+    let mut nodes = cluster(2).await;
+    let gone = nodes.remove(0);
+    let guard = gone.lock("a", EX).await.unwrap();
+    let clone = gone.clone();
+    drop(gone);
+    drop(clone);
+    until(|| nodes[0].link_stats().up == 1).await;
+    drop(guard);
+    until(|| nodes[0].link_stats().up == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_tasks_on_few_resources_all_finish() {
+    let nodes = cluster_with(3, |builder| builder).await;
+    let mut names = Vec::new();
+    for master in &nodes {
+        names.extend(names_at(&nodes[0], master, 2).await);
+    }
+    let inside: Arc<Vec<AtomicU32>> = Arc::new(names.iter().map(|_| AtomicU32::new(0)).collect());
+    let mut tasks = Vec::new();
+    for task in 0..3000_usize {
+        let (node, at) = (nodes[task % 3].clone(), task / 3 % names.len());
+        let (name, inside) = (names[at].clone(), Arc::clone(&inside));
+        tasks.push(tokio::spawn(async move {
+            for round in 0..3 {
+                let is_writer = (task + round) % 3 == 0;
+                let guard = node.lock(&name, if is_writer { EX } else { PR }).await.unwrap();
+                let weight = if is_writer { 1 << 16 } else { 1 };
+                let before = inside[at].fetch_add(weight, Ordering::SeqCst);
+                assert!(
+                    if is_writer { before == 0 } else { before < 1 << 16 },
+                    "{before:x} beside {weight:x}"
+                );
+                tokio::task::yield_now().await;
+                inside[at].fetch_sub(weight, Ordering::SeqCst);
+                drop(guard);
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert!(nobody_locks(&nodes));
+}
