@@ -1,0 +1,44 @@
+use super::*;
+
+fn figures(times: impl Iterator<Item = u64>) -> Figures {
+    let mut figures = Figures { transfers: 2, audits: 3, messages: 5, ..Figures::default() };
+    for micros in times {
+        figures.acquired(Path::Remote, Duration::from_micros(micros));
+    }
+    figures
+}
+
+#[test]
+fn figures_of_two_nodes_add_up() {
+    let mut all = figures(1..=500);
+    all.acquired(Path::Retained, Duration::from_nanos(300));
+    all.add(figures(501..=1000));
+    assert_eq!((all.operations(), all.messages), (10, 10));
+    let [retained, local, remote] = &all.acquire;
+    assert_eq!((retained.count(), local.count(), remote.count()), (1, 0, 1000));
+    assert_eq!(remote.quantile(0.5).as_micros(), 500);
+    assert_eq!(remote.quantile(0.99).as_micros(), 990);
+}
+
+#[test]
+fn figures_survive_the_pipe() {
+    let sent = figures((1..10_000).map(|at| at * 37));
+    let line = serde_json::to_string(&sent).unwrap();
+    assert!(!line.contains('\n'));
+    let mut received: Figures = serde_json::from_str(&line).unwrap();
+    assert_eq!(received.acquire[2].count(), sent.acquire[2].count());
+    for share in [0.0, 0.5, 0.99, 0.999, 1.0] {
+        assert_eq!(received.acquire[2].quantile(share), sent.acquire[2].quantile(share));
+    }
+    received.add(sent);
+    assert_eq!(received.operations(), 10);
+}
+
+#[test]
+fn only_some_notes_are_kept() {
+    let mut figures = Figures::default();
+    for at in 0..100 {
+        figures.note(at.to_string());
+    }
+    assert_eq!(figures.notes, ["0", "1", "2", "3", "4"]);
+}

@@ -1,0 +1,58 @@
+//! What a demonstration and its node processes say to each other: one JSON object a line, over pipes.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::args::Retain;
+use crate::demo::figures::Figures;
+
+/// Everything that a node process has to know.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Plan {
+    /// The node.
+    pub(super) node: u16,
+    /// All nodes, numbered from 1, this one among them.
+    pub(super) addresses: Vec<SocketAddr>,
+    /// Threads of the runtime.
+    pub(super) threads: usize,
+    pub(super) data_file: PathBuf,
+    pub(super) history: Option<PathBuf>,
+    pub(super) tasks: u32,
+    pub(super) pages: u32,
+    pub(super) skew: f64,
+    pub(super) read_share: f64,
+    pub(super) retention: Retain,
+    pub(super) grants_after_demand: u32,
+    pub(super) seed: u64,
+    pub(super) without_locks: bool,
+}
+
+/// What the demonstration tells a node process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Order {
+    /// Connect to the others.
+    Join(Box<Plan>),
+    /// Let the tasks work.
+    Go,
+    /// Let the tasks end what they are at. Those that do not end in time are abandoned. A second order can only
+    /// shorten the time.
+    Stop { grace: Duration },
+}
+
+/// What a node process tells the demonstration.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Word {
+    /// It has a socket, and waits for [`Order::Join`].
+    Listening { address: SocketAddr },
+    /// It is connected to all others, and waits for [`Order::Go`].
+    Opened,
+    /// It has done so many operations so far.
+    Progress { operations: u64 },
+    /// Its tasks have ended. It serves the other nodes until its standard input is closed.
+    Finished(Box<Figures>),
+    /// It cannot go on.
+    Failed { reason: String },
+}

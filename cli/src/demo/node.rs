@@ -1,0 +1,173 @@
+//! A node process of the demonstration.
+//!
+//! It talks to the process that started it in lines of JSON, and ends when its standard input does: then nobody
+//! needs it any more, or nobody is there. Ctrl-C does not reach it, as it is in a process group of its own.
+
+use core::net::Ipv4Addr;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use std::io::{BufRead, Write};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use crate::demo::data_file::DataFile;
+use crate::demo::figures::Figures;
+use crate::demo::locks::Locks;
+use crate::demo::message::{Order, Plan, Word};
+use crate::demo::worker::{Bench, Worker};
+use crate::history::Journal;
+use crate::{Failure, Verdict};
+
+/// How often progress is told.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// How long the process may live once its standard input has ended, whatever it is busy with.
+const AFTERLIFE: Duration = Duration::from_secs(5);
+
+type Orders = UnboundedReceiver<Order>;
+
+/// Runs the process. What goes wrong is told to whoever started it.
+///
+/// # Errors
+/// Whoever started it is gone.
+pub(crate) fn run() -> Result<Verdict, Failure> {
+    match attend() {
+        Ok(()) => Ok(Verdict::Clean),
+        Err(failure) => {
+            say(&Word::Failed { reason: failure.to_string() })?;
+            Ok(Verdict::Failed)
+        }
+    }
+}
+
+fn attend() -> Result<(), Failure> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(broken("listening on loopback"))?;
+    let address = listener.local_addr().map_err(broken("listening on loopback"))?;
+    say(&Word::Listening { address })?;
+
+    let mut orders = attend_orders();
+    let Some(order) = orders.blocking_recv() else { return Ok(()) };
+    let Order::Join(plan) = order else { return Err(unexpected(&order)) };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(plan.threads).enable_all().build();
+    runtime.map_err(broken("starting the runtime"))?.block_on(serve(&plan, listener, &mut orders))
+}
+
+/// Orders as they come in. The channel closes when the standard input does.
+fn attend_orders() -> Orders {
+    let (sender, orders) = unbounded_channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            let Some(order) = line.ok().and_then(|line| serde_json::from_str(&line).ok()) else { break };
+            if sender.send(order).is_err() {
+                break;
+            }
+        }
+        drop(sender);
+        std::thread::sleep(AFTERLIFE);
+        std::process::exit(1);
+    });
+    orders
+}
+
+async fn serve(plan: &Plan, listener: TcpListener, orders: &mut Orders) -> Result<(), Failure> {
+    let journal = plan.history.as_deref().map(|directory| Journal::create(directory, plan.node));
+    let bench = Arc::new(Bench {
+        file: DataFile::open(&plan.data_file).map_err(broken("opening the data file"))?,
+        journal: journal.transpose().map_err(broken("starting the history"))?.map(Arc::new),
+        figures: Mutex::default(),
+        must_stop: AtomicBool::new(false),
+        locks: Locks::start(plan, listener).await?,
+    });
+    tokio::select! {
+        () = bench.locks.opened() => {}
+        order = orders.recv() => return order.map_or(Ok(()), |order| Err(unexpected(&order))),
+    }
+    say(&Word::Opened)?;
+    match orders.recv().await {
+        Some(Order::Go) => {}
+        Some(order @ (Order::Join(_) | Order::Stop { .. })) => return Err(unexpected(&order)),
+        None => return Ok(()),
+    }
+
+    let messages_before = bench.locks.messages();
+    if !serve_tasks(plan, &bench, orders).await? {
+        return Ok(());
+    }
+    if let Some(journal) = &bench.journal {
+        journal.close().map_err(broken("writing the history"))?;
+    }
+    let mut figures: Figures = bench.figures().clone();
+    figures.messages = bench.locks.messages() - messages_before;
+    say(&Word::Finished(Box::new(figures)))?;
+
+    // Other nodes may still wait for locks that this one decides about.
+    while orders.recv().await.is_some() {}
+    bench.locks.end().await;
+    Ok(())
+}
+
+/// Lets the tasks work until the order to stop. Returns whether it came; if not, nobody is there.
+async fn serve_tasks(plan: &Plan, bench: &Arc<Bench>, orders: &mut Orders) -> Result<bool, Failure> {
+    let mut tasks = JoinSet::new();
+    for task in 1..=plan.tasks {
+        tasks.spawn(Worker::new(Arc::clone(bench), plan, task).run());
+    }
+    let mut ticks = interval(PROGRESS_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut deadline: Option<Instant> = None;
+    loop {
+        tokio::select! {
+            order = orders.recv() => match order {
+                Some(Order::Stop { grace }) => {
+                    bench.must_stop.store(true, Ordering::Relaxed);
+                    let asked = Instant::now() + grace;
+                    deadline = Some(deadline.map_or(asked, |deadline| deadline.min(asked)));
+                }
+                Some(order @ (Order::Join(_) | Order::Go)) => return Err(unexpected(&order)),
+                None => return Ok(false),
+            },
+            ended = tasks.join_next() => match ended {
+                Some(ended) => serve_ended_task(ended)?,
+                None => return Ok(true),
+            },
+            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                bench.figures().unfinished = u64::try_from(tasks.len()).unwrap_or(u64::MAX);
+                tasks.shutdown().await;
+                return Ok(true);
+            }
+            _ = ticks.tick() => {
+                let operations = bench.figures().operations();
+                say(&Word::Progress { operations })?;
+            }
+        }
+    }
+}
+
+fn serve_ended_task(ended: Result<std::io::Result<()>, JoinError>) -> Result<(), Failure> {
+    match ended {
+        Ok(result) => result.map_err(broken("the data file")),
+        Err(error) => Err(Failure::Broken(format!("a task broke: {error}"))),
+    }
+}
+
+/// Tells whoever started this process.
+fn say(word: &Word) -> Result<(), Failure> {
+    let mut line = serde_json::to_string(word).map_err(broken("telling"))?;
+    line.push('\n');
+    let mut output = std::io::stdout().lock();
+    output.write_all(line.as_bytes()).and_then(|()| output.flush()).map_err(broken("telling"))
+}
+
+fn unexpected(order: &Order) -> Failure {
+    Failure::Broken(format!("an order out of turn: {order:?}"))
+}
+
+/// A failure while doing this.
+fn broken<E: core::fmt::Display>(doing: &str) -> impl FnOnce(E) -> Failure {
+    move |error| Failure::Broken(format!("{doing}: {error}"))
+}

@@ -1,0 +1,35 @@
+//! What the demonstration's tests share.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::args::{Args, Command, DemoArgs, Retain};
+use crate::demo::message::Plan;
+
+/// What a node is told when nothing was said on the command line.
+pub(super) fn plan() -> Plan {
+    Plan {
+        node: 1,
+        addresses: Vec::new(),
+        threads: 1,
+        data_file: PathBuf::new(),
+        history: None,
+        tasks: 16,
+        pages: 256,
+        skew: 0.8,
+        read_share: 0.5,
+        retention: Retain::UntilDemanded,
+        grants_after_demand: 0,
+        seed: 1,
+        without_locks: false,
+    }
+}
+
+/// The arguments when nothing was said on the command line.
+pub(super) fn args() -> DemoArgs {
+    match Args::parse_from(["lockmaster", "demo"]).command {
+        Command::Demo(args) => args,
+        Command::DemoNode | Command::CheckHistory { .. } => panic!("another command"),
+    }
+}
