@@ -314,7 +314,10 @@ impl Machine<'_> {
             !held.is_compatible(*mode) && holding.locks.waiting(*mode) > 0
         });
         let remote = holding.demand.filter(|demand| !demand.stay.covers(held));
-        Ok(local.or(remote.map(|demand| demanded_mode(demand.stay))))
+        let demanded = local.max(remote.map(|demand| demanded_mode(demand.stay)));
+        // What the owner was in the way of before it watched was not told to it.
+        self.locks[at].claim.told = demanded;
+        Ok(demanded)
     }
 
     pub(crate) fn token(&self, id: LockId) -> Result<Token, UnknownLock> {

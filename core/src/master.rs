@@ -315,25 +315,21 @@ impl Machine<'_> {
 
     /// Writes a node's position into its record, which stands nowhere or granted afterwards.
     fn set_wish(&mut self, resource: Idx<Resource>, at: Idx<Physical>, position: &Position, wanted: Mode) {
-        self.end_queued_timer(at);
-        let queues = &mut self.resources[resource].mastery.queues;
-        queues.leave(&mut self.physical, at);
+        let is_at_rest = self.physical[at].claim.place == Place::Granted;
+        if !is_at_rest || self.physical[at].claim.held != position.held {
+            self.stand_at_rest(resource, at, position.held);
+        }
         let record = &mut self.physical[at];
         record.number = position.number;
         record.asked = position.asked;
         record.priority = position.priority;
         record.copy = position.copy;
-        record.is_asking_holders = false;
         let claim = &mut record.claim;
-        claim.held = position.held;
         claim.pinned = position.pinned;
         claim.wanted = Some(wanted);
         claim.flags = position.flags;
         claim.alternate = false;
         claim.demoted = false;
-        if position.held.is_some() {
-            queues.stand(&mut self.physical, at, Place::Granted);
-        }
     }
 
     fn take_entered(&mut self, resource: Idx<Resource>, at: Idx<Physical>, entered: Entered) {
@@ -510,7 +506,7 @@ impl Machine<'_> {
     /// A nearly full table asks some records whether they are still held (rule M8).
     fn audit(&mut self) {
         const AUDITED_A_CALL: u32 = 4;
-        if self.free_physical() as usize >= self.physical.len() / 16 {
+        if self.free_physical() as usize > self.physical.len() / 16 {
             return;
         }
         for _ in 0..AUDITED_A_CALL {

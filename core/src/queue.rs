@@ -341,11 +341,13 @@ impl<T: Entry> Queues<T> {
 
     /// Ends what a lock waits for: it is granted in the mode it holds, or apart if it holds none.
     pub(crate) fn withdraw(&mut self, slab: &mut Slab<'_, T>, at: Idx<T>) {
-        self.leave(slab, at);
+        if slab[at].claim().is_waiting() {
+            self.leave(slab, at);
+        }
         let claim = slab[at].claim_mut();
         claim.wanted = None;
         claim.pinned = None;
-        if claim.held.is_some() {
+        if claim.held.is_some() && claim.place == Place::Apart {
             self.stand(slab, at, Place::Granted);
         }
     }
