@@ -82,7 +82,6 @@ impl Machine<'_> {
         lock.resource = Some(resource);
         lock.owner = request.owner;
         lock.priority = request.priority;
-        lock.has_value = request.flags.has(Flags::VALUE);
         lock.claim = Claim { wanted: Some(request.mode), flags: request.flags, ..Claim::VACANT };
         let id = lock.id(at);
         self.s.stats.asked += 1;
@@ -192,7 +191,6 @@ impl Machine<'_> {
             // Nothing is read, so nothing is waited for.
             claim.flags = conversion.flags.without(Flags::VALUE);
         }
-        self.locks[at].has_value |= reads_value;
         if is_write {
             self.write_copy(at, write);
         }
@@ -398,6 +396,7 @@ impl Machine<'_> {
         holding.token.local += 1;
         lock.token = holding.token;
         lock.path = path;
+        lock.has_value |= lock.claim.flags.has(Flags::VALUE);
         lock.is_served = false;
         let held = lock.claim.held;
         let demanded = holding.demand.filter(|demand| held.is_some_and(|held| !demand.stay.covers(held)));

@@ -297,11 +297,8 @@ impl Machine<'_> {
 
     /// A new request or conversion of a node (rule M2).
     fn take_wish(&mut self, resource: Idx<Resource>, at: Idx<Physical>, position: &Position, wanted: Mode) {
-        if position.flags.has(Flags::VALUE) {
-            if self.resources[resource].mastery.value.is_none() && !self.has_free_value() {
-                return self.deny_new(resource, at, position, DenyReason::Full);
-            }
-            self.reserve_value(resource);
+        if position.flags.has(Flags::VALUE) && !self.reserve_value_if_room(resource) {
+            return self.deny_new(resource, at, position, DenyReason::Full);
         }
         self.set_wish(resource, at, position, wanted);
         let slot = &mut self.slots[self.resources[resource].slot as usize];
@@ -311,6 +308,17 @@ impl Machine<'_> {
         let queues = &mut self.resources[resource].mastery.queues;
         let entered = queues.enter(&mut self.physical, at, no_queue, |_, _| true);
         self.take_entered(resource, at, entered);
+    }
+
+    /// A request that reads the value block may be followed by a write: there is room for it from then on.
+    fn reserve_value_if_room(&mut self, resource: Idx<Resource>) -> bool {
+        let has_room = self.resources[resource].mastery.value.is_some() || self.has_free_value();
+        if has_room {
+            self.reserve_value(resource);
+        } else {
+            self.s.is_short = true;
+        }
+        has_room
     }
 
     /// Writes a node's position into its record, which stands nowhere or granted afterwards.
@@ -361,6 +369,9 @@ impl Machine<'_> {
 
     /// The same request under a fresh number keeps its place in the queue (rule N5).
     fn renumber(&mut self, resource: Idx<Resource>, at: Idx<Physical>, position: &Position, wanted: Mode) {
+        if position.flags.has(Flags::VALUE) && !self.reserve_value_if_room(resource) {
+            return self.deny(resource, at, DenyReason::Full);
+        }
         let queues = &mut self.resources[resource].mastery.queues;
         queues.set_held(&mut self.physical, at, position.held);
         queues.set_wanted(&mut self.physical, at, wanted);

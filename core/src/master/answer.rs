@@ -130,15 +130,22 @@ impl Machine<'_> {
         let waited_for =
             Mode::ALL.into_iter().filter(|mode| queues.waiting(*mode) > u16::from(own == Some(*mode)));
         let stay = waited_for.chain(refused).map(Mode::leaves).fold(Mode::Exclusive, Mode::meet);
-        let priority = queues
-            .find_waiter(&self.physical, |_| true)
-            .map_or(Priority(0), |first| self.physical[first].priority);
+        let member = self.physical[at].member;
+        let first = queues.find_waiter(&self.physical, |other| other.member != member);
+        let first = first.map(|first| &self.physical[first]);
+        // What all who wait leave may be less than the holder can give up before its own request is granted.
+        // Then what the first of them leaves must do, or the two would wait for each other.
+        let first_stay = first.and_then(|first| first.claim.wanted).map_or(stay, Mode::leaves);
+        let is_pinned_under = |stay: Mode| self.physical[at].claim.pinned.is_none_or(|pinned| stay.covers(pinned));
+        let stay = if is_pinned_under(stay) || !is_pinned_under(first_stay) { stay } else { first_stay };
+        let priority = first.map_or(Priority(0), |first| first.priority);
         self.demand(at, stay, priority, false);
     }
 
     fn demand(&mut self, at: Idx<Physical>, stay: Mode, priority: Priority, demote: bool) {
-        let is_out = self.physical[at].demand.is_some_and(|demand| demand.stay == stay && demand.demote == demote);
-        if is_out {
+        // A demotion takes all that can be taken.
+        let is_out = |demand: Demanding| demand.demote || demand.stay == stay && !demote;
+        if self.physical[at].demand.is_some_and(is_out) {
             return;
         }
         let id = self.fresh_demand();
@@ -174,6 +181,8 @@ impl Machine<'_> {
     /// over: it is said again under this one.
     pub(crate) fn restate_demand(&mut self, at: Idx<Physical>) {
         let record = &mut self.physical[at];
+        // What the node pins may have changed, and with it what can be demanded.
+        record.claim.told = None;
         if record.demand.is_some_and(|demand| !demand.is_answered) {
             record.due.demand = true;
             self.link_answer(at);
