@@ -71,6 +71,10 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
                 return Ok(Begun::Granted(lock, grant, state.block(options, lock)));
             }
             state.registry.wait(lock);
+            if state.registry.waiting() > 1 {
+                // Others are on the way too: one frame can carry all that ask in this round.
+                errands.defer();
+            }
             // The answer may be there already: then there is no wait.
             state.drain(&shared.runtime, errands, CALL_BUDGET);
             match state.registry.poll(lock, context.waker()) {

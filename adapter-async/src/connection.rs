@@ -16,7 +16,7 @@ use lockmaster_core::{Dropped, Instant, NodeId};
 use crate::backoff::{self, Backoff};
 use crate::errands::Errands;
 use crate::incoming::Incoming;
-use crate::links::{Detached, LinkId};
+use crate::links::{Claim, Detached, LinkId};
 use crate::outgoing::{Outgoing, Written};
 use crate::runtime::{Listener, Reader, Runtime, Writer};
 use crate::shared::{Shared, State, TASK_BUDGET};
@@ -209,9 +209,10 @@ fn serve_end<R: Runtime>(shared: &Shared<R>, errands: &mut Errands<R::Writer>, l
     detached.flatten().into_iter().for_each(Detached::close);
 }
 
-/// The writer task of a connection: goes on where a call could not, as fast as the socket takes it.
+/// The writer task of a connection: goes on where a call could not, as fast as the socket takes it, and sends
+/// what calls had time for, after others have had their turn to add to it.
 pub(crate) async fn keep_writing<R: Runtime>(shared: Arc<Shared<R>>, link: LinkId) {
-    while let Some(claim) = poll_fn(|context| shared.lock().links.poll_left(link, context.waker())).await {
+    while let Some(claim) = next_left(&shared, link).await {
         let mut next = Some(claim);
         while let Some(mut claim) = next {
             if !write_out(&mut claim.outgoing, &*claim.writer).await {
@@ -220,6 +221,23 @@ pub(crate) async fn keep_writing<R: Runtime>(shared: Arc<Shared<R>>, link: LinkI
             next = shared.refill(claim);
         }
     }
+}
+
+/// What was left for the writer task. Where nobody is in a hurry, other tasks run once before it is taken.
+async fn next_left<R: Runtime>(shared: &Shared<R>, link: LinkId) -> Option<Claim<R::Writer>> {
+    let mut has_yielded = false;
+    poll_fn(|context| {
+        {
+            let mut state = shared.lock();
+            if has_yielded || !state.links.is_deferred(link) {
+                return state.links.poll_left(link, context.waker());
+            }
+        }
+        has_yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
 }
 
 /// Keeps a connection to a member with a higher number: dials, serves, and dials again.

@@ -55,6 +55,9 @@ impl<'g, R: Runtime> Convert<'g, R> {
                 return Ok(Poll::Ready((Ok(grant), state.value(lock))));
             }
             state.registry.wait(lock);
+            if state.registry.waiting() > 1 {
+                errands.defer();
+            }
             // The answer may be there already: then there is no wait.
             state.drain(&shared.runtime, errands, CALL_BUDGET);
             Ok(state.registry.poll(lock, context.waker()).map(|outcome| (outcome, state.value(lock))))

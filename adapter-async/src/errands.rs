@@ -18,11 +18,13 @@ pub(crate) struct Errands<W> {
     wakers: Few<Waker, WAKERS>,
     more: Vec<Waker>,
     claims: Few<Claim<W>, CLAIMS>,
+    /// Nobody waits for what this call has to say: the writer tasks send it with what else comes.
+    is_deferred: bool,
 }
 
 impl<W: Writer> Errands<W> {
     pub(crate) const fn new() -> Self {
-        Self { wakers: Few::new(), more: Vec::new(), claims: Few::new() }
+        Self { wakers: Few::new(), more: Vec::new(), claims: Few::new(), is_deferred: false }
     }
 
     /// A task is to be woken.
@@ -30,6 +32,15 @@ impl<W: Writer> Errands<W> {
         if let Err(waker) = self.wakers.push(waker) {
             self.more.push(waker);
         }
+    }
+
+    /// Leaves what is to be written to the writer tasks, so that it shares a frame with what others say.
+    pub(crate) const fn defer(&mut self) {
+        self.is_deferred = true;
+    }
+
+    pub(crate) const fn is_deferred(&self) -> bool {
+        self.is_deferred
     }
 
     /// There is something to say on a connection; gives the claim back if this call has enough of them.

@@ -164,7 +164,9 @@ impl<R: Runtime> Drop for Guard<R> {
     fn drop(&mut self) {
         let (lock, write) = (self.lock, self.write());
         // Nothing if the node is shut down: the lock went with it.
-        let _: Option<()> = self.life.shared.turn(|state, _| {
+        let _: Option<()> = self.life.shared.turn(|state, errands| {
+            // The next request takes the release along, if it comes soon.
+            errands.defer();
             match state.node.release(lock, write) {
                 Ok(()) | Err(ReleaseError::Unknown) => {}
                 // The future of a conversion was leaked.

@@ -11,6 +11,9 @@
 //!    └───────────────────┘
 //!           settle (nothing is left to say)
 //! ```
+//!
+//! What nobody waits for, or what shares its way with much else, is left to the writer task at once, with an
+//! empty buffer; a call in a hurry takes that claim over.
 
 use core::task::{Poll, Waker};
 
@@ -113,6 +116,26 @@ impl<W> Links<W> {
             Output::Idle(outgoing) => {
                 Some(Claim { link: link.id, writer: Arc::clone(&link.writer), outgoing })
             }
+            Output::Left(outgoing) if outgoing.is_empty() => {
+                Some(Claim { link: link.id, writer: Arc::clone(&link.writer), outgoing })
+            }
+            busy @ (Output::Claimed | Output::Left(_)) => {
+                link.output = busy;
+                None
+            }
+        }
+    }
+
+    /// Something waits for a peer, and there is time: the writer task will see to it. Returns the task, to be
+    /// woken; nothing if somebody sees to the peer already.
+    #[must_use]
+    pub(crate) fn defer(&mut self, peer: NodeId) -> Option<Waker> {
+        let link = self.links_peer(peer)?.link.as_mut()?;
+        match core::mem::replace(&mut link.output, Output::Claimed) {
+            Output::Idle(outgoing) => {
+                link.output = Output::Left(outgoing);
+                link.task.take()
+            }
             busy @ (Output::Claimed | Output::Left(_)) => {
                 link.output = busy;
                 None
@@ -135,6 +158,12 @@ impl<W> Links<W> {
         assert!(matches!(link.output, Output::Claimed), "a claim is left once");
         link.output = Output::Left(claim.outgoing);
         link.task.take()
+    }
+
+    /// Is something left for the writer task that nobody is in a hurry for?
+    pub(crate) fn is_deferred(&mut self, id: LinkId) -> bool {
+        let output = self.link(id).map(|link| &link.output);
+        matches!(output, Some(Output::Left(outgoing)) if outgoing.is_empty())
     }
 
     /// What was left for the writer task of this connection; nothing once the connection is gone.

@@ -30,10 +30,15 @@ impl Outgoing {
         Self { bytes: vec![0; FRAME_MAX].into_boxed_slice(), start: 0, end: 0 }
     }
 
+    /// Is all of it written?
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
     /// Fills the empty buffer. `fill` gives the length of the frame, or nothing if there is none; returns
     /// whether there is one.
     pub(crate) fn fill(&mut self, fill: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
-        assert!(self.start == self.end, "a frame was written before the next is made");
+        assert!(self.is_empty(), "a frame was written before the next is made");
         let len = fill(&mut self.bytes);
         (self.start, self.end) = (0, len.unwrap_or(0));
         assert!(self.end <= self.bytes.len(), "a frame fits its buffer");

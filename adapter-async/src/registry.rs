@@ -37,6 +37,7 @@ pub(crate) struct Registry {
     slots: Box<[Slot]>,
     aside: BTreeMap<LockId, Outcome>,
     watches: u64,
+    waiting: u32,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +65,7 @@ enum Watch {
 impl Registry {
     /// Places for this many locks.
     pub(crate) fn new(locks: u32) -> Self {
-        Self { slots: (0..locks).map(|_| Slot::default()).collect(), aside: BTreeMap::new(), watches: 0 }
+        Self { slots: (0..locks).map(|_| Slot::default()).collect(), aside: BTreeMap::new(), watches: 0, waiting: 0 }
     }
 
     /// A request or conversion begins to wait. [`Registry::poll`] names who is to be woken.
@@ -72,6 +73,12 @@ impl Registry {
         let slot = self.slot(lock);
         assert!(matches!(slot.phase, Phase::Idle), "a lock waits for one thing at a time");
         slot.phase = Phase::Waiting(None);
+        self.waiting += 1;
+    }
+
+    /// How many locks are waited for.
+    pub(crate) const fn waiting(&self) -> u32 {
+        self.waiting
     }
 
     /// Is the wait over? If so it is forgotten, otherwise `waker` is woken at its end.
@@ -100,8 +107,8 @@ impl Registry {
     pub(crate) fn forget(&mut self, lock: LockId) {
         match self.registry_own(lock) {
             Some(slot) => {
-                slot.phase = Phase::Idle;
                 slot.watchers.clear();
+                self.stop(lock);
             }
             None => drop(self.aside.remove(&lock)),
         }
@@ -110,7 +117,8 @@ impl Registry {
     /// The conversion of this lock no longer waits.
     pub(crate) fn stop(&mut self, lock: LockId) {
         if let Some(slot) = self.registry_own(lock) {
-            slot.phase = Phase::Idle;
+            let phase = core::mem::take(&mut slot.phase);
+            self.waiting -= u32::from(matches!(phase, Phase::Waiting(_)));
         }
     }
 
@@ -121,6 +129,7 @@ impl Registry {
         let Phase::Waiting(waker) = &mut slot.phase else { return None };
         let waker = waker.take();
         slot.phase = Phase::Over(outcome);
+        self.waiting -= 1;
         waker
     }
 
@@ -195,6 +204,7 @@ impl Registry {
         let slot = &mut self.slots[lock.place() as usize];
         if slot.lock != Some(lock) {
             let before = core::mem::replace(slot, Slot { lock: Some(lock), ..Slot::default() });
+            debug_assert!(!matches!(before.phase, Phase::Waiting(_)), "a lock that waits keeps its place");
             if let (Some(old), Phase::Over(outcome)) = (before.lock, before.phase) {
                 self.aside.insert(old, outcome);
             }

@@ -340,6 +340,9 @@ impl<W: Writer> Outlet for Drain<'_, W> {
     }
 
     fn ready(&mut self, peer: NodeId) {
+        if self.errands.is_deferred() {
+            return self.links.defer(peer).into_iter().for_each(|task| self.errands.wake(task));
+        }
         let Some(claim) = self.links.claim(peer) else { return };
         if let Err(claim) = self.errands.write(claim) {
             self.links.leave(claim).into_iter().for_each(|task| self.errands.wake(task));
