@@ -476,8 +476,12 @@ impl Machine<'_> {
         }
     }
 
-    /// What a call has decided for the lock that it is about; no event follows for it.
+    /// What a call has decided for the lock that it is about; no event follows for it. If others have to be told
+    /// something first, an event says it in its turn: who crosses from PR to CW must not learn it too late.
     fn take_outcome(&mut self, at: Idx<Lock>) -> Option<Result<Grant, Denial>> {
+        if self.s.events.head() != Some(at) {
+            return None;
+        }
         let end = self.locks[at].news.end.take()?;
         if self.locks[at].news.demanded.is_none() {
             self.s.events.remove_if_linked(&mut self.locks, at);

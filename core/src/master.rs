@@ -403,6 +403,9 @@ impl Machine<'_> {
     /// A request that was granted under an earlier number goes back to its place, by its ticket: the node has
     /// not seen the grant and never will use it.
     fn take_back(&mut self, resource: Idx<Resource>, at: Idx<Physical>, position: &Position, wanted: Mode) {
+        if position.flags.has(Flags::VALUE) && !self.reserve_value_if_room(resource) {
+            return self.deny_new(resource, at, position, DenyReason::Full);
+        }
         let ticket = self.physical[at].ticket;
         self.set_wish(resource, at, position, wanted);
         let queues = &mut self.resources[resource].mastery.queues;

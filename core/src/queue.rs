@@ -479,6 +479,8 @@ impl<T: Entry> Queues<T> {
         let claim = slab[at].claim_mut();
         claim.pinned = Some(Mode::Null);
         claim.demoted = true;
+        // It goes behind those that it was demoted for.
+        claim.flags = claim.flags.without(Flags::HEAD_OF_QUEUE);
     }
 
     /// The next waiter that may be granted, granted (rules G6, G7, G9, G10); `None` when a pass is over.

@@ -23,6 +23,7 @@ const ARROWS: &[(&str, Arrows)] = &[
     ("lockmaster", Arrows::To(&["lockmaster-tokio", "lockmaster-core"])),
     ("lockmaster-sim", Arrows::To(&["lockmaster-core"])),
     ("lockmaster-tests", Arrows::Any),
+    ("lockmaster-benches", Arrows::To(&["lockmaster-tokio", "lockmaster-core"])),
     ("xtask", Arrows::None),
 ];
 
