@@ -170,7 +170,9 @@ impl Machine<'_> {
             return Err(ConvertError::WithoutValue);
         }
         let resource = self.resource_of(at);
-        let is_read = Mode::value_transfer(Some(held), mode) == ValueTransfer::Read;
+        // One that is demoted on the way rises from NL in the end, and reads.
+        let may_be_demoted = conversion.flags.has(Flags::DEMOTE_ON_DEADLOCK) && !held.covers(mode);
+        let is_read = Mode::value_transfer(Some(held), mode) == ValueTransfer::Read || may_be_demoted;
         let reads_value = is_read && conversion.flags.has(Flags::VALUE);
         if reads_value {
             let room = self.value_room(Some(resource), self.is_master(resource));
