@@ -5,16 +5,13 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
-use lockmaster_core::{
-    Cancelled, Conversion, Flags, Grant, LockId, LockView, Mode, PhysicalView, ResourceView, ValueState,
-    ValueTransfer, ValueWrite, Visit,
-};
+use lockmaster_core::{Cancelled, Conversion, Flags, Grant, Mode, ValueState, ValueTransfer, ValueWrite};
 
 use crate::error::ConvertError;
 use crate::guard::{Block, Guard};
 use crate::registry::{Denied, Outcome};
-use crate::runtime::{Runtime, Writer};
-use crate::shared::{CALL_BUDGET, State};
+use crate::runtime::Runtime;
+use crate::shared::CALL_BUDGET;
 
 /// Asks for a conversion when it is first polled.
 ///
@@ -164,7 +161,9 @@ impl<R: Runtime> Guard<R> {
                     Ok(Cancelled::Conversion | Cancelled::Request) | Err(_) => {
                         state.registry.stop(lock);
                         let may_be_lower = flags.has(Flags::DEMOTE_ON_DEADLOCK);
-                        return Settled::Kept { held: may_be_lower.then(|| state.held(lock)).flatten() };
+                        return Settled::Kept {
+                            held: may_be_lower.then(|| state.node.held(lock).ok().flatten()).flatten(),
+                        };
                     }
                 }
                 state.drain(&shared.runtime, errands, CALL_BUDGET);
@@ -186,32 +185,6 @@ impl<R: Runtime> Guard<R> {
                 Some(Settled::Later) => {}
                 None => return,
             }
-        }
-    }
-}
-
-impl<W: Writer> State<W> {
-    /// The mode that a lock holds. Walks all tables: for the rare case that nobody told.
-    fn held(&mut self, lock: LockId) -> Option<Mode> {
-        let mut search = Search { lock, held: None };
-        self.node.visit(&mut search);
-        search.held
-    }
-}
-
-struct Search {
-    lock: LockId,
-    held: Option<Mode>,
-}
-
-impl Visit for Search {
-    fn resource(&mut self, _: ResourceView<'_>) {}
-
-    fn physical(&mut self, _: PhysicalView) {}
-
-    fn lock(&mut self, view: LockView) {
-        if view.lock == self.lock {
-            self.held = view.held;
         }
     }
 }

@@ -65,7 +65,12 @@ enum Watch {
 impl Registry {
     /// Places for this many locks.
     pub(crate) fn new(locks: u32) -> Self {
-        Self { slots: (0..locks).map(|_| Slot::default()).collect(), aside: BTreeMap::new(), watches: 0, waiting: 0 }
+        Self {
+            slots: (0..locks).map(|_| Slot::default()).collect(),
+            aside: BTreeMap::new(),
+            watches: 0,
+            waiting: 0,
+        }
     }
 
     /// A request or conversion begins to wait. [`Registry::poll`] names who is to be woken.

@@ -1,6 +1,6 @@
 //! Two pieces of code side by side: rounds of both in turn, so that what slows the machine slows both.
 
-use std::time::Duration;
+use core::time::Duration;
 
 const WARM_UP: usize = 20;
 

@@ -4,7 +4,7 @@
 //! socket is being written collect and go out together; responses are handed out by their number.
 
 use core::cell::RefCell;
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 use std::rc::Rc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -52,11 +52,7 @@ impl Echo {
         let stream = TcpStream::connect(to).await.expect("the other process listens");
         stream.set_nodelay(true).expect("a TCP option");
         let (reader, writer) = stream.into_split();
-        Self {
-            writer: RefCell::new(Some(writer)),
-            reader: RefCell::new(Some(reader)),
-            shared: Rc::default(),
-        }
+        Self { writer: RefCell::new(Some(writer)), reader: RefCell::new(Some(reader)), shared: Rc::default() }
     }
 
     /// One request and its response.

@@ -10,7 +10,10 @@ mod table;
 
 use compare::Row;
 
-const ROWS: &[(&str, fn() -> Row)] = &[
+/// A line's name and what measures it.
+type Line = (&'static str, fn() -> Row);
+
+const LINES: &[Line] = &[
     ("table", table::run),
     ("retained", retained::run),
     ("remote-one", remote::one_task),
@@ -23,7 +26,7 @@ fn main() {
         return remote::serve();
     }
     println!("{:<64} {:>10} {:>10} {:>7} {:>5}", "what", "ours ns", "base ns", "ratio", "aim");
-    for (_, run) in ROWS.iter().filter(|(name, _)| name.contains(&choice)) {
+    for (_, run) in LINES.iter().filter(|(name, _)| name.contains(&choice)) {
         let row = run();
         let ratio = row.ratio();
         println!("{:<64} {:>10.1} {:>10.1} {:>7.2} {:>5.1}", row.what, row.ours, row.theirs, ratio, row.aim);

@@ -2,8 +2,9 @@
 //!
 //! Both processes run one tokio thread each. The other one (`peer`) masters the resources and echoes.
 
+use core::net::SocketAddr;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant as Clock;
 
@@ -24,7 +25,8 @@ fn runtime() -> Runtime {
 }
 
 async fn node(number: u16, listener: TcpListener, other: SocketAddr) -> Node {
-    let space = SpaceConfig { retention: Retention::Never, ..SpaceConfig::new("bench").expect("a short name") };
+    let space =
+        SpaceConfig { retention: Retention::Never, ..SpaceConfig::new("bench").expect("a short name") };
     let builder = Node::builder("bench").node(number).listener(listener).space(space);
     builder.member(3 - number, other).start().await.expect("loopback is there")
 }
@@ -67,7 +69,8 @@ impl Pair {
         let mut line = String::new();
         let output = other.stdout.take().expect("its output is piped");
         BufReader::new(output).read_line(&mut line).expect("it says its addresses");
-        let mut addresses = line.split_whitespace().map(|text| text.parse::<SocketAddr>().expect("an address"));
+        let mut addresses =
+            line.split_whitespace().map(|text| text.parse::<SocketAddr>().expect("an address"));
         let (theirs, echo) = (addresses.next().expect("two"), addresses.next().expect("two"));
         let input = other.stdin.as_mut().expect("its input is piped");
         writeln!(input, "{}", listener.local_addr().expect("it is bound")).expect("it reads");

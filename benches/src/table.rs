@@ -5,15 +5,15 @@ use std::time::Instant as Clock;
 
 use hashbrown::HashTable;
 use lockmaster_core::{
-    ClusterId, Config, Flags, HeapMemory, Incarnation, Instant, Limits, Mode, Node, NodeId, OwnerId, Priority, Request,
-    Retention, SpaceConfig, SpaceId, ValueWrite, hash,
+    ClusterId, Config, Flags, HeapMemory, Incarnation, Instant, Limits, Mode, Node, NodeId, OwnerId,
+    Priority, Request, Retention, SpaceConfig, SpaceId, ValueWrite, hash,
 };
 
 use crate::compare::{Numbers, Plan, Row, Side, name};
 
 const RESIDENT: u32 = 1_000_000;
 const SEED: u64 = 7;
-/// Names that are locked and dropped again; more than any cache holds.
+/// Operations a round, each on a fresh random name.
 const BATCH: u32 = 1_000;
 
 pub(crate) fn run() -> Row {
@@ -61,7 +61,8 @@ fn resident_node() -> Node<HeapMemory> {
     let mut config = Config::new(ClusterId(1), NodeId(1), Incarnation(1));
     config.members.push(NodeId(1)).expect("one member fits");
     config.hash_seed = SEED;
-    let space = SpaceConfig { retention: Retention::Never, ..SpaceConfig::new("bench").expect("a short name") };
+    let space =
+        SpaceConfig { retention: Retention::Never, ..SpaceConfig::new("bench").expect("a short name") };
     config.spaces.push(space).expect("one space fits");
     let limits = Limits { names: 1, values: 1, ..Limits::uniform(RESIDENT + 16) };
     let memory = HeapMemory::new(&limits, &config);

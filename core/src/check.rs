@@ -34,7 +34,10 @@ impl Machine<'_> {
     fn check_resource(&self, at: Idx<Resource>) {
         let resource = &self.resources[at];
         let name = self.name_of(resource);
-        assert!(self.find(resource.space, name.as_bytes(), resource.hash) == Some(at), "a live resource is indexed");
+        assert!(
+            self.find(resource.space, name.as_bytes(), resource.hash) == Some(at),
+            "a live resource is indexed"
+        );
         let holding = &resource.holding;
         let need = holding.locks.need();
         assert!(
@@ -42,7 +45,8 @@ impl Machine<'_> {
             "{name:?}: a node holds what its owners hold"
         );
         assert!(holding.write.0 != u64::MAX, "a write is stated");
-        let is_useful = !holding.is_nothing() || !resource.mastery.queues.is_empty() || resource.outbox.is_linked();
+        let is_useful =
+            !holding.is_nothing() || !resource.mastery.queues.is_empty() || resource.outbox.is_linked();
         assert!(is_useful, "{name:?}: a resource is there for a reason");
         let is_pending = holding.wish.is_some() && !self.is_master(at);
         let is_said = resource.outbox.is_linked() || resource.repeat.is_linked();

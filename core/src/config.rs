@@ -60,14 +60,15 @@ pub struct SpaceConfig {
 pub enum Retention {
     /// It is released with it.
     Never,
-    /// It stays until it was unused for this long, or is demanded.
+    /// It stays until it was unused for one to two of these spans, or is demanded.
     Idle(Duration),
     /// It stays until it is demanded.
     UntilDemanded,
 }
 
 impl SpaceConfig {
-    /// A space with this name and the defaults: 4096 slots, retention until demanded, 65536 retained.
+    /// A space with this name and the defaults: 4096 slots, retention until demanded, 65536 retained, no grants
+    /// after a demand.
     ///
     /// # Errors
     /// [`NameError`] if the name is empty or too long.

@@ -24,7 +24,8 @@ pub enum Full {
     Physical,
 }
 
-/// Why a request was refused. The state is unchanged.
+/// Why a request was refused. There is no lock, and the tables are unchanged; only before [`RequestError::Busy`]
+/// may holders have been asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// The name is empty or too long.
@@ -117,16 +118,16 @@ pub enum HelloError {
     /// It is of another cluster.
     #[error("the peer is of another cluster")]
     Cluster,
-    /// Its versions and ours have none in common.
+    /// Its versions and ours have none in common, or it takes no frame of 512 bytes.
     #[error("the peer speaks no common version")]
     Version,
-    /// Its digest of hash, seed, slots and spaces is another.
+    /// Its epoch, or its digest of hash, seed, members, spaces and slots, is another.
     #[error("the peer is configured otherwise")]
     Digest,
     /// It is no member of the view, or claims to be this node.
     #[error("node {0} is no other member of this cluster")]
     Member(NodeId),
-    /// An earlier incarnation of it was a member of this view: it must join anew.
+    /// An earlier incarnation of it was heard: in this version every member has to be restarted.
     #[error("node {0} has restarted and is another incarnation")]
     Incarnation(NodeId),
 }

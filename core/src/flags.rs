@@ -101,7 +101,7 @@ impl Flags {
             return Err(FlagsError::QueueConvert);
         }
         if self.has(Self::DEMOTE_ON_DEADLOCK | Self::NO_QUEUE) {
-            return Err(FlagsError::DemoteWithoutQueue);
+            return Err(FlagsError::DemoteWithNoQueue);
         }
         self.check_either()
     }
@@ -139,7 +139,7 @@ pub enum FlagsError {
     QueueConvert,
     /// Demote-on-deadlock waits and no-queue does not: choose one.
     #[error("demote-on-deadlock and no-queue exclude each other")]
-    DemoteWithoutQueue,
+    DemoteWithNoQueue,
     /// No-queue-with-demand needs no-queue: add it.
     #[error("no-queue-with-demand needs no-queue")]
     DemandWithoutNoQueue,

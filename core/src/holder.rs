@@ -9,7 +9,7 @@
 //!                                                              converting
 //! ```
 //!
-//! What the node itself holds, and how it asks for more, is in `holder/position.rs`; what it retains in
+//! The rules H1, H4, H8 and H9 are those of `docs/protocol.md`. What the node itself holds, and how it asks for more, is in `holder/position.rs`; what it retains in
 //! `holder/retention.rs`.
 
 mod position;
@@ -51,7 +51,7 @@ impl Reach {
         self.held.is_some_and(|held| held.covers(mode)) && is_value_known
     }
 
-    /// May the node grant it now?
+    /// May the node grant it now (rules H1 and H4)?
     fn allows(self, lock: &Lock, mode: Mode) -> bool {
         let is_new = lock.claim.pinned.is_none();
         self.covers(lock, mode) && !(is_new && self.is_closed && !lock.is_served)
@@ -120,7 +120,12 @@ impl Machine<'_> {
     }
 
     /// Every table that the request needs a record of has one.
-    fn request_room(&self, request: &Request<'_>, found: Option<Idx<Resource>>, hash: u64) -> Result<(), Full> {
+    fn request_room(
+        &self,
+        request: &Request<'_>,
+        found: Option<Idx<Resource>>,
+        hash: u64,
+    ) -> Result<(), Full> {
         let is_queue_full = found.is_some_and(|at| self.resources[at].holding.locks.is_full());
         if !self.has_free_lock() || is_queue_full {
             return Err(Full::Locks);
@@ -170,9 +175,8 @@ impl Machine<'_> {
             return Err(ConvertError::WithoutValue);
         }
         let resource = self.resource_of(at);
-        // One that is demoted on the way rises from NL in the end, and reads.
-        let may_be_demoted = conversion.flags.has(Flags::DEMOTE_ON_DEADLOCK) && !held.covers(mode);
-        let is_read = Mode::value_transfer(Some(held), mode) == ValueTransfer::Read || may_be_demoted;
+        // One that crosses may end in its alternate mode, or be demoted on the way, and read after all.
+        let is_read = Mode::value_transfer(Some(held), mode) == ValueTransfer::Read || !held.covers(mode);
         let reads_value = is_read && conversion.flags.has(Flags::VALUE);
         if reads_value {
             let room = self.value_room(Some(resource), self.is_master(resource));
@@ -244,6 +248,9 @@ impl Machine<'_> {
             }
             self.write_copy(at, write);
         }
+        if self.is_master(resource) {
+            self.s.stats.releases.local += 1;
+        }
         self.end_lock(at);
         if self.is_at_rest(resource) {
             self.retain(resource);
@@ -310,14 +317,20 @@ impl Machine<'_> {
         lock.is_watched = true;
         let Some(held) = lock.claim.held else { return Ok(None) };
         let holding = &self.resources[resource].holding;
-        let local = Mode::ALL.into_iter().rev().find(|mode| {
-            !held.is_compatible(*mode) && holding.locks.waiting(*mode) > 0
-        });
+        let local = Mode::ALL
+            .into_iter()
+            .rev()
+            .find(|mode| !held.is_compatible(*mode) && holding.locks.waiting(*mode) > 0);
         let remote = holding.demand.filter(|demand| !demand.stay.covers(held));
         let demanded = local.max(remote.map(|demand| demanded_mode(demand.stay)));
         // What the owner was in the way of before it watched was not told to it.
         self.locks[at].claim.told = demanded;
         Ok(demanded)
+    }
+
+    pub(crate) fn held(&self, id: LockId) -> Result<Option<Mode>, UnknownLock> {
+        let at = self.live(id).ok_or(UnknownLock)?;
+        Ok(self.locks[at].claim.held)
     }
 
     pub(crate) fn token(&self, id: LockId) -> Result<Token, UnknownLock> {
@@ -359,15 +372,12 @@ impl Machine<'_> {
     fn enter(&mut self, resource: Idx<Resource>, at: Idx<Lock>) -> Entered {
         let reach = self.reach(resource);
         let holding = &mut self.resources[resource].holding;
-        let entered = holding
-            .locks
-            .enter(&mut self.locks, at, NoQueue::Refuse, |lock, mode| reach.allows(lock, mode));
+        let entered =
+            holding.locks.enter(&mut self.locks, at, NoQueue::Refuse, |lock, mode| reach.allows(lock, mode));
         match entered {
             Entered::Granted => {
-                if holding.held.is_some() {
-                    holding.hits = holding.hits.saturating_add(1);
-                    self.s.stats.granted_retained += 1;
-                }
+                holding.hits = holding.hits.saturating_add(1);
+                self.s.stats.granted_retained += 1;
                 self.give_token(resource, at, Path::Retained);
             }
             Entered::Queued => self.tell_owners_of(resource, at, &[Place::Granted]),
@@ -505,7 +515,8 @@ impl Machine<'_> {
     fn tell_owners_of(&mut self, resource: Idx<Resource>, waiter: Idx<Lock>, places: &[Place]) {
         let locks = &self.resources[resource].holding.locks;
         let events = &mut self.s.events;
-        locks.tell_of(&mut self.locks, waiter, places, |slab, at, mode| tell_demanded(events, slab, at, mode));
+        locks
+            .tell_of(&mut self.locks, waiter, places, |slab, at, mode| tell_demanded(events, slab, at, mode));
     }
 
     fn tell_owners_all(&mut self, resource: Idx<Resource>) {

@@ -28,7 +28,7 @@ pub struct Epoch(pub u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpaceId(pub u16);
 
-/// A hash value range: the unit of mastery (seed 000, claim 1).
+/// A range of hash values: the unit of mastery (seed patent on re-distributing lock management, claim 1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SlotId(pub u32);
 

@@ -115,8 +115,8 @@ pub use error::{
 pub use event::{Asked, Cancelled, Conversion, Denial, Event, Grant, Path, Request};
 pub use flags::{Flags, FlagsError};
 pub use id::{
-    ClusterId, DemandId, Epoch, Incarnation, LockId, MEMBERS_MAX, MapVersion, NodeId, Number, OwnerId, Priority,
-    QueueTicket, SPACES_MAX, SlotId, SpaceId, Token,
+    ClusterId, DemandId, Epoch, Incarnation, LockId, MEMBERS_MAX, MapVersion, NodeId, Number, OwnerId,
+    Priority, QueueTicket, SPACES_MAX, SlotId, SpaceId, Token,
 };
 #[cfg(feature = "alloc")]
 pub use memory::HeapMemory;

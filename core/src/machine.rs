@@ -118,14 +118,14 @@ impl State {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let deadline = self.next_deadline?;
         // What is overdue is worked off by polling, not by another timeout.
-        let worked_off = self.overdue.map(|overdue| Instant::from_nanos(overdue.as_nanos().saturating_add(1)));
+        let worked_off =
+            self.overdue.map(|overdue| Instant::from_nanos(overdue.as_nanos().saturating_add(1)));
         Some(worked_off.map_or(deadline, |at| at.max(deadline)))
     }
 
     pub(crate) fn is_quiet(&self) -> bool {
         let has_output = !self.events.is_empty() || self.ready != 0;
-        let has_work =
-            !self.work.is_empty() || self.overdue.is_some() || self.hurried != 0 || self.is_short;
+        let has_work = !self.work.is_empty() || self.overdue.is_some() || self.hurried != 0 || self.is_short;
         !has_output && !has_work
     }
 
@@ -281,9 +281,8 @@ impl<'a> Machine<'a> {
     }
 
     pub(crate) fn find(&self, space: SpaceId, name: &[u8], hash: u64) -> Option<Idx<Resource>> {
-        self.index.find(&self.resources, hash, |resource| {
-            resource.space == space && self.is_named(resource, name)
-        })
+        self.index
+            .find(&self.resources, hash, |resource| resource.space == space && self.is_named(resource, name))
     }
 
     fn is_named(&self, resource: &Resource, name: &[u8]) -> bool {

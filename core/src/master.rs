@@ -1,7 +1,7 @@
 //! The master: one queue discipline among the physical locks of nodes.
 //!
-//! A record is there from a node's first request until it holds and wants nothing. The rules N2 to N6 and M1
-//! to M8 are those of `docs/protocol.md`.
+//! A record is there from a node's first request until it holds and wants nothing. The rules N2, N3, N5,
+//! N6 and M1 to M8 are those of `docs/protocol.md`.
 //!
 //! ```text
 //!              position with a wish                       grant
@@ -28,7 +28,7 @@ use crate::holder::Named;
 impl Machine<'_> {
     // ---- positions ----
 
-    /// A node states its position (rules N2 to N6).
+    /// A node states its position (rules N2, N3, N5 and N6).
     pub(crate) fn handle_position(
         &mut self,
         from: Member,
@@ -298,7 +298,7 @@ impl Machine<'_> {
     /// A new request or conversion of a node (rule M2).
     fn take_wish(&mut self, resource: Idx<Resource>, at: Idx<Physical>, position: &Position, wanted: Mode) {
         if position.flags.has(Flags::VALUE) && !self.reserve_value_if_room(resource) {
-            return self.deny_new(resource, at, position, DenyReason::Full);
+            return self.deny_full(resource, at, position, wanted);
         }
         self.set_wish(resource, at, position, wanted);
         let slot = &mut self.slots[self.resources[resource].slot as usize];
@@ -404,7 +404,7 @@ impl Machine<'_> {
     /// not seen the grant and never will use it.
     fn take_back(&mut self, resource: Idx<Resource>, at: Idx<Physical>, position: &Position, wanted: Mode) {
         if position.flags.has(Flags::VALUE) && !self.reserve_value_if_room(resource) {
-            return self.deny_new(resource, at, position, DenyReason::Full);
+            return self.deny_full(resource, at, position, wanted);
         }
         let ticket = self.physical[at].ticket;
         self.set_wish(resource, at, position, wanted);
@@ -417,7 +417,7 @@ impl Machine<'_> {
 
     // ---- grants and denials ----
 
-    /// Grants what the queues allow, then tells holders of those that still wait (rules M3, M5).
+    /// Grants what the queues allow, then tells holders of those that still wait (rules G10, G12 and M4).
     pub(crate) fn pass(&mut self, resource: Idx<Resource>) {
         if !self.resources[resource].mastery.queues.has_waiters() {
             return;
@@ -431,7 +431,7 @@ impl Machine<'_> {
         self.refuse_asking(resource);
     }
 
-    /// The queues have granted a record what it wanted: it gets a token, and its node is told.
+    /// The queues have granted a record what it wanted: it gets a token, and its node is told (rule M3).
     fn grant_record(&mut self, resource: Idx<Resource>, at: Idx<Physical>) {
         let slot = &mut self.slots[self.resources[resource].slot as usize];
         slot.grants += 1;
@@ -467,11 +467,10 @@ impl Machine<'_> {
         self.drop_record(resource, at);
     }
 
-    /// Denies a request that has not entered the queues.
-    fn deny_new(&mut self, resource: Idx<Resource>, at: Idx<Physical>, position: &Position, reason: DenyReason) {
-        let wanted = position.wanted.unwrap_or(Mode::Null);
+    /// Denies a request that has not entered the queues, for want of room.
+    fn deny_full(&mut self, resource: Idx<Resource>, at: Idx<Physical>, position: &Position, wanted: Mode) {
         self.set_wish(resource, at, position, wanted);
-        self.deny(resource, at, reason);
+        self.deny(resource, at, DenyReason::Full);
     }
 
     /// Ends no-queue requests that have had their one round of demands (rule M6).
@@ -529,7 +528,7 @@ impl Machine<'_> {
     }
 
     /// Demands of the next few holders that they keep no more than NL, because a request found a table full:
-    /// who merely retains gives up.
+    /// who merely retains gives up (rule M7).
     pub(crate) fn recall(&mut self) {
         const RECALLED_A_CALL: usize = 4;
         for _ in 0..RECALLED_A_CALL.min(self.physical.len()) {

@@ -36,9 +36,9 @@ impl Limits {
 
 /// The tables of a node, each a slice of vacant records behind anything that lends it.
 ///
-/// Lengths are the node's capacities, but for three that follow from the configuration: `buckets` is a power
-/// of two above the resources (twice as many is best), `slots` has the slots of all spaces, `floors` one for
-/// each slot and member, `peers` one for each member; `patience` is as long as `locks`.
+/// Lengths are the node's capacities, but for these: `buckets` is a power of two above the resources (twice as
+/// many is best); the configuration gives `slots` (those of all spaces), `floors` (one for each slot and
+/// member) and `peers` (one for each member); `patience` is as long as `locks`.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "the fields are the tables that the type's docs name")]
 pub struct Memory<Re, Ph, Lo, Na, Va, Bu, Sl, Fl, Pa, Pe> {
@@ -124,8 +124,13 @@ pub type ArrayMemory<
     [Peer; MEMBERS],
 >;
 
-impl<const RECORDS: usize, const BUCKETS: usize, const SLOTS: usize, const FLOORS: usize, const MEMBERS: usize>
-    ArrayMemory<RECORDS, BUCKETS, SLOTS, FLOORS, MEMBERS>
+impl<
+    const RECORDS: usize,
+    const BUCKETS: usize,
+    const SLOTS: usize,
+    const FLOORS: usize,
+    const MEMBERS: usize,
+> ArrayMemory<RECORDS, BUCKETS, SLOTS, FLOORS, MEMBERS>
 {
     /// Vacant tables; a constant, so that they can be a `static`.
     pub const VACANT: Self = Self {
@@ -169,7 +174,9 @@ impl HeapMemory {
             locks: (0..limits.locks).map(|_| Lock::VACANT).collect(),
             names: (0..limits.names).map(|_| NameCell::VACANT).collect(),
             values: (0..limits.values).map(|_| ValueCell::VACANT).collect(),
-            buckets: (0..(limits.resources as usize * 2).next_power_of_two()).map(|_| Bucket::EMPTY).collect(),
+            buckets: (0..(limits.resources as usize * 2).next_power_of_two())
+                .map(|_| Bucket::EMPTY)
+                .collect(),
             slots: (0..slots).map(|_| Slot::VACANT).collect(),
             floors: (0..slots * members).map(|_| Number(0)).collect(),
             patience: (0..limits.locks).map(|_| 0).collect(),

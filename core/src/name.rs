@@ -51,7 +51,7 @@ pub struct NameError;
 /// The length of a name that may be used.
 pub(crate) fn check_name(name: &[u8]) -> Result<u8, NameError> {
     match u8::try_from(name.len()) {
-        Ok(len @ 1..=64) => Ok(len),
+        Ok(len) if (1..=NAME_MAX).contains(&name.len()) => Ok(len),
         Ok(_) | Err(_) => Err(NameError),
     }
 }

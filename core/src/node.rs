@@ -1,9 +1,7 @@
 //! The node: a shell that chooses the memory, around a machine that is compiled once.
 
 use crate::config::Config;
-use crate::error::{
-    ConfigError, ConvertError, Dropped, HelloError, ReleaseError, RequestError, UnknownLock,
-};
+use crate::error::{ConfigError, ConvertError, Dropped, HelloError, ReleaseError, RequestError, UnknownLock};
 use crate::event::{Asked, Cancelled, Conversion, Event, Grant, Request};
 use crate::id::{LockId, NodeId, SpaceId, Token};
 use crate::machine::{Machine, State};
@@ -192,6 +190,14 @@ impl<S: Storage> Node<S> {
         &self.state.stats
     }
 
+    /// Mode that a lock holds; `None` while a new request waits.
+    ///
+    /// # Errors
+    /// [`UnknownLock`] if the lock has ended.
+    pub fn held(&mut self, lock: LockId) -> Result<Option<Mode>, UnknownLock> {
+        self.machine().held(lock)
+    }
+
     /// Fencing token of a lock's last grant.
     ///
     /// # Errors
@@ -208,10 +214,10 @@ impl<S: Storage> Node<S> {
         self.machine().value(lock)
     }
 
-    /// The master of a resource, as this node's map has it.
+    /// The master of a resource, as this node's map has it; `None` if no such space is configured.
     ///
     /// # Errors
-    /// [`NameError`] if no resource can have that name; the space must be a configured one.
+    /// [`NameError`] if no resource can have that name.
     pub fn master_of(&mut self, space: SpaceId, name: &[u8]) -> Result<Option<NodeId>, NameError> {
         self.machine().master_of(space, name)
     }

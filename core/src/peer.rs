@@ -117,14 +117,7 @@ impl Machine<'_> {
     }
 
     /// One message, from another node or from this node to itself.
-    fn handle_body(
-        &mut self,
-        from: Member,
-        at: Option<Idx<Resource>>,
-        named: Named,
-        hash: u64,
-        body: &Body,
-    ) {
+    fn handle_body(&mut self, from: Member, at: Option<Idx<Resource>>, named: Named, hash: u64, body: &Body) {
         match body {
             Body::Position(position) => self.handle_position(from, at, named, hash, position),
             Body::Queued(queued) => self.handle_queued(at, queued),
@@ -296,12 +289,7 @@ impl Machine<'_> {
         self.has_output(member) && self.write_one(member, writer)
     }
 
-    fn write_about(
-        &self,
-        at: Idx<Resource>,
-        body: Body,
-        writer: &mut FrameWriter<'_>,
-    ) -> bool {
+    fn write_about(&self, at: Idx<Resource>, body: Body, writer: &mut FrameWriter<'_>) -> bool {
         let resource = &self.resources[at];
         let name = self.name_bytes(resource);
         writer.push(&Message { space: resource.space, name, body })

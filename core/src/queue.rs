@@ -7,10 +7,13 @@
 //! ```text
 //!            enter, now grantable                    release
 //! (nothing) ───────────────────────► granted ───────────────────► (nothing)
-//!     │                              ▲  │  ▲ 
+//!     │                              ▲  │  ▲
 //!     │ enter, must wait             │  │  │ next_grant, cancel
 //!     ▼              next_grant      │  ▼  │
 //!    wait ───────────────────────────┘ convert
+//!     │ cancelled, denied
+//!     ▼
+//! (nothing)
 //! ```
 
 use core::fmt;
@@ -271,12 +274,7 @@ impl<T: Entry> Queues<T> {
     }
 
     /// Puts a lock into the convert or wait queue before the first one that `is_later`.
-    pub(crate) fn stand_before(
-        &mut self,
-        slab: &mut Slab<'_, T>,
-        at: Idx<T>,
-        is_later: impl Fn(&T) -> bool,
-    ) {
+    pub(crate) fn stand_before(&mut self, slab: &mut Slab<'_, T>, at: Idx<T>, is_later: impl Fn(&T) -> bool) {
         let place = if slab[at].claim().is_conversion() { Place::Convert } else { Place::Wait };
         let mut walk = self.head(place);
         while let Some(other) = walk {
@@ -522,12 +520,7 @@ impl<T: Entry> Queues<T> {
     }
 
     /// Grants a waiter, in its mode or the alternate one, if that is compatible and within reach.
-    fn grant_if_fit(
-        &mut self,
-        slab: &mut Slab<'_, T>,
-        at: Idx<T>,
-        reach: impl Fn(&T, Mode) -> bool,
-    ) -> bool {
+    fn grant_if_fit(&mut self, slab: &mut Slab<'_, T>, at: Idx<T>, reach: impl Fn(&T, Mode) -> bool) -> bool {
         let claim = *slab[at].claim();
         let wanted = claim.wanted.expect("a waiter wants a mode");
         if self.is_compatible(&claim, wanted) {
@@ -572,8 +565,7 @@ impl<T: Entry> Queues<T> {
         if claim.flags.has(Flags::EXPEDITE) && wanted == Mode::Null && claim.held.is_none() {
             return true;
         }
-        self.is_compatible(claim, wanted)
-            && (claim.flags.has(Flags::NO_ORDER) || self.is_in_order_now(claim))
+        self.is_compatible(claim, wanted) && (claim.flags.has(Flags::NO_ORDER) || self.is_in_order_now(claim))
     }
 
     /// May an arriving lock pass those that wait?
@@ -642,7 +634,7 @@ impl<T: Entry> Queues<T> {
         slab: &mut Slab<'_, T>,
         mut tell: impl FnMut(&mut Slab<'_, T>, Idx<T>, Mode),
     ) {
-        if self.wanted == [0; 6] {
+        if !self.has_waiters() {
             return;
         }
         let in_deadlock = Flags::NO_DEADLOCK_WAIT;
@@ -658,8 +650,7 @@ impl<T: Entry> Queues<T> {
     fn to_tell(&self, claim: &Claim) -> Option<(Mode, Mode)> {
         let held = claim.held?;
         let own = if claim.is_waiting() { claim.wanted } else { None };
-        let is_wanted =
-            |mode: Mode| self.wanted[mode as usize] > u16::from(own == Some(mode));
+        let is_wanted = |mode: Mode| self.wanted[mode as usize] > u16::from(own == Some(mode));
         let high = Mode::ALL.into_iter().rev().find(|mode| is_wanted(*mode))?;
         // CW and PR are not ordered: a PR holder must hear of CW even when PR is the higher number.
         let is_crossed = held == Mode::ProtectedRead && is_wanted(Mode::ConcurrentWrite);

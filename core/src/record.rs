@@ -65,12 +65,12 @@ pub(crate) struct Holding {
     pub(crate) is_touched: bool,
     /// The copy is what the resource's value block is.
     pub(crate) is_copy_current: bool,
-    /// Local grants that sent nothing since the last message.
+    /// Local grants since the last message; they sent none.
     pub(crate) hits: u32,
     /// Physical token, with the count of owners served under it.
     pub(crate) token: Token,
     pub(crate) locks: Queues<Lock>,
-    pub(crate) demand: Option<Claimed>,
+    pub(crate) demand: Option<Unmet>,
     /// Number of the last position with a value block write that is not acknowledged; 0 if there is none.
     pub(crate) write: Number,
     /// The node's copy of the value block.
@@ -114,7 +114,7 @@ pub(crate) struct Wish {
 
 /// A demand that this node has not met yet.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Claimed {
+pub(crate) struct Unmet {
     pub(crate) id: DemandId,
     pub(crate) stay: Mode,
 }
@@ -249,7 +249,7 @@ pub struct Peer {
 }
 
 /// Answers that a peer's ring holds; the oldest is dropped for one more, and the peer's repeat brings it back.
-pub const RING_LEN: usize = 32;
+pub const RING_LEN: usize = Ring::LEN as usize;
 
 /// Answers about resources that have no record.
 #[derive(Debug)]
@@ -417,11 +417,13 @@ impl Peer {
 }
 
 impl RingAnswer {
-    const VACANT: Self =
-        Self { space: SpaceId(0), name: Name::VACANT, body: RingBody::Written(Number(0)) };
+    const VACANT: Self = Self { space: SpaceId(0), name: Name::VACANT, body: RingBody::Written(Number(0)) };
 }
 
 impl Ring {
+    /// [`RING_LEN`] as it is counted here.
+    const LEN: u8 = 32;
+
     /// Adds an answer; says whether the oldest had to go for it.
     pub(crate) fn push(&mut self, answer: RingAnswer) -> bool {
         let is_full = usize::from(self.len) == RING_LEN;
@@ -440,7 +442,7 @@ impl Ring {
 
     pub(crate) fn pop(&mut self) {
         assert!(self.len > 0, "an answer was there");
-        self.first = (self.first + 1) % 32;
+        self.first = (self.first + 1) % Self::LEN;
         self.len -= 1;
     }
 }

@@ -8,7 +8,7 @@ use crate::record::{Lock, Physical, Resource};
 use crate::table::{Idx, Slab};
 use crate::value::ValueState;
 
-/// Gets what a node knows, resource by resource: each resource first, then its locks in queue order.
+/// Is shown what a node knows, resource by resource: each resource first, then its locks in queue order.
 pub trait Visit {
     /// A resource begins.
     fn resource(&mut self, resource: ResourceView<'_>);

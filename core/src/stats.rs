@@ -1,6 +1,6 @@
 //! What a node counts, after VMS MONITOR DLOCK: each operation by where it was served.
 
-/// One kind of operation, by where it came from and where it was served.
+/// One kind of operation, by where it came from and where it was served. What is sent again counts again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Of this node's owners, served by this node.
@@ -52,8 +52,8 @@ pub struct Stats {
     pub messages_unknown: u64,
     /// Answers that a full ring dropped; the peer's repeat brings them back.
     pub answers_dropped: u64,
-    /// Requests that named a number not above the floor and were told to renew.
+    /// Requests of this node that the master told to renew (rule N6).
     pub renewals: u64,
-    /// Requests that another node was asked for and redirected.
+    /// Positions that came here although another node is the master, and were answered with it (rule M1).
     pub redirects: u64,
 }

@@ -1,4 +1,4 @@
-//! Deadlines: one queue for each constant interval and peer, a heap for owners' patience only.
+//! Deadlines: one queue for each constant interval, of a peer or of a space; a heap for owners' patience only.
 //!
 //! The next deadline is kept as a lower bound, made exact by every timeout: a queue's head that goes early
 //! costs one timeout that finds nothing to do, and no call has to look at all queues.
@@ -95,7 +95,7 @@ impl Machine<'_> {
         false
     }
 
-    /// A peer has come back: what it was not told, or did not answer, is said again, in batches.
+    /// A peer has come back: what it was not told, or did not answer, is said again, in batches (rule T4).
     fn hurry(&mut self) -> bool {
         if self.s.hurried == 0 {
             return false;
@@ -118,8 +118,10 @@ impl Machine<'_> {
     }
 
     fn deadline_of_peer(&self, peer: &Peer) -> Option<Instant> {
-        let repeats = peer.repeats.iter().filter_map(|queue| queue.head()).map(|at| self.resources[at].repeat_at);
-        let demands = peer.demands.iter().filter_map(|queue| queue.head()).map(|at| self.physical[at].demand_at);
+        let repeats =
+            peer.repeats.iter().filter_map(|queue| queue.head()).map(|at| self.resources[at].repeat_at);
+        let demands =
+            peer.demands.iter().filter_map(|queue| queue.head()).map(|at| self.physical[at].demand_at);
         let queued = peer.queued.head().map(|at| self.physical[at].queued_at);
         repeats.chain(demands).chain(queued).min()
     }

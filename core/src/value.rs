@@ -65,10 +65,10 @@ pub enum ValueState {
     Invalid(Value),
 }
 
-/// A value block with the token of the grant under which it was written, which is its version.
+/// A value block with its version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ValueCopy {
-    /// Version of the block: the physical token of its writer.
+    /// Version of the block: the token of the owner that wrote it, with its local part.
     pub version: Token,
     /// The block.
     pub state: ValueState,

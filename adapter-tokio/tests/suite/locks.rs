@@ -198,19 +198,19 @@ async fn a_conversion_writes_and_reads_the_value() {
     guard.set_value(b"old").unwrap();
     guard.convert(Mode::ProtectedWrite).await.unwrap();
 
-    // V6: from PW to EX the unsaved edit is lost.
+    // from PW to EX the unsaved edit is lost.
     guard.set_value(b"mine").unwrap();
     guard.convert(EX).await.unwrap();
     assert_eq!(bytes(guard.value()), b"old");
 
-    // V7: from EX it is written, to whatever mode.
+    // from EX it is written, to whatever mode.
     guard.set_value(b"new").unwrap();
     guard.convert(Mode::Null).await.unwrap();
     assert_eq!(bytes(guard.value()), b"new");
     let mut other = nodes[1].lock_with(&name, with_value(EX)).await.unwrap();
     assert_eq!(bytes(other.value()), b"new");
 
-    // V11: marked invalid instead of written.
+    // marked invalid instead of written.
     other.invalidate_value().unwrap();
     drop(other);
     guard.convert(PR).await.unwrap();
@@ -224,7 +224,7 @@ async fn a_refused_conversion_keeps_the_edit() {
     let mut guard = nodes[0].lock_with(&name, with_value(Mode::ProtectedWrite)).await.unwrap();
     let reader = nodes[1].lock(&name, Mode::ConcurrentRead).await.unwrap();
     guard.set_value(b"mine").unwrap();
-    // V16
+    // A refused conversion reads nothing.
     assert_eq!(guard.convert_with(EX, Flags::NO_QUEUE, None).await, Err(ConvertError::Busy));
     assert_eq!(bytes(guard.value()), b"mine");
     drop((guard, reader));

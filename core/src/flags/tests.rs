@@ -28,10 +28,7 @@ fn queue_convert_is_for_conversions_that_may_wait() {
 fn flags_that_exclude_each_other_are_refused() {
     let demote = Flags::DEMOTE_ON_DEADLOCK;
     assert_eq!(demote.check_convert(Null, Exclusive), Ok(()));
-    assert_eq!(
-        (demote | Flags::NO_QUEUE).check_convert(Null, Exclusive),
-        Err(FlagsError::DemoteWithoutQueue)
-    );
+    assert_eq!((demote | Flags::NO_QUEUE).check_convert(Null, Exclusive), Err(FlagsError::DemoteWithNoQueue));
     assert_eq!(Flags::NO_QUEUE_DEMAND.check_request(Exclusive), Err(FlagsError::DemandWithoutNoQueue));
     let both = Flags::ALTERNATE_PR | Flags::ALTERNATE_CW;
     assert_eq!(both.check_request(Exclusive), Err(FlagsError::TwoAlternates));

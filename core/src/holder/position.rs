@@ -1,6 +1,6 @@
 //! What this node holds, pins and wants of a master: how a position changes, and what a master's messages do.
 //!
-//! The rules H1 to H9 are those of `docs/protocol.md`.
+//! The rules H2, H3, H5, H6, N1 and N4 are those of `docs/protocol.md`.
 
 use crate::event::{Denial, Path};
 use crate::flags::Flags;
@@ -9,7 +9,7 @@ use crate::machine::{Machine, Member};
 use crate::mode::Mode;
 use crate::name::Name;
 use crate::queue::{Place, Queues};
-use crate::record::{Claimed, Pace, Resource, RingBody, Wish};
+use crate::record::{Pace, Resource, RingBody, Unmet, Wish};
 use crate::table::Idx;
 use crate::value::ValueState;
 use crate::wire::{Demand, Deny, DenyReason, Granting, Position, PositionKind, Queued, Redirect, Write};
@@ -20,7 +20,7 @@ pub(crate) const UNSTATED: Number = Number(u64::MAX);
 impl Machine<'_> {
     // ---- changes of position ----
 
-    /// Brings what the node holds and asks in line with what its owners need (rules H1 to H4).
+    /// Brings what the node holds and asks in line with what its owners need (rules H2 and H3).
     pub(crate) fn position(&mut self, at: Idx<Resource>) {
         let target = self.position_held(at);
         self.position_at(at, target);
@@ -76,9 +76,7 @@ impl Machine<'_> {
             None => Some(held.meet(demand.stay)),
             Some(need) if demand.stay.covers(need) => Some(held.meet(demand.stay)),
             // It cannot be met yet. What the next waiters here would ask for again at once is not given up.
-            Some(need) => {
-                Some(held.meet(holding.locks.wanted().map_or(need, |wanted| wanted.join(need))))
-            }
+            Some(need) => Some(held.meet(holding.locks.wanted().map_or(need, |wanted| wanted.join(need)))),
         };
         if target.is_none_or(|target| demand.stay.covers(target)) {
             holding.demand = None;
@@ -158,7 +156,7 @@ impl Machine<'_> {
         let holding = &mut self.resources[at].holding;
         holding.number = number;
         holding.kind = kind;
-        if holding.write != Number(0) && holding.write == UNSTATED {
+        if holding.write == UNSTATED {
             holding.write = number;
         }
         if let Some(wish) = holding.wish.as_mut() {
@@ -258,7 +256,13 @@ impl Machine<'_> {
     // ---- messages of a master ----
 
     /// A grant counts only for the exact number still pending (rule N4).
-    pub(crate) fn handle_grant(&mut self, from: Member, at: Option<Idx<Resource>>, name: Named, grant: &Granting) {
+    pub(crate) fn handle_grant(
+        &mut self,
+        from: Member,
+        at: Option<Idx<Resource>>,
+        name: Named,
+        grant: &Granting,
+    ) {
         let Some(at) = self.known(from, at, name, DemandId(0)) else { return };
         let holding = &self.resources[at].holding;
         let is_pending = holding.wish.is_some() && holding.number == grant.number;
@@ -312,7 +316,7 @@ impl Machine<'_> {
         let path = if self.is_me(from) { Path::Local } else { Path::Remote };
         self.pass_owners(at, path);
         if let Some((id, stay)) = grant.demand {
-            self.take_demand(at, Claimed { id, stay });
+            self.take_demand(at, Unmet { id, stay });
         }
         self.look_after(at);
     }
@@ -380,7 +384,13 @@ impl Machine<'_> {
     }
 
     /// A demand is obeyed if the master sees the node as it is; else the node says how it is (rule H5).
-    pub(crate) fn handle_demand(&mut self, from: Member, at: Option<Idx<Resource>>, name: Named, demand: &Demand) {
+    pub(crate) fn handle_demand(
+        &mut self,
+        from: Member,
+        at: Option<Idx<Resource>>,
+        name: Named,
+        demand: &Demand,
+    ) {
         let Some(at) = self.known(from, at, name, demand.id) else { return };
         let holding = &self.resources[at].holding;
         let is_weaker = holding.held.is_none_or(|held| demand.held != held && demand.held.covers(held));
@@ -394,7 +404,7 @@ impl Machine<'_> {
             if demand.demote {
                 self.demote_converting(at);
             }
-            self.take_demand(at, Claimed { id: demand.id, stay: demand.stay });
+            self.take_demand(at, Unmet { id: demand.id, stay: demand.stay });
             return self.look_after(at);
         } else {
             self.s.stats.messages_dropped += 1;
@@ -402,7 +412,7 @@ impl Machine<'_> {
         self.settle();
     }
 
-    fn take_demand(&mut self, at: Idx<Resource>, demand: Claimed) {
+    fn take_demand(&mut self, at: Idx<Resource>, demand: Unmet) {
         let holding = &mut self.resources[at].holding;
         if holding.demand.is_none() {
             holding.grants_after_demand = 0;

@@ -74,7 +74,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Gives up some idle locks of each space, because a request found a table full.
+    /// Gives up some idle locks of each space, because a request found a table full (rule M7).
     pub(crate) fn shed_for_room(&mut self) {
         for space in 0..self.s.config.spaces.len() {
             for _ in 0..SHED_A_CALL {

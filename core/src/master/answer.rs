@@ -95,11 +95,12 @@ impl Machine<'_> {
 
     /// Demands of those in the way of a waiter that has just queued, or was refused.
     pub(crate) fn demand_of(&mut self, resource: Idx<Resource>, waiter: Idx<Physical>, places: &[Place]) {
-        // Fewer than 64 members hold a resource, one bit for each.
+        // At most 64 members hold a resource, one bit for each.
         let mut told = 0;
         let queues = &self.resources[resource].mastery.queues;
         queues.tell_of(&mut self.physical, waiter, places, |slab, at, _| told |= 1 << slab[at].member);
-        let refused = self.physical[waiter].claim.wanted.filter(|_| !self.physical[waiter].claim.is_waiting());
+        let refused =
+            self.physical[waiter].claim.wanted.filter(|_| !self.physical[waiter].claim.is_waiting());
         self.demand_told(resource, told, refused);
     }
 
@@ -136,7 +137,8 @@ impl Machine<'_> {
         // What all who wait leave may be less than the holder can give up before its own request is granted.
         // Then what the first of them leaves must do, or the two would wait for each other.
         let first_stay = first.and_then(|first| first.claim.wanted).map_or(stay, Mode::leaves);
-        let is_pinned_under = |stay: Mode| self.physical[at].claim.pinned.is_none_or(|pinned| stay.covers(pinned));
+        let is_pinned_under =
+            |stay: Mode| self.physical[at].claim.pinned.is_none_or(|pinned| stay.covers(pinned));
         let stay = if is_pinned_under(stay) || !is_pinned_under(first_stay) { stay } else { first_stay };
         let priority = first.map_or(Priority(0), |first| first.priority);
         self.demand(at, stay, priority, false);

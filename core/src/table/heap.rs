@@ -53,7 +53,8 @@ impl<T: Deadlines> DeadlineHeap<'_, '_, T> {
 
     fn put(&mut self, place: usize, record: Idx<T>) {
         self.places[place] = record.to_u32();
-        *self.slab[record].place() = u32::try_from(place + 1).expect("a slab has fewer than 2^32 - 2 records");
+        *self.slab[record].place() =
+            u32::try_from(place + 1).expect("a slab has fewer than 2^32 - 2 records");
     }
 
     fn swap(&mut self, a: usize, b: usize) {

@@ -19,7 +19,6 @@ const ARROWS: &[(&str, Arrows)] = &[
     ("lockmaster-core", Arrows::To(&[])),
     ("lockmaster-async", Arrows::To(&["lockmaster-core"])),
     ("lockmaster-tokio", Arrows::To(&["lockmaster-async", "lockmaster-core"])),
-    ("lockmaster-smol", Arrows::To(&["lockmaster-async", "lockmaster-core"])),
     ("lockmaster", Arrows::To(&["lockmaster-tokio", "lockmaster-core"])),
     ("lockmaster-sim", Arrows::To(&["lockmaster-core"])),
     ("lockmaster-tests", Arrows::Any),

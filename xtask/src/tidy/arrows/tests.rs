@@ -18,7 +18,7 @@ fn arrows_run_one_way() {
         check("lockmaster-core", "lockmaster-sim"),
         ["Cargo.toml: lockmaster-core must not depend on lockmaster-sim"]
     );
-    assert_eq!(check("lockmaster-smol", "lockmaster-tokio").len(), 1);
+    assert_eq!(check("lockmaster-async", "lockmaster-tokio").len(), 1);
     assert_eq!(check("xtask", "serde").len(), 1);
 }
 
