@@ -95,7 +95,7 @@ impl Machine<'_> {
             Entered::Busy | Entered::Deadlock => {
                 self.s.stats.denied += 1;
                 self.free_lock(at);
-                self.state(resource);
+                self.state_changes(resource);
                 return Err(RequestError::Busy);
             }
         }
@@ -103,7 +103,7 @@ impl Machine<'_> {
             // It may be grantable where it stands.
             self.look_after(resource);
         } else {
-            self.state(resource);
+            self.state_changes(resource);
         }
         match self.take_outcome(at) {
             None => Ok(Asked { lock: id, grant: None }),
@@ -111,10 +111,7 @@ impl Machine<'_> {
             Some(Err(reason)) => {
                 self.free_lock(at);
                 self.drop_if_unused(resource);
-                Err(match reason {
-                    Denial::Full => RequestError::Full(Full::Physical),
-                    Denial::Busy | Denial::Deadlock | Denial::TimedOut => RequestError::Busy,
-                })
+                Err(RequestError::from(reason))
             }
         }
     }
@@ -162,42 +159,29 @@ impl Machine<'_> {
         write: ValueWrite,
     ) -> Result<Option<Grant>, ConvertError> {
         let at = self.live(id).ok_or(ConvertError::Unknown)?;
-        let claim = &self.locks[at].claim;
-        let (Some(held), Place::Granted) = (claim.held, claim.place) else {
-            return Err(ConvertError::InFlight);
-        };
-        if self.locks[at].news.end.is_some() {
-            return Err(ConvertError::InFlight);
-        }
-        conversion.flags.check_convert(held, mode)?;
-        let is_write = Mode::value_transfer(Some(held), mode) == ValueTransfer::Write;
-        if is_write && write != ValueWrite::Keep && !self.locks[at].has_value {
-            return Err(ConvertError::WithoutValue);
-        }
+        let held = self.convert_held(at, mode, conversion.flags, write)?;
         let resource = self.resource_of(at);
-        // One that crosses may end in its alternate mode, or be demoted on the way, and read after all.
+        // One that crosses may end in its alternate mode, or be demoted on the way, and read after all. Where
+        // nothing is read, nothing is waited for.
         let is_read = Mode::value_transfer(Some(held), mode) == ValueTransfer::Read || !held.covers(mode);
-        let reads_value = is_read && conversion.flags.has(Flags::VALUE);
-        if reads_value {
+        let flags = if is_read { conversion.flags } else { conversion.flags.without(Flags::VALUE) };
+        if flags.has(Flags::VALUE) {
             let room = self.value_room(Some(resource), self.is_master(resource));
             room.inspect_err(|_| self.s.is_short = true)?;
+            self.reserve_copy(resource);
         }
 
         self.see(now);
-        if reads_value {
-            self.reserve_copy(resource);
-        }
         let claim = &mut self.locks[at].claim;
-        claim.wanted = Some(mode);
-        claim.pinned = Some(held);
-        claim.flags = conversion.flags;
-        claim.alternate = false;
-        claim.demoted = false;
-        if !is_read {
-            // Nothing is read, so nothing is waited for.
-            claim.flags = conversion.flags.without(Flags::VALUE);
-        }
-        if is_write {
+        *claim = Claim {
+            wanted: Some(mode),
+            pinned: Some(held),
+            flags,
+            alternate: false,
+            demoted: false,
+            ..*claim
+        };
+        if Mode::value_transfer(Some(held), mode) == ValueTransfer::Write {
             self.write_copy(at, write);
         }
         self.s.stats.asked += 1;
@@ -210,8 +194,8 @@ impl Machine<'_> {
                 self.begin_patience(at, conversion.patience);
                 Ok(None)
             }
-            Entered::Busy => Err(ConvertError::Busy),
-            Entered::Deadlock => Err(ConvertError::Deadlock),
+            Entered::Busy => Err(Denial::Busy),
+            Entered::Deadlock => Err(Denial::Deadlock),
         };
         if result.is_err() {
             let claim = &mut self.locks[at].claim;
@@ -219,21 +203,34 @@ impl Machine<'_> {
             claim.pinned = None;
             self.s.stats.denied += 1;
         }
-        let is_first = conversion.flags.has(Flags::HEAD_OF_QUEUE);
+        let is_first = flags.has(Flags::HEAD_OF_QUEUE);
         if matches!(result, Ok(Some(_))) || self.locks[at].claim.demoted || is_first {
             self.look_after(resource);
         } else {
-            self.state(resource);
+            self.state_changes(resource);
         }
-        match self.take_outcome(at) {
-            None => result,
-            Some(Ok(grant)) => Ok(Some(grant)),
-            Some(Err(reason)) => Err(match reason {
-                Denial::Deadlock => ConvertError::Deadlock,
-                Denial::Full => ConvertError::Full(Full::Physical),
-                Denial::Busy | Denial::TimedOut => ConvertError::Busy,
-            }),
+        let result = self.take_outcome(at).map_or(result, |outcome| outcome.map(Some));
+        result.map_err(ConvertError::from)
+    }
+
+    /// The mode that a lock converts from, if nothing speaks against the conversion.
+    fn convert_held(
+        &self,
+        at: Idx<Lock>,
+        mode: Mode,
+        flags: Flags,
+        write: ValueWrite,
+    ) -> Result<Mode, ConvertError> {
+        let lock = &self.locks[at];
+        let (Some(held), Place::Granted, None) = (lock.claim.held, lock.claim.place, lock.news.end) else {
+            return Err(ConvertError::InFlight);
+        };
+        flags.check_convert(held, mode)?;
+        let is_write = Mode::value_transfer(Some(held), mode) == ValueTransfer::Write;
+        if is_write && write != ValueWrite::Keep && !lock.has_value {
+            return Err(ConvertError::WithoutValue);
         }
+        Ok(held)
     }
 
     pub(crate) fn release(&mut self, id: LockId, write: ValueWrite) -> Result<(), ReleaseError> {
@@ -459,11 +456,11 @@ impl Machine<'_> {
     /// After a change among the owners that may let others go on: grants, then states the position.
     pub(crate) fn look_after(&mut self, resource: Idx<Resource>) {
         self.pass_owners(resource, Path::Retained);
-        self.state(resource);
+        self.state_changes(resource);
     }
 
     /// States what has changed of the node's position, and delivers what the node says to itself.
-    fn state(&mut self, resource: Idx<Resource>) {
+    fn state_changes(&mut self, resource: Idx<Resource>) {
         let was_demanded = self.resources[resource].holding.demand.is_some();
         self.position(resource);
         if was_demanded && self.resources[resource].holding.demand.is_none() {
@@ -607,6 +604,25 @@ impl Machine<'_> {
         holding.is_copy_current = true;
         holding.write = UNSTATED;
         self.write_value(cell, version, value);
+    }
+}
+
+impl From<Denial> for RequestError {
+    fn from(reason: Denial) -> Self {
+        match reason {
+            Denial::Full => Self::Full(Full::Physical),
+            Denial::Busy | Denial::Deadlock | Denial::TimedOut => Self::Busy,
+        }
+    }
+}
+
+impl From<Denial> for ConvertError {
+    fn from(reason: Denial) -> Self {
+        match reason {
+            Denial::Deadlock => Self::Deadlock,
+            Denial::Full => Self::Full(Full::Physical),
+            Denial::Busy | Denial::TimedOut => Self::Busy,
+        }
     }
 }
 
