@@ -311,7 +311,9 @@ impl Machine<'_> {
         let at = self.live(id).ok_or(UnknownLock)?;
         let resource = self.resource_of(at);
         let lock = &mut self.locks[at];
-        lock.is_watched = true;
+        let is_news = !core::mem::replace(&mut lock.is_watched, true);
+        self.resources[resource].holding.watched += u32::from(is_news);
+        let lock = &self.locks[at];
         let Some(held) = lock.claim.held else { return Ok(None) };
         let holding = &self.resources[resource].holding;
         let local = Mode::ALL
@@ -440,7 +442,12 @@ impl Machine<'_> {
     pub(crate) fn deny_owner(&mut self, at: Idx<Lock>, reason: Denial) {
         let resource = self.resource_of(at);
         self.end_patience(at);
-        self.resources[resource].holding.locks.withdraw(&mut self.locks, at);
+        let holding = &mut self.resources[resource].holding;
+        holding.locks.withdraw(&mut self.locks, at);
+        let lock = &mut self.locks[at];
+        if lock.claim.held.is_none() {
+            holding.watched -= u32::from(core::mem::take(&mut lock.is_watched));
+        }
         self.s.stats.denied += 1;
         self.tell_end(at, Err(reason));
     }
@@ -449,6 +456,7 @@ impl Machine<'_> {
     fn end_lock(&mut self, at: Idx<Lock>) {
         let resource = self.resource_of(at);
         let holding = &mut self.resources[resource].holding;
+        holding.watched -= u32::from(self.locks[at].is_watched);
         holding.locks.leave(&mut self.locks, at);
         self.free_lock(at);
     }
@@ -510,20 +518,29 @@ impl Machine<'_> {
     }
 
     fn tell_owners_of(&mut self, resource: Idx<Resource>, waiter: Idx<Lock>, places: &[Place]) {
-        let locks = &self.resources[resource].holding.locks;
-        let events = &mut self.s.events;
+        let holding = &self.resources[resource].holding;
+        if holding.watched == 0 {
+            return;
+        }
+        let (locks, events) = (&holding.locks, &mut self.s.events);
         locks
             .tell_of(&mut self.locks, waiter, places, |slab, at, mode| tell_demanded(events, slab, at, mode));
     }
 
     fn tell_owners_all(&mut self, resource: Idx<Resource>) {
-        let locks = &self.resources[resource].holding.locks;
-        let events = &mut self.s.events;
+        let holding = &self.resources[resource].holding;
+        if holding.watched == 0 {
+            return;
+        }
+        let (locks, events) = (&holding.locks, &mut self.s.events);
         locks.tell_all(&mut self.locks, |slab, at, mode| tell_demanded(events, slab, at, mode));
     }
 
     /// Tells watched owners of a demand of the master; each of them once for each mode.
     pub(crate) fn tell_owners_demanded(&mut self, resource: Idx<Resource>, stay: Mode) {
+        if self.resources[resource].holding.watched == 0 {
+            return;
+        }
         let mode = demanded_mode(stay);
         let mut walk = self.resources[resource].holding.locks.head(Place::Granted);
         while let Some(at) = walk {

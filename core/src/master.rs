@@ -186,7 +186,8 @@ impl Machine<'_> {
         record.due.demand = false;
         if record.claim.held.is_none_or(|held| demand.stay.covers(held)) {
             self.end_demand(at);
-        } else if record.demand_timer.is_linked() && record.demand_pace == Pace::Short {
+        } else if !(record.demand_timer.is_linked() && record.demand_pace == Pace::Long) {
+            // Also if it was just due again and not sent yet: no other timer would find a release that is lost.
             self.end_demand_timer(at);
             self.begin_demand_timer(at, Pace::Long);
         }

@@ -5,7 +5,7 @@ use crate::holder::Named;
 use crate::id::{DemandId, NodeId, Number, SlotId, SpaceId};
 use crate::machine::{Machine, Member};
 use crate::name::{Name, NameError};
-use crate::record::{Peer, Resource, RingBody};
+use crate::record::{Peer, Physical, Resource, RingBody};
 use crate::table::Idx;
 use crate::time::Instant;
 use crate::wire::{
@@ -16,6 +16,16 @@ use crate::wire::{
 /// The smallest frame that any message fits.
 const FRAME_LEAST: u32 = 512;
 const _: () = assert!(FRAME_HEADER_LEN + MESSAGE_MAX <= FRAME_LEAST as usize, "any message fits any frame");
+
+/// What became of the next thing to say to a peer.
+enum Push {
+    Said,
+    /// It needed no message any more.
+    Passed,
+    /// The frame has no room for it.
+    Full,
+    Nothing,
+}
 
 impl Machine<'_> {
     // ---- connections ----
@@ -118,6 +128,13 @@ impl Machine<'_> {
 
     /// One message, from another node or from this node to itself.
     fn handle_body(&mut self, from: Member, at: Option<Idx<Resource>>, named: Named, hash: u64, body: &Body) {
+        let slot = at.map_or_else(|| self.slot_of(named.space, hash), |at| self.resources[at].slot);
+        let is_masters = !matches!(body, Body::Position(_));
+        if is_masters && self.slots[slot as usize].master != from {
+            // Only who decides is believed (rule M1).
+            self.s.stats.messages_dropped += 1;
+            return;
+        }
         match body {
             Body::Position(position) => self.handle_position(from, at, named, hash, position),
             Body::Queued(queued) => self.handle_queued(at, queued),
@@ -130,10 +147,7 @@ impl Machine<'_> {
                 self.handle_demand(from, at, named, demand);
             }
             Body::Written(number) => self.handle_written(at, *number),
-            Body::Redirect(redirect) => {
-                let slot = self.slot_of(named.space, hash);
-                self.handle_redirect(at, slot, redirect);
-            }
+            Body::Redirect(redirect) => self.handle_redirect(at, slot, redirect),
         }
     }
 
@@ -228,8 +242,13 @@ impl Machine<'_> {
             len: 0,
         };
         let mut writer = FrameWriter::new(header, &mut frame[..len]);
-        while self.write_one(member, &mut writer) {
-            self.s.stats.messages_out += 1;
+        loop {
+            match self.write_one(member, &mut writer) {
+                Push::Said => self.s.stats.messages_out += 1,
+                // An input put it there and another made it needless: each costs one step, once.
+                Push::Passed => {}
+                Push::Full | Push::Nothing => break,
+            }
         }
         let len = writer.finish();
         if len == 0 {
@@ -239,54 +258,51 @@ impl Machine<'_> {
         Some(len)
     }
 
-    /// Writes the next message for a peer; says whether there was one and it fitted.
-    fn write_one(&mut self, member: Member, writer: &mut FrameWriter<'_>) -> bool {
+    /// Says the next thing to a peer, or passes over what needs no message any more.
+    fn write_one(&mut self, member: Member, writer: &mut FrameWriter<'_>) -> Push {
         if let Some(answer) = self.peer(member).ring.front().copied() {
             let body = self.ring_body(answer.body);
             let message = Message { space: answer.space, name: answer.name.as_bytes(), body };
-            let is_written = writer.push(&message);
-            if is_written {
-                self.peer(member).ring.pop();
+            if !writer.push(&message) {
+                return Push::Full;
             }
-            return is_written;
+            self.peer(member).ring.pop();
+            return Push::Said;
         }
         if let Some(at) = self.peers[usize::from(member)].answers.head() {
-            let Some(body) = self.answer_of(at) else {
-                self.peers[usize::from(member)].answers.remove(&mut self.physical, at);
-                return self.write_one_more(member, writer);
-            };
-            let resource = self.physical[at].resource.expect("a live record has a resource");
-            let is_written = self.write_about(resource, body, writer);
-            if is_written {
-                self.answer_was_said(at, &body);
-                if self.is_silent(at) {
-                    self.peers[usize::from(member)].answers.remove(&mut self.physical, at);
-                }
-            }
-            return is_written;
+            return self.write_answer(member, at, writer);
         }
-        let Some(at) = self.peers[usize::from(member)].positions.head() else { return false };
-        let master = self.master_at(&self.resources[at]);
-        if master != member {
+        let Some(at) = self.peers[usize::from(member)].positions.head() else { return Push::Nothing };
+        if self.master_at(&self.resources[at]) != member {
             // The slot has moved since: the position goes where the map says now.
             self.unlink_position(at);
             self.repeat_position(at);
             self.settle();
-            return self.write_one_more(member, writer);
+            return Push::Passed;
         }
         let body = Body::Position(self.position_of(at));
-        let is_written = self.write_about(at, body, writer);
-        if is_written {
-            self.count_outgoing(&body);
-            self.peers[usize::from(member)].positions.remove(&mut self.resources, at);
-            self.position_was_said(at);
+        if !self.write_about(at, body, writer) {
+            return Push::Full;
         }
-        is_written
+        self.count_outgoing(&body);
+        self.peers[usize::from(member)].positions.remove(&mut self.resources, at);
+        self.position_was_said(at);
+        Push::Said
     }
 
-    /// After something that needed no message: the next one, if the outbox has one.
-    fn write_one_more(&mut self, member: Member, writer: &mut FrameWriter<'_>) -> bool {
-        self.has_output(member) && self.write_one(member, writer)
+    fn write_answer(&mut self, member: Member, at: Idx<Physical>, writer: &mut FrameWriter<'_>) -> Push {
+        let body = self.answer_of(at);
+        if let Some(body) = body {
+            let resource = self.physical[at].resource.expect("a live record has a resource");
+            if !self.write_about(resource, body, writer) {
+                return Push::Full;
+            }
+            self.answer_was_said(at, &body);
+        }
+        if self.is_silent(at) {
+            self.peers[usize::from(member)].answers.remove(&mut self.physical, at);
+        }
+        if body.is_some() { Push::Said } else { Push::Passed }
     }
 
     fn write_about(&self, at: Idx<Resource>, body: Body, writer: &mut FrameWriter<'_>) -> bool {

@@ -75,6 +75,8 @@ pub(crate) struct Holding {
     pub(crate) write: Number,
     /// The node's copy of the value block.
     pub(crate) copy: Option<Idx<ValueCell>>,
+    /// Owners that watch; without any, nobody is looked for who might be told of a demand.
+    pub(crate) watched: u32,
     /// Local grants made since the demand was known.
     pub(crate) grants_after_demand: u32,
     /// What is asked of the master, until it is granted, denied or withdrawn.
@@ -316,6 +318,7 @@ impl Holding {
         write: Number(0),
         demand: None,
         answers: DemandId(0),
+        watched: 0,
         grants_after_demand: 0,
         hits: 0,
         is_idle: false,

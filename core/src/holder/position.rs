@@ -418,9 +418,12 @@ impl Machine<'_> {
             holding.grants_after_demand = 0;
         }
         holding.answers = demand.id;
+        let is_news = holding.demand.is_none_or(|known| !demand.stay.covers(known.stay));
         // Where everything may stay, the answer is all that is asked for.
         holding.demand = (demand.stay != Mode::Exclusive).then_some(demand);
-        self.tell_owners_demanded(at, demand.stay);
+        if is_news {
+            self.tell_owners_demanded(at, demand.stay);
+        }
     }
 
     /// The owner that was asked for gives up what it holds, to end a conversion deadlock between nodes.
@@ -458,7 +461,9 @@ impl Machine<'_> {
         // Nobody else can make this node a master, or end its being one.
         let me = self.s.me;
         let entry = &mut self.slots[slot as usize];
-        let is_news = redirect.slot.0 == slot && redirect.version > entry.version;
+        let is_news = redirect.slot.0 == slot
+            && redirect.version > entry.version
+            && redirect.version.epoch == self.s.config.epoch;
         if !is_news || master == me || entry.master == me {
             self.s.stats.messages_dropped += 1;
             return;

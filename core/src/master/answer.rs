@@ -84,8 +84,7 @@ impl Machine<'_> {
             }
             Body::Position(_) | Body::Written(_) | Body::Redirect(_) => false,
         };
-        let is_remote = !self.is_me(self.physical[at].member);
-        if is_demand_said && is_remote && !self.physical[at].demand_timer.is_linked() {
+        if is_demand_said && !self.physical[at].demand_timer.is_linked() {
             let is_answered = self.physical[at].demand.is_some_and(|demand| demand.is_answered);
             self.begin_demand_timer(at, if is_answered { Pace::Long } else { Pace::Short });
         }
@@ -228,6 +227,10 @@ impl Machine<'_> {
     pub(crate) fn begin_demand_timer(&mut self, at: Idx<Physical>, pace: Pace) {
         let until = self.s.now.after(self.pace(pace));
         let record = &mut self.physical[at];
+        if record.member == self.s.me {
+            // What this node says to itself cannot be lost.
+            return;
+        }
         record.demand_at = until;
         record.demand_pace = pace;
         let peer = &mut self.peers[usize::from(record.member)];

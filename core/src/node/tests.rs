@@ -192,3 +192,63 @@ fn patience_ends_a_wait() {
     ));
     assert!(node.poll_timeout().is_none_or(|next| next > until));
 }
+
+#[test]
+fn a_demand_that_is_answered_when_it_is_due_again_is_still_repeated() {
+    let mut pair = Pair::new(Retention::UntilDemanded);
+    let name = pair.name_at(2);
+    let held = ask(&mut pair.nodes[0], &name, Mode::Exclusive, Flags::NONE).unwrap();
+    pair.run();
+    let _ = pair.nodes[0].poll_event();
+    let waiting = ask(&mut pair.nodes[1], &name, Mode::Exclusive, Flags::NONE).unwrap();
+    let mut frame = [0; 512];
+    let len = pair.nodes[1].poll_transmit(NOW, NodeId(1), &mut frame).unwrap();
+    pair.nodes[0].handle_frame(NOW, NodeId(2), &frame[..len]).unwrap();
+    let len = pair.nodes[0].poll_transmit(NOW, NodeId(2), &mut frame).unwrap();
+    let until = pair.nodes[1].poll_timeout().unwrap();
+    pair.nodes[1].handle_timeout(until);
+    pair.nodes[1].handle_frame(until, NodeId(1), &frame[..len]).unwrap();
+    // The release is lost. Only the next demand finds that out.
+    pair.nodes[0].release(held.lock, ValueWrite::Keep).unwrap();
+    let _ = pair.nodes[0].poll_transmit(until, NodeId(2), &mut frame).unwrap();
+    let until = pair.nodes[1].poll_timeout().unwrap();
+    pair.nodes[1].handle_timeout(until);
+    pair.run();
+    assert!(matches!(pair.nodes[1].poll_event(), Some(Event::Granted { lock, .. }) if lock == waiting.lock));
+}
+
+#[test]
+fn only_the_master_is_believed() {
+    let mut nodes = [node(1, &[1, 2, 3], Retention::Never), node(2, &[1, 2, 3], Retention::Never)];
+    let hellos = [nodes[0].hello(), nodes[1].hello(), node(3, &[1, 2, 3], Retention::Never).hello()];
+    nodes[0].handle_hello(NOW, &hellos[1]).unwrap();
+    nodes[0].handle_hello(NOW, &hellos[2]).unwrap();
+    let names = (0..).map(|at| std::format!("name/{at}"));
+    let mut names =
+        names.filter(|name| nodes[0].master_of(SpaceId(0), name.as_bytes()) == Ok(Some(NodeId(2))));
+    let name = names.next().unwrap();
+    let _asked = ask(&mut nodes[0], &name, Mode::Exclusive, Flags::NONE).unwrap();
+    let mut frame = [0; 512];
+    let header = crate::wire::FrameHeader {
+        versions: crate::wire::VersionRange::OURS,
+        cluster: ClusterId(1),
+        epoch: crate::Epoch(1),
+        from: NodeId(3),
+        incarnation: Incarnation(7),
+        len: 0,
+    };
+    let mut writer = crate::wire::FrameWriter::new(header, &mut frame);
+    let grant = crate::wire::Granting {
+        number: crate::Number(1),
+        mode: Mode::Exclusive,
+        token: Token { epoch: crate::Epoch(1), grant: 1, local: 0 },
+        value: None,
+        demand: None,
+    };
+    let body = crate::wire::Body::Granting(grant);
+    assert!(writer.push(&crate::wire::Message { space: SpaceId(0), name: name.as_bytes(), body }));
+    let len = writer.finish();
+    nodes[0].handle_frame(NOW, NodeId(3), &frame[..len]).unwrap();
+    assert_eq!(nodes[0].poll_event(), None);
+    assert_eq!(nodes[0].stats().messages_dropped, 1);
+}
