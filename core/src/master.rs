@@ -234,7 +234,7 @@ impl Machine<'_> {
         let pinned = position.pinned.filter(|pinned| held.is_some_and(|held| held.covers(*pinned)));
         let position = Position { held, pinned, ..*position };
         self.meet_demand(at, held);
-        self.restate_demand(at);
+        self.restate_demand(at, pinned);
         let Some(wanted) = position.wanted else {
             return self.take_rest(resource, at, &position);
         };
@@ -244,7 +244,7 @@ impl Machine<'_> {
             && self.physical[at].claim.pinned.is_some() == pinned.is_some();
         if is_in_place {
             self.renumber(resource, at, &position, wanted);
-        } else if is_same_request && was_granted {
+        } else if is_same_request && was_granted && pinned.is_none() {
             self.take_back(resource, at, &position, wanted);
         } else {
             if held != old_held {
@@ -401,8 +401,8 @@ impl Machine<'_> {
         }
     }
 
-    /// A request that was granted under an earlier number goes back to its place, by its ticket: the node has
-    /// not seen the grant and never will use it.
+    /// A new request that was granted under an earlier number goes back to its place, by its ticket: the node has
+    /// not seen the grant and never will use it. A conversion arrives anew, since those pass who wait anyway.
     fn take_back(&mut self, resource: Idx<Resource>, at: Idx<Physical>, position: &Position, wanted: Mode) {
         if position.flags.has(Flags::VALUE) && !self.reserve_value_if_room(resource) {
             return self.deny_full(resource, at, position, wanted);

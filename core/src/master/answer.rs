@@ -179,11 +179,14 @@ impl Machine<'_> {
     }
 
     /// A demand that a new position has neither met nor answered named an older number, and the node passed it
-    /// over: it is said again under this one.
-    pub(crate) fn restate_demand(&mut self, at: Idx<Physical>) {
+    /// over: it is said again under this one. One that asks for what the node pins now is made anew.
+    pub(crate) fn restate_demand(&mut self, at: Idx<Physical>, pinned: Option<Mode>) {
         let record = &mut self.physical[at];
-        // What the node pins may have changed, and with it what can be demanded.
         record.claim.told = None;
+        let is_beyond = |demand: Demanding| pinned.is_some_and(|pinned| !demand.stay.covers(pinned));
+        if record.demand.is_some_and(is_beyond) {
+            return self.end_demand(at);
+        }
         if record.demand.is_some_and(|demand| !demand.is_answered) {
             record.due.demand = true;
             self.link_answer(at);
