@@ -103,6 +103,8 @@ pub(crate) enum Pace {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wish {
     pub(crate) waiter: Idx<Lock>,
+    /// Generation of the waiter: its place may be another's by the time of an answer.
+    pub(crate) generation: u32,
     pub(crate) wanted: Mode,
     pub(crate) pinned: Option<Mode>,
     pub(crate) flags: Flags,

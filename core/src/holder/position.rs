@@ -123,6 +123,7 @@ impl Machine<'_> {
         let is_conversion = lock.claim.place == Place::Convert;
         Some(Wish {
             waiter,
+            generation: lock.generation,
             wanted: holding.held.map_or(wanted, |held| held.join(wanted)),
             pinned: is_conversion.then(|| self.pinned(at)),
             flags: lock.claim.flags,
@@ -504,9 +505,13 @@ pub(crate) struct Named {
 }
 
 impl Wish {
-    /// Is this the same question to the master?
+    /// Is this the same question to the master? Below CW a value block may be written while the answer is on its
+    /// way, so there each reader asks for itself.
     fn is_same(&self, other: &Self) -> bool {
-        self.wanted == other.wanted
+        let is_same_waiter = self.waiter == other.waiter && self.generation == other.generation;
+        let may_join = !self.flags.has(Flags::VALUE) || self.wanted.keeps_value_current();
+        (is_same_waiter || may_join)
+            && self.wanted == other.wanted
             && self.pinned == other.pinned
             && self.flags == other.flags
             && self.priority == other.priority
@@ -516,7 +521,7 @@ impl Wish {
     /// the place in the queue if it is the same or a weaker one.
     fn follow(&mut self, old: &Self, is_asked_anew: bool) {
         if !is_asked_anew {
-            *self = Self { waiter: self.waiter, ..*old };
+            *self = Self { waiter: self.waiter, generation: self.generation, ..*old };
             return;
         }
         let is_kind_same = old.pinned.is_some() == self.pinned.is_some()
