@@ -298,6 +298,7 @@ impl Machine<'_> {
         let found = if self.locks[at].claim.held.is_some() {
             self.end_patience(at);
             self.resources[resource].holding.locks.withdraw(&mut self.locks, at);
+            self.tell_of_demand(resource, at);
             Cancelled::Conversion
         } else {
             self.end_lock(at);
@@ -409,12 +410,17 @@ impl Machine<'_> {
         lock.path = path;
         lock.has_value |= lock.claim.flags.has(Flags::VALUE);
         lock.is_served = false;
-        let held = lock.claim.held;
-        let demanded = holding.demand.filter(|demand| held.is_some_and(|held| !demand.stay.covers(held)));
         self.s.stats.granted += 1;
-        if let Some(demand) = demanded {
-            let mode = demanded_mode(demand.stay);
-            self.locks[at].claim.told = Some(mode);
+        self.tell_of_demand(resource, at);
+    }
+
+    /// Tells an owner whose lock has come to stand granted of a demand that the node knows already.
+    fn tell_of_demand(&mut self, resource: Idx<Resource>, at: Idx<Lock>) {
+        let Some(demand) = self.resources[resource].holding.demand else { return };
+        let claim = &mut self.locks[at].claim;
+        let mode = demanded_mode(demand.stay);
+        if claim.held.is_some_and(|held| !demand.stay.covers(held)) && claim.told < Some(mode) {
+            claim.told = Some(mode);
             tell_demanded(&mut self.s.events, &mut self.locks, at, mode);
         }
     }
@@ -450,6 +456,7 @@ impl Machine<'_> {
         }
         self.s.stats.denied += 1;
         self.tell_end(at, Err(reason));
+        self.tell_of_demand(resource, at);
     }
 
     /// Takes a lock out of the queues and forgets it.
