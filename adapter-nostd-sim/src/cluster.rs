@@ -1,0 +1,478 @@
+//! The cluster: real nodes, one clock, and one thing at a time.
+
+mod checks;
+mod healing;
+mod workload;
+
+use alloc::vec::Vec;
+
+use lockmaster_core::wire::{Body, Messages};
+use lockmaster_core::{
+    Config, Event, Grant, HelloError, Incarnation, Instant, Limits, LockId, Node, NodeId, Storage,
+};
+
+use crate::ghost::{Ghost, Reading};
+use crate::network::{Cargo, Flight, Network, Way};
+use crate::options::Options;
+use crate::plan::Plan;
+use crate::random::Random;
+use crate::report::{Report, Violation, ensure};
+use crate::show::ShownBody;
+use crate::tables::Tables;
+use crate::trace::Trace;
+
+/// Some nodes over the memory `S`, the network between them, their owners, and the checkers.
+#[derive(Debug)]
+pub struct Cluster<S> {
+    plan: Plan,
+    random: Random,
+    now: Instant,
+    members: Vec<Member<S>>,
+    /// Master of each resource.
+    masters: Vec<NodeId>,
+    network: Network,
+    ghost: Ghost,
+    trace: Trace,
+    report: Report,
+    /// When an owner or the weather does something next; never while the cluster is still.
+    next_action: Option<Instant>,
+    last_owner: u64,
+    last_value: u64,
+}
+
+/// One node and what is known about it from outside.
+#[derive(Debug)]
+struct Member<S> {
+    node: Node<S>,
+    tables: Tables,
+    /// Peers that the node has named and that were not drained yet.
+    owed: Vec<bool>,
+    connected: Vec<bool>,
+    heard: Vec<bool>,
+    /// The deadline that the node named last, and when its timer fires.
+    timer: Option<(Instant, Instant)>,
+    frame: Vec<u8>,
+}
+
+/// What happens next.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    Flight,
+    Timer(NodeId),
+    Action,
+}
+
+impl<S: Storage> Cluster<S> {
+    /// The cluster of a seed, on memory that `make` provides.
+    ///
+    /// # Panics
+    /// If the memory does not fit the configuration.
+    pub fn new(seed: u64, options: &Options, mut make: impl FnMut(&Config, &Limits) -> S) -> Self {
+        let mut random = Random::new(seed);
+        let plan = Plan::draw(&mut random, options);
+        let nodes = plan.configs.len();
+        let mut members: Vec<Member<S>> = plan
+            .configs
+            .iter()
+            .zip(&plan.frame_lens)
+            .map(|(config, frame_len)| Member {
+                node: Node::new(config.clone(), make(config, &plan.limits)).expect("the memory fits"),
+                tables: Tables::new(plan.resources.len()),
+                owed: alloc::vec![false; nodes],
+                connected: alloc::vec![false; nodes],
+                heard: alloc::vec![false; nodes],
+                timer: None,
+                frame: alloc::vec![0; *frame_len],
+            })
+            .collect();
+        let hellos = members.iter().map(|member| member.node.hello()).collect();
+        let masters = plan.resources.iter().map(|(space, name)| {
+            let master = members[0].node.master_of(*space, name);
+            master.ok().flatten().expect("every resource of the plan has a master")
+        });
+        let masters = masters.collect();
+        let network = Network::new(plan.weather.clone(), hellos, Random::new(random.bits()));
+        Self {
+            random,
+            now: Instant::START,
+            ghost: Ghost::new(nodes, plan.resources.len()),
+            members,
+            masters,
+            network,
+            trace: Trace::new(options.lines, options.echo),
+            report: Report::default(),
+            next_action: Some(Instant::START),
+            last_owner: 0,
+            last_value: 0,
+            plan,
+        }
+    }
+
+    /// What the run did so far.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let mut report = self.report;
+        report.faults += self.network.counts;
+        report.trace = self.trace.hash();
+        report
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.now
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub(crate) fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = NodeId> + use<S> {
+        (0..u16::try_from(self.members.len()).expect("nodes are few")).map(NodeId)
+    }
+
+    fn member(&mut self, node: NodeId) -> &mut Member<S> {
+        &mut self.members[usize::from(node.0)]
+    }
+
+    // ---- one step ----
+
+    /// Executes one thing: a frame arrives, a timer fires, or an owner or the weather does something.
+    pub(crate) fn step(&mut self) -> Result<(), Violation> {
+        let (at, due) = self.next_due();
+        self.now = self.now.max(at);
+        self.report.steps += 1;
+        match due {
+            Due::Flight => self.arrive(),
+            Due::Timer(node) => self.fire(node),
+            Due::Action => {
+                self.next_action = Some(self.now.after(self.pause()));
+                self.act()
+            }
+        }
+    }
+
+    fn pause(&mut self) -> core::time::Duration {
+        self.random.span(core::time::Duration::ZERO, self.plan.appetite.pause_max)
+    }
+
+    /// The earliest thing, and when it is due. There always is one: still clusters are not stepped.
+    fn next_due(&mut self) -> (Instant, Due) {
+        let mut next = (Instant::NEVER, Due::Action);
+        let mut offer = |at: Option<Instant>, due| {
+            if let Some(at) = at.filter(|at| *at < next.0) {
+                next = (at, due);
+            }
+        };
+        offer(self.next_action, Due::Action);
+        offer(self.network.next_at(), Due::Flight);
+        for node in self.nodes() {
+            offer(self.timer_of(node), Due::Timer(node));
+        }
+        next
+    }
+
+    /// When something is due next, if ever.
+    fn next_at(&mut self) -> Option<Instant> {
+        Some(self.next_due().0).filter(|at| *at != Instant::NEVER)
+    }
+
+    /// When the node's timer fires: at its deadline, or somewhat later.
+    fn timer_of(&mut self, node: NodeId) -> Option<Instant> {
+        let is_late = self.next_action.is_some();
+        let member = &mut self.members[usize::from(node.0)];
+        let deadline = member.node.poll_timeout()?;
+        match member.timer {
+            Some((known, fires)) if known == deadline => Some(fires),
+            Some(_) | None => {
+                let mut fires = deadline;
+                if is_late && self.random.chance(self.plan.weather.late_timer) {
+                    let lateness = self.random.span(core::time::Duration::ZERO, self.plan.weather.spell_max);
+                    fires = deadline.after(lateness);
+                    self.report.faults.late_timers += 1;
+                }
+                member.timer = Some((deadline, fires));
+                Some(fires)
+            }
+        }
+    }
+
+    fn fire(&mut self, node: NodeId) -> Result<(), Violation> {
+        let now = self.now;
+        self.trace.line(now, format_args!("node {node}: timeout"));
+        self.timeout(node)?;
+        self.settle(node)
+    }
+
+    fn timeout(&mut self, node: NodeId) -> Result<(), Violation> {
+        let now = self.now;
+        let member = self.member(node);
+        member.timer = None;
+        member.node.handle_timeout(now);
+        let next = member.node.poll_timeout();
+        let is_later = next.is_none_or(|next| next > now);
+        ensure!(is_later, DeadlineMoves, "node {node}: after a timeout at {now:?} the deadline is {next:?}");
+        Ok(())
+    }
+
+    // ---- what arrives ----
+
+    fn arrive(&mut self) -> Result<(), Violation> {
+        let Some(Flight { way, cargo, .. }) = self.network.next() else { return Ok(()) };
+        let Way { from, to } = way;
+        match cargo {
+            Cargo::Frame(frame) => self.arrive_frame(from, to, &frame),
+            Cargo::Hello(hello) => {
+                self.trace.line(self.now, format_args!("node {to}: hello of node {from}"));
+                let now = self.now;
+                let member = self.member(to);
+                let heard = member.node.handle_hello(now, &hello);
+                ensure!(heard.is_ok(), Opening, "node {to} refuses the hello of node {from}: {heard:?}");
+                member.connected[usize::from(from.0)] = true;
+                member.heard[usize::from(from.0)] = true;
+                self.settle(to)
+            }
+            Cargo::Gone => {
+                self.trace.line(self.now, format_args!("node {to}: node {from} is gone"));
+                let now = self.now;
+                let member = self.member(to);
+                member.node.handle_disconnect(now, from);
+                member.connected[usize::from(from.0)] = false;
+                member.owed[usize::from(from.0)] = false;
+                self.settle(to)
+            }
+            Cargo::CutEnds => Ok(()),
+            Cargo::ClogEnds => self.settle(from),
+        }
+    }
+
+    fn arrive_frame(&mut self, from: NodeId, to: NodeId, frame: &[u8]) -> Result<(), Violation> {
+        let now = self.now;
+        self.trace.line(now, format_args!("node {to}: {} bytes from node {from}", frame.len()));
+        self.trace.bytes(frame);
+        self.expect_values(now, from, to, frame);
+        let member = self.member(to);
+        let is_heard = member.heard[usize::from(from.0)];
+        // A digest is slow, so it is taken only where it will be compared.
+        let before = if is_heard { 0 } else { member.node.digest() };
+        if let Err(dropped) = member.node.handle_frame(now, from, frame) {
+            ensure!(!is_heard, Opening, "node {to} drops a frame of node {from}: {dropped}");
+            let is_same = member.node.digest() == before;
+            ensure!(is_same, RefusalUnchanged, "node {to} was changed by a frame that it dropped: {dropped}");
+            self.report.faults.dropped += 1;
+        }
+        self.settle(to)
+    }
+
+    /// A frame in which a node gives up a resource and then asks for it anew may take the value block away.
+    fn expect_values(&mut self, now: Instant, from: NodeId, to: NodeId, frame: &[u8]) {
+        let Ok((_, messages)) = Messages::new(frame) else { return };
+        let mut given_up: Vec<usize> = Vec::new();
+        for message in messages {
+            let is_named =
+                |(space, name): &(_, Vec<u8>)| *space == message.space && name[..] == *message.name;
+            let Some(resource) = self.plan.resources.iter().position(is_named) else { continue };
+            let body = ShownBody(&message.body);
+            self.trace.detail(now, format_args!("    {from} to {to}, resource {resource}: {body}"));
+            if given_up.contains(&resource) {
+                self.ghost.values[resource].perhaps_dropped();
+            }
+            if let Body::Position(position) = message.body
+                && position.held.is_none()
+                && position.wanted.is_none()
+            {
+                given_up.push(resource);
+            }
+        }
+    }
+
+    // ---- what comes out ----
+
+    /// Takes everything that a node has to say, then checks all rules.
+    fn settle(&mut self, node: NodeId) -> Result<(), Violation> {
+        let is_deaf = self.next_action.is_some() && self.random.chance(self.plan.weather.deaf);
+        self.report.faults.deaf += u64::from(is_deaf);
+        self.listen(node, !is_deaf)
+    }
+
+    /// The same, and owners get their events, or not yet.
+    fn listen(&mut self, node: NodeId, is_listening: bool) -> Result<(), Violation> {
+        self.drain(node, is_listening)?;
+        self.check_laws(node)?;
+        self.look(node);
+        self.check_rules(node)
+    }
+
+    fn drain(&mut self, node: NodeId, is_listening: bool) -> Result<(), Violation> {
+        let mut sent = 0;
+        self.ghost.deaf[usize::from(node.0)] |= !is_listening;
+        loop {
+            let mut is_quiet = true;
+            while is_listening && let Some(event) = self.member(node).node.poll_event() {
+                is_quiet = false;
+                self.tell(node, event)?;
+            }
+            while let Some(peer) = self.member(node).node.poll_ready() {
+                is_quiet = false;
+                let is_connected = self.member(node).connected[usize::from(peer.0)];
+                ensure!(is_connected, NothingUnasked, "node {node} names node {peer}, which is gone");
+                self.member(node).owed[usize::from(peer.0)] = true;
+            }
+            for peer in self.nodes() {
+                let way = Way { from: node, to: peer };
+                if self.member(node).owed[usize::from(peer.0)] && !self.network.is_clogged(way) {
+                    is_quiet = false;
+                    sent += self.drain_to(way)?;
+                }
+            }
+            if is_quiet {
+                break;
+            }
+        }
+        self.ghost.deaf[usize::from(node.0)] = !is_listening;
+        // For each peer a full ring, and for each resource what its two roles can say at once.
+        let bound = self.members.len() * (32 + 8 * self.plan.resources.len());
+        ensure!(sent <= bound, BoundedOutput, "node {node}: one input made {sent} messages");
+        Ok(())
+    }
+
+    fn drain_to(&mut self, way: Way) -> Result<usize, Violation> {
+        let now = self.now;
+        let mut sent = 0;
+        let mut frames = 0;
+        let Way { from, to } = way;
+        loop {
+            let member = self.member(from);
+            let Some(len) = member.node.poll_transmit(now, to, &mut member.frame) else { break };
+            let frame = &self.members[usize::from(from.0)].frame[..len];
+            let messages = Messages::new(frame);
+            ensure!(messages.is_ok(), BoundedOutput, "node {from} sends what cannot be read");
+            let count = messages.map_or(0, |(_, messages)| messages.count());
+            ensure!(count > 0, BoundedOutput, "node {from} sends an empty frame");
+            self.trace.line(now, format_args!("node {from}: {count} messages to node {to}"));
+            self.trace.bytes(frame);
+            self.network.send(now, way, frame);
+            self.report.frames += 1;
+            self.report.messages += count as u64;
+            sent += count;
+            frames += 1;
+        }
+        self.report.faults.spilled += u64::from(frames > 1);
+        self.member(from).owed[usize::from(to.0)] = false;
+        Ok(sent)
+    }
+
+    fn tell(&mut self, node: NodeId, event: Event) -> Result<(), Violation> {
+        let now = self.now;
+        self.trace.line(now, format_args!("node {node}: {event:?}"));
+        match event {
+            Event::Granted { lock, owner, grant } => {
+                self.check_owner(node, lock, owner)?;
+                self.granted(node, lock, &grant)
+            }
+            Event::Denied { lock, owner, reason, held } => {
+                self.check_owner(node, lock, owner)?;
+                self.report.denials += 1;
+                match reason {
+                    lockmaster_core::Denial::Busy => {}
+                    lockmaster_core::Denial::Deadlock => self.report.deadlocks += 1,
+                    lockmaster_core::Denial::TimedOut => self.report.timeouts += 1,
+                    lockmaster_core::Denial::Full => {
+                        ensure!(!self.plan.is_roomy, Bounds, "a table is full that has room");
+                        self.report.full += 1;
+                    }
+                }
+                self.ghost.denied(now, node, lock, reason, held)
+            }
+            Event::Demanded { lock, owner, mode } => {
+                self.check_owner(node, lock, owner)?;
+                self.report.demands += 1;
+                self.ghost.demanded(node, lock, mode)
+            }
+        }
+    }
+
+    /// A grant was made, in a call or by an event.
+    fn granted(&mut self, node: NodeId, lock: LockId, grant: &Grant) -> Result<(), Violation> {
+        let (resource, reading) = self.ghost.granted(node, lock, grant)?;
+        self.report.grants += 1;
+        self.report.alternates += u64::from(grant.alternate);
+        self.report.demotions += u64::from(grant.demoted);
+        self.check_path(node, resource, grant)?;
+        let member = self.member(node);
+        let token = member.node.token(lock);
+        ensure!(
+            token == Ok(grant.token),
+            Tokens,
+            "a grant under {} and its lock under {token:?}",
+            grant.token
+        );
+        let Ok(state) = member.node.value(lock) else { return Ok(()) };
+        let history = &mut self.ghost.values[resource];
+        self.report.values_read += u64::from(reading != Reading::None);
+        match reading {
+            Reading::None => Ok(()),
+            Reading::Last => history.read_last(node, state),
+            Reading::Since(floor) => history.read_since(node, floor, state),
+        }
+    }
+
+    // ---- weather ----
+
+    /// The weather takes a turn, and somebody may knock who should not, or a timer may fire unasked.
+    fn weather(&mut self) -> Result<(), Violation> {
+        self.network.turn(self.now);
+        let node = self.pick_node();
+        if self.random.chance(self.plan.weather.early_timeout) {
+            self.trace.line(self.now, format_args!("node {node}: timeout unasked"));
+            self.report.faults.early_timeouts += 1;
+            self.timeout(node)?;
+            self.settle(node)?;
+        }
+        if self.random.chance(self.plan.weather.stranger) {
+            self.knock(node)?;
+        }
+        Ok(())
+    }
+
+    fn pick_node(&mut self) -> NodeId {
+        let at = self.random.index(self.members.len());
+        NodeId(u16::try_from(at).expect("nodes are few"))
+    }
+
+    /// A hello that must be refused.
+    fn knock(&mut self, node: NodeId) -> Result<(), Violation> {
+        let peer = self.pick_node();
+        let mut hello = self.member(peer).node.hello();
+        let is_heard = self.member(node).heard[usize::from(peer.0)];
+        let expected = match self.random.below(4) {
+            0 if is_heard => {
+                hello.incarnation = Incarnation(hello.incarnation.0 + 100);
+                HelloError::Incarnation(peer)
+            }
+            1 => {
+                hello.digest ^= 1;
+                HelloError::Digest
+            }
+            2 => {
+                hello.node = NodeId(99);
+                HelloError::Member(NodeId(99))
+            }
+            _ => {
+                hello.cluster.0 += 1;
+                HelloError::Cluster
+            }
+        };
+        self.report.faults.strangers += 1;
+        let now = self.now;
+        let member = self.member(node);
+        let before = member.node.digest();
+        let refused = member.node.handle_hello(now, &hello);
+        ensure!(refused == Err(expected), Opening, "node {node} meets a stranger with {refused:?}");
+        let is_same = member.node.digest() == before;
+        ensure!(is_same, RefusalUnchanged, "node {node} was changed by a stranger");
+        self.settle(node)
+    }
+}

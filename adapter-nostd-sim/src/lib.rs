@@ -1,0 +1,38 @@
+//! Deterministic simulator of a Lockmaster cluster.
+//!
+//! A [`Cluster`] is some real nodes on one virtual clock, with a network between them that loses, repeats,
+//! delays and reorders frames, and owners that ask for locks at random. One seed decides everything. After
+//! every step checkers compare what owners were told with what may be true; they keep their own account and
+//! never take the core's word for itself.
+//!
+//! ```text
+//!  unruly ──► still ──────────────► healing ─────────────► swept
+//!  anything   the network is well,  owners release what    every table is empty,
+//!  happens    owners do nothing:    they get: everything   or holds what may be
+//!             nothing is overlooked that waits ends        retained
+//! ```
+//!
+//! [`run`] takes one seed through all four phases. No clock, no randomness and no thread of the host is used,
+//! so a failure repeats exactly; its text names the seed.
+#![no_std]
+
+extern crate alloc;
+
+mod cluster;
+mod ghost;
+mod network;
+mod options;
+mod plan;
+mod random;
+mod report;
+mod run;
+mod show;
+mod tables;
+mod trace;
+
+pub use cluster::Cluster;
+pub use options::Options;
+pub use plan::{NODES_MAX, SLOTS_MAX};
+pub use random::Random;
+pub use report::{Failure, FaultCounts, Report, Rule};
+pub use run::{run, run_on};

@@ -1,0 +1,253 @@
+//! The network: frames on their way, each with an instant of arrival, and what the weather does to them.
+
+use alloc::collections::BinaryHeap;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cmp::{Ordering, Reverse};
+use core::time::Duration;
+
+use lockmaster_core::wire::Hello;
+use lockmaster_core::{Instant, NodeId};
+
+use crate::plan::Weather;
+use crate::random::Random;
+use crate::report::FaultCounts;
+
+/// Frames that are remembered, to arrive once more at any time.
+const PAST_MAX: usize = 2048;
+
+/// Everything between the nodes.
+#[derive(Debug)]
+pub(crate) struct Network {
+    flights: BinaryHeap<Reverse<Flight>>,
+    last: u64,
+    past: Vec<(Way, Rc<[u8]>)>,
+    hellos: Vec<Hello>,
+    /// For each way, how many cuts and clogs lie on it.
+    cuts: Vec<u32>,
+    clogs: Vec<u32>,
+    /// For each way, the latest frame that has arrived.
+    arrived: Vec<u64>,
+    weather: Weather,
+    is_calm: bool,
+    random: Random,
+    pub(crate) counts: FaultCounts,
+}
+
+/// From one node to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Way {
+    pub(crate) from: NodeId,
+    pub(crate) to: NodeId,
+}
+
+/// Something that will happen on a way.
+#[derive(Clone, Debug)]
+pub(crate) enum Cargo {
+    Frame(Rc<[u8]>),
+    /// A new connection, with what the sender says first.
+    Hello(Hello),
+    /// The receiver learns that the connection is gone.
+    Gone,
+    CutEnds,
+    ClogEnds,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Flight {
+    at: Instant,
+    /// Order of departure.
+    number: u64,
+    pub(crate) way: Way,
+    pub(crate) cargo: Cargo,
+}
+
+impl Ord for Flight {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+impl PartialOrd for Flight {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Flight {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Flight {}
+
+impl Network {
+    /// A network of nodes that have not met yet.
+    pub(crate) fn new(weather: Weather, hellos: Vec<Hello>, random: Random) -> Self {
+        let ways = hellos.len() * hellos.len();
+        let mut network = Self {
+            flights: BinaryHeap::new(),
+            last: 0,
+            past: Vec::new(),
+            hellos,
+            cuts: alloc::vec![0; ways],
+            clogs: alloc::vec![0; ways],
+            arrived: alloc::vec![0; ways],
+            weather,
+            is_calm: false,
+            random,
+            counts: FaultCounts::default(),
+        };
+        for way in network.ways() {
+            let spread = network.weather.spell_max.min(Duration::from_millis(50));
+            let delay = network.random.span(Duration::ZERO, spread);
+            network.connect(Instant::START.after(delay), way);
+        }
+        network
+    }
+
+    fn ways(&self) -> Vec<Way> {
+        let nodes = u16::try_from(self.hellos.len()).expect("nodes are few");
+        let all = (0..nodes).flat_map(|from| (0..nodes).map(move |to| (from, to)));
+        all.filter(|(from, to)| from != to)
+            .map(|(from, to)| Way { from: NodeId(from), to: NodeId(to) })
+            .collect()
+    }
+
+    fn place(&self, way: Way) -> usize {
+        usize::from(way.from.0) * self.hellos.len() + usize::from(way.to.0)
+    }
+
+    fn depart(&mut self, at: Instant, way: Way, cargo: Cargo) {
+        self.last += 1;
+        self.flights.push(Reverse(Flight { at, number: self.last, way, cargo }));
+    }
+
+    fn connect(&mut self, at: Instant, way: Way) {
+        let hello = self.hellos[usize::from(way.from.0)];
+        self.depart(at, way, Cargo::Hello(hello));
+    }
+
+    fn delay(&mut self) -> Duration {
+        let delay = self.random.span(self.weather.delay_min, self.weather.delay_max);
+        let is_slow = !self.is_calm && self.random.chance(self.weather.tail);
+        if is_slow { delay * 30 } else { delay }
+    }
+
+    // ---- frames ----
+
+    /// A node sends a frame.
+    pub(crate) fn send(&mut self, now: Instant, way: Way, frame: &[u8]) {
+        let frame: Rc<[u8]> = frame.into();
+        if self.past.len() < PAST_MAX {
+            self.past.push((way, frame.clone()));
+        }
+        if self.cuts[self.place(way)] > 0 {
+            self.counts.cut += 1;
+            return;
+        }
+        if !self.is_calm {
+            if self.random.chance(self.weather.late) {
+                let later = self.delay() + self.random.span(Duration::ZERO, self.weather.spell_max * 4);
+                self.counts.late += 1;
+                self.depart(now.after(later), way, Cargo::Frame(frame.clone()));
+            }
+            if self.random.chance(self.weather.loss) {
+                self.counts.lost += 1;
+                return;
+            }
+            if self.random.chance(self.weather.repeat) {
+                let delay = self.delay();
+                self.counts.repeated += 1;
+                self.depart(now.after(delay), way, Cargo::Frame(frame.clone()));
+            }
+        }
+        let delay = self.delay();
+        self.depart(now.after(delay), way, Cargo::Frame(frame));
+    }
+
+    pub(crate) fn next_at(&self) -> Option<Instant> {
+        self.flights.peek().map(|Reverse(flight)| flight.at)
+    }
+
+    /// The next thing that happens, whatever the clock says.
+    pub(crate) fn next(&mut self) -> Option<Flight> {
+        let Reverse(flight) = self.flights.pop()?;
+        let place = self.place(flight.way);
+        match flight.cargo {
+            Cargo::Frame(_) => {
+                let arrived = self.arrived[place];
+                self.counts.reordered += u64::from(flight.number < arrived);
+                self.arrived[place] = arrived.max(flight.number);
+            }
+            Cargo::CutEnds => self.cuts[place] = self.cuts[place].saturating_sub(1),
+            Cargo::ClogEnds => self.clogs[place] = self.clogs[place].saturating_sub(1),
+            Cargo::Hello(_) | Cargo::Gone => {}
+        }
+        Some(flight)
+    }
+
+    pub(crate) fn is_clogged(&self, way: Way) -> bool {
+        self.clogs[self.place(way)] > 0
+    }
+
+    // ---- weather ----
+
+    /// The weather takes a turn: something may break for a while.
+    pub(crate) fn turn(&mut self, now: Instant) {
+        let ways = self.ways();
+        if ways.is_empty() {
+            return;
+        }
+        let way = *self.random.pick(&ways);
+        let end = now.after(self.random.span(Duration::ZERO, self.weather.spell_max));
+        let place = self.place(way);
+        if self.random.chance(self.weather.cut) {
+            self.cuts[place] += 1;
+            self.depart(end, way, Cargo::CutEnds);
+        }
+        if self.random.chance(self.weather.clog) {
+            self.clogs[place] += 1;
+            self.counts.clogged += 1;
+            self.depart(end, way, Cargo::ClogEnds);
+        }
+        if self.random.chance(self.weather.disconnect) {
+            self.disconnect(now, end, way);
+        }
+        if self.random.chance(self.weather.haunt) && !self.past.is_empty() {
+            let (way, frame) = self.random.pick(&self.past).clone();
+            self.counts.late += 1;
+            self.depart(now, way, Cargo::Frame(frame));
+        }
+    }
+
+    /// Both ends lose the connection, each at its own time, and find each other again.
+    fn disconnect(&mut self, now: Instant, end: Instant, way: Way) {
+        self.counts.disconnected += 1;
+        for way in [way, Way { from: way.to, to: way.from }] {
+            let lost = now.after(self.delay());
+            self.depart(lost, way, Cargo::Gone);
+            let found = end.max(lost).after(self.delay());
+            self.connect(found, way);
+        }
+    }
+
+    /// The weather is fine from now on. Frames on their way still arrive; ways without a connection get one.
+    pub(crate) fn calm(&mut self, now: Instant, is_connected: impl Fn(Way) -> bool) {
+        self.is_calm = true;
+        self.cuts.fill(0);
+        self.clogs.fill(0);
+        self.flights.retain(|Reverse(flight)| matches!(flight.cargo, Cargo::Frame(_)));
+        for way in self.ways() {
+            if !is_connected(way) {
+                let delay = self.delay();
+                self.connect(now.after(delay), way);
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.flights.is_empty()
+    }
+}

@@ -1,0 +1,52 @@
+//! What a caller may fix; the seed decides the rest.
+
+use lockmaster_core::Config;
+use lockmaster_core::Limits;
+
+use crate::plan::NODES_MAX;
+
+/// What every run of a series has in common.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Steps before the network heals.
+    pub steps: u32,
+    /// Fewest and most nodes, 1 to [`NODES_MAX`].
+    pub nodes: (u16, u16),
+    /// Capacities of every node; drawn from the seed if absent.
+    pub limits: Option<Limits>,
+    /// Lines of the trace that a failure shows.
+    pub lines: usize,
+    /// Gets every line of the trace as it is written.
+    pub echo: Option<fn(&str)>,
+    /// Rules that are switched off, to see that a checker notices.
+    #[cfg(lockmaster_faults)]
+    pub faults: lockmaster_core::fault::Faults,
+}
+
+impl Default for Options {
+    /// 400 steps, up to [`NODES_MAX`] nodes, 60 lines.
+    fn default() -> Self {
+        Self {
+            steps: 400,
+            nodes: (1, NODES_MAX),
+            limits: None,
+            lines: 60,
+            echo: None,
+            #[cfg(lockmaster_faults)]
+            faults: lockmaster_core::fault::Faults::NONE,
+        }
+    }
+}
+
+impl Options {
+    #[cfg(lockmaster_faults)]
+    pub(crate) fn switch_off(&self, config: &mut Config) {
+        config.faults = self.faults;
+    }
+
+    #[cfg(not(lockmaster_faults))]
+    pub(crate) fn switch_off(&self, config: &mut Config) {
+        // Every rule holds in a real build.
+        let _ = config;
+    }
+}

@@ -1,0 +1,261 @@
+//! What a seed decides before the run begins: the cluster, the weather, the owners.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use lockmaster_core::Limits;
+use lockmaster_core::{ClusterId, Incarnation, Mode, Name, NodeId, SpaceId};
+use lockmaster_core::{Config, Retention, SpaceConfig};
+
+use crate::options::Options;
+use crate::random::Random;
+
+/// Most nodes of a simulated cluster.
+pub const NODES_MAX: u16 = 5;
+
+/// Most slots of all spaces together.
+pub const SLOTS_MAX: u32 = 16;
+
+/// Everything that is fixed for one run.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) configs: Vec<Config>,
+    pub(crate) limits: Limits,
+    /// Tables have room for everything that the owners can ask for.
+    pub(crate) is_roomy: bool,
+    pub(crate) resources: Vec<(SpaceId, Vec<u8>)>,
+    /// Length of the frames that each node may fill.
+    pub(crate) frame_lens: Vec<usize>,
+    pub(crate) weather: Weather,
+    pub(crate) appetite: Appetite,
+    pub(crate) steps: u32,
+}
+
+/// How bad the network is; rates in thousandths.
+#[derive(Clone, Debug)]
+pub(crate) struct Weather {
+    pub(crate) delay_min: Duration,
+    pub(crate) delay_max: Duration,
+    /// Frames that take much longer than the others.
+    pub(crate) tail: u32,
+    pub(crate) loss: u32,
+    pub(crate) repeat: u32,
+    /// Frames of which a copy arrives much later.
+    pub(crate) late: u32,
+    /// Any frame that was ever sent may arrive again: rate for each turn of the weather.
+    pub(crate) haunt: u32,
+    pub(crate) cut: u32,
+    pub(crate) disconnect: u32,
+    pub(crate) clog: u32,
+    pub(crate) early_timeout: u32,
+    pub(crate) late_timer: u32,
+    pub(crate) stranger: u32,
+    /// Events that their owners get only after the next input.
+    pub(crate) deaf: u32,
+    /// How long a cut, a disconnection or a clog lasts at most.
+    pub(crate) spell_max: Duration,
+}
+
+/// What owners do; rates in thousandths.
+#[derive(Clone, Debug)]
+pub(crate) struct Appetite {
+    /// Longest pause between two actions.
+    pub(crate) pause_max: Duration,
+    pub(crate) locks_max: usize,
+    pub(crate) modes: Vec<Mode>,
+    /// Weights of: request, convert, release, cancel, abandon, watch, nonsense.
+    pub(crate) weights: [u32; 7],
+    pub(crate) no_queue: u32,
+    pub(crate) queue_convert: u32,
+    pub(crate) no_order: u32,
+    pub(crate) head: u32,
+    pub(crate) alternate: u32,
+    pub(crate) deadlock: u32,
+    pub(crate) value: u32,
+    pub(crate) write: u32,
+    pub(crate) invalidate: u32,
+    pub(crate) patience: u32,
+    pub(crate) patience_max: Duration,
+    /// In the end owners keep what they have until somebody demands it.
+    pub(crate) is_patient: bool,
+}
+
+impl Plan {
+    pub(crate) fn draw(random: &mut Random, options: &Options) -> Self {
+        let nodes = random.between(u64::from(options.nodes.0), u64::from(options.nodes.1));
+        let nodes = u16::try_from(nodes.clamp(1, u64::from(NODES_MAX))).expect("nodes are few");
+        let spaces = draw_spaces(random);
+        let resources = draw_resources(random, spaces.len());
+        let appetite = draw_appetite(random);
+        let needed = appetite.locks_max.max(usize::from(nodes) * resources.len());
+        let is_roomy = options.limits.is_none() && !random.chance(120);
+        let limits = options.limits.unwrap_or_else(|| {
+            if is_roomy {
+                Limits::uniform(u32::try_from(needed + 8).expect("locks are few"))
+            } else {
+                draw_tight_limits(random)
+            }
+        });
+        let configs = draw_configs(random, nodes, &spaces, options);
+        let frame_lens = (0..nodes).map(|_| *random.pick(&[512, 512, 700, 2048, 65_536])).collect();
+        let weather = draw_weather(random);
+        Self { configs, limits, is_roomy, resources, frame_lens, weather, appetite, steps: options.steps }
+    }
+
+    pub(crate) fn repeat_after(&self) -> Duration {
+        self.configs[0].repeat_after
+    }
+
+    pub(crate) fn repeat_waiting_after(&self) -> Duration {
+        self.configs[0].repeat_waiting_after
+    }
+
+    /// Longest time after which an idle lock is given up; absent if it never is.
+    pub(crate) fn retention(&self, space: SpaceId) -> Retention {
+        self.configs[0].spaces[usize::from(space.0)].retention
+    }
+}
+
+fn millis(random: &mut Random, low: u64, high: u64) -> Duration {
+    random.span(Duration::from_millis(low), Duration::from_millis(high))
+}
+
+/// Off in one of three seeds, else up to `high`.
+fn rate(random: &mut Random, high: u64) -> u32 {
+    if random.chance(333) {
+        return 0;
+    }
+    u32::try_from(random.between(1, high)).expect("a rate is at most a thousand")
+}
+
+fn draw_spaces(random: &mut Random) -> Vec<SpaceConfig> {
+    let count = if random.chance(250) { 2 } else { 1 };
+    let mut spaces = Vec::new();
+    for at in 0..count {
+        let name = ["north", "south"][at];
+        let retention = match random.below(4) {
+            0 => Retention::Never,
+            1 => Retention::Idle(millis(random, 1, 300)),
+            _ => Retention::UntilDemanded,
+        };
+        spaces.push(SpaceConfig {
+            name: Name::new(name.as_bytes()).expect("the name is short"),
+            slots: u32::try_from(random.between(1, u64::from(SLOTS_MAX / 2))).expect("slots are few"),
+            retention,
+            retained_max: if random.chance(300) { u32::from(random.chance(700)) } else { 1000 },
+            grants_after_demand: u32::try_from(random.below(3)).expect("it is small"),
+        });
+    }
+    spaces
+}
+
+fn draw_resources(random: &mut Random, spaces: usize) -> Vec<(SpaceId, Vec<u8>)> {
+    let count = random.between(1, 4);
+    let mut resources = Vec::new();
+    for at in 0..count {
+        let space = SpaceId(u16::try_from(random.index(spaces)).expect("spaces are few"));
+        let len = *random.pick(&[1, 3, 8, 24, 25, 64]);
+        let digit = b'a' + u8::try_from(at).expect("resources are few");
+        resources.push((space, alloc::vec![digit; len]));
+    }
+    resources
+}
+
+fn draw_tight_limits(random: &mut Random) -> Limits {
+    let mut few = |low, high| u32::try_from(random.between(low, high)).expect("limits are small");
+    Limits {
+        resources: few(1, 6),
+        physical: few(2, 12),
+        locks: few(2, 10),
+        names: few(1, 4),
+        values: few(2, 12),
+    }
+}
+
+fn draw_configs(random: &mut Random, nodes: u16, spaces: &[SpaceConfig], options: &Options) -> Vec<Config> {
+    let hash_seed = random.bits();
+    let repeat_after = millis(random, 20, 200);
+    let repeat_waiting_after = repeat_after + millis(random, 0, 2000);
+    let queued_after = millis(random, 2, 100);
+    let node = |at: u16| {
+        let mut config = Config::new(ClusterId(7), NodeId(at), Incarnation(1 + u64::from(at)));
+        config.members = (0..nodes).map(NodeId).collect();
+        config.spaces = spaces.iter().cloned().collect();
+        config.hash_seed = hash_seed;
+        config.repeat_after = repeat_after;
+        config.repeat_waiting_after = repeat_waiting_after;
+        config.queued_after = queued_after;
+        options.switch_off(&mut config);
+        config
+    };
+    (0..nodes).map(node).collect()
+}
+
+fn draw_weather(random: &mut Random) -> Weather {
+    let delay_min = random.span(Duration::from_micros(50), Duration::from_millis(5));
+    let delay_max = match random.below(3) {
+        0 => delay_min,
+        1 => delay_min * 4,
+        _ => delay_min * 40,
+    };
+    Weather {
+        delay_min,
+        delay_max,
+        tail: rate(random, 100),
+        loss: rate(random, 300),
+        repeat: rate(random, 300),
+        late: rate(random, 300),
+        haunt: if random.chance(500) { rate(random, 600) } else { 0 },
+        cut: rate(random, 40),
+        disconnect: rate(random, 40),
+        clog: rate(random, 60),
+        early_timeout: rate(random, 100),
+        late_timer: rate(random, 200),
+        stranger: rate(random, 30),
+        deaf: rate(random, 300),
+        spell_max: millis(random, 10, 600),
+    }
+}
+
+fn draw_appetite(random: &mut Random) -> Appetite {
+    const PALETTES: [&[Mode]; 6] = [
+        &Mode::ALL,
+        &[Mode::ProtectedRead, Mode::Exclusive],
+        &[Mode::Null, Mode::ProtectedRead, Mode::ProtectedWrite, Mode::Exclusive],
+        &[Mode::ConcurrentRead, Mode::ConcurrentWrite, Mode::ProtectedRead, Mode::ProtectedWrite],
+        &[Mode::Exclusive],
+        &[Mode::Null, Mode::ConcurrentRead, Mode::ProtectedWrite, Mode::Exclusive],
+    ];
+    let mut weight = |low, high| u32::try_from(random.between(low, high)).expect("weights are small");
+    let weights = [
+        weight(20, 60),
+        weight(0, 40),
+        weight(20, 60),
+        weight(0, 15),
+        weight(0, 8),
+        weight(0, 10),
+        weight(0, 6),
+    ];
+    Appetite {
+        pause_max: match random.below(3) {
+            0 => Duration::from_micros(500),
+            1 => Duration::from_millis(8),
+            _ => Duration::from_millis(60),
+        },
+        locks_max: random.index(7) + 2,
+        modes: random.pick(&PALETTES).to_vec(),
+        weights,
+        no_queue: rate(random, 300),
+        queue_convert: rate(random, 300),
+        no_order: rate(random, 150),
+        head: rate(random, 100),
+        alternate: rate(random, 150),
+        deadlock: rate(random, 500),
+        value: if random.chance(300) { 0 } else { 700 },
+        write: rate(random, 900),
+        invalidate: rate(random, 150),
+        patience: rate(random, 300),
+        patience_max: millis(random, 1, 800),
+        is_patient: random.chance(500),
+    }
+}

@@ -1,0 +1,268 @@
+//! What a run has to say: counters if it went well, the broken rule if not.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::AddAssign;
+
+use lockmaster_core::Instant;
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Steps: frames delivered, timers fired, actions of owners and of the weather.
+    pub steps: u64,
+    /// Requests and conversions that were taken.
+    pub asked: u64,
+    /// Grants, in a call or by an event.
+    pub grants: u64,
+    /// Grants without any message.
+    pub retained: u64,
+    /// Denials by an event, and refusals because of other locks.
+    pub denials: u64,
+    /// Requests and conversions that were cancelled or abandoned while they waited.
+    pub cancels: u64,
+    /// Requests that ran out of patience.
+    pub timeouts: u64,
+    /// Refusals because a table was full.
+    pub full: u64,
+    /// Calls that were refused because they made no sense.
+    pub refusals: u64,
+    /// Conversion deadlocks found.
+    pub deadlocks: u64,
+    /// Conversions granted after they were demoted to NL.
+    pub demotions: u64,
+    /// Grants of an alternate mode.
+    pub alternates: u64,
+    /// Demands that owners were told of.
+    pub demands: u64,
+    /// Values read and compared.
+    pub values_read: u64,
+    /// Values written.
+    pub values_written: u64,
+    /// Frames sent.
+    pub frames: u64,
+    /// Messages sent.
+    pub messages: u64,
+    /// What the network did to them.
+    pub faults: FaultCounts,
+    /// Hash over all that happened: the same for the same seed, on every storage.
+    pub trace: u64,
+}
+
+/// How often each kind of fault happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FaultCounts {
+    /// Frames lost on the way.
+    pub lost: u64,
+    /// Frames lost because a direction was cut.
+    pub cut: u64,
+    /// Frames delivered once more, soon.
+    pub repeated: u64,
+    /// Frames delivered once more, at any later time.
+    pub late: u64,
+    /// Frames that overtook an earlier one of the same sender and receiver.
+    pub reordered: u64,
+    /// Connections lost.
+    pub disconnected: u64,
+    /// Outboxes that were not drained for a while.
+    pub clogged: u64,
+    /// Outboxes that needed more than one frame.
+    pub spilled: u64,
+    /// Frames that the receiver dropped, because it had not heard the sender yet.
+    pub dropped: u64,
+    /// Timeouts that nobody had asked for.
+    pub early_timeouts: u64,
+    /// Timers that fired after their deadline.
+    pub late_timers: u64,
+    /// Hellos of strangers and of other lives, refused.
+    pub strangers: u64,
+    /// Inputs whose events were not polled before the next.
+    pub deaf: u64,
+}
+
+impl FaultCounts {
+    /// Every kind with its name.
+    #[must_use]
+    pub const fn all(&self) -> [(&'static str, u64); 13] {
+        [
+            ("lost", self.lost),
+            ("cut", self.cut),
+            ("repeated", self.repeated),
+            ("late", self.late),
+            ("reordered", self.reordered),
+            ("disconnected", self.disconnected),
+            ("clogged", self.clogged),
+            ("spilled", self.spilled),
+            ("dropped", self.dropped),
+            ("early timeouts", self.early_timeouts),
+            ("late timers", self.late_timers),
+            ("strangers", self.strangers),
+            ("deaf", self.deaf),
+        ]
+    }
+}
+
+impl Report {
+    /// Every counter of what owners did, with its name.
+    #[must_use]
+    pub const fn all(&self) -> [(&'static str, u64); 17] {
+        [
+            ("steps", self.steps),
+            ("asked", self.asked),
+            ("grants", self.grants),
+            ("retained", self.retained),
+            ("denials", self.denials),
+            ("cancels", self.cancels),
+            ("timeouts", self.timeouts),
+            ("full", self.full),
+            ("refusals", self.refusals),
+            ("deadlocks", self.deadlocks),
+            ("demotions", self.demotions),
+            ("alternates", self.alternates),
+            ("demands", self.demands),
+            ("values read", self.values_read),
+            ("values written", self.values_written),
+            ("frames", self.frames),
+            ("messages", self.messages),
+        ]
+    }
+}
+
+impl AddAssign for Report {
+    /// Adds the counters and mixes the hashes.
+    fn add_assign(&mut self, other: Self) {
+        self.steps += other.steps;
+        self.asked += other.asked;
+        self.grants += other.grants;
+        self.retained += other.retained;
+        self.denials += other.denials;
+        self.cancels += other.cancels;
+        self.timeouts += other.timeouts;
+        self.full += other.full;
+        self.refusals += other.refusals;
+        self.deadlocks += other.deadlocks;
+        self.demotions += other.demotions;
+        self.alternates += other.alternates;
+        self.demands += other.demands;
+        self.values_read += other.values_read;
+        self.values_written += other.values_written;
+        self.frames += other.frames;
+        self.messages += other.messages;
+        self.faults += other.faults;
+        self.trace = self.trace.rotate_left(5) ^ other.trace;
+    }
+}
+
+impl AddAssign for FaultCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.lost += other.lost;
+        self.cut += other.cut;
+        self.repeated += other.repeated;
+        self.late += other.late;
+        self.reordered += other.reordered;
+        self.disconnected += other.disconnected;
+        self.clogged += other.clogged;
+        self.spilled += other.spilled;
+        self.dropped += other.dropped;
+        self.early_timeouts += other.early_timeouts;
+        self.late_timers += other.late_timers;
+        self.strangers += other.strangers;
+        self.deaf += other.deaf;
+    }
+}
+
+/// What a run checks. The invariants and laws are those of `docs/protocol.md` and of the core's documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// Owners that hold a resource are compatible, cluster-wide.
+    LogicalExclusion,
+    /// Nodes that a master has on record are compatible.
+    PhysicalExclusion,
+    /// Master's record, node's mode and owners' modes cover each other, in this order.
+    Coverage,
+    /// A grant or denial answers one request that was made and has not ended.
+    ExactlyOnce,
+    /// A grant is in the mode asked for or in an accepted alternate; a denial has a cause.
+    Answer,
+    /// Requests are granted, denied, cancelled or pending.
+    Conservation,
+    /// Tokens rise over grants that exclude each other.
+    Tokens,
+    /// A reader gets the last value, or is told that there is none.
+    Values,
+    /// Nothing at the head of a queue could be granted.
+    LostWakeup,
+    /// A holder that somebody waits for is told.
+    LostDemand,
+    /// Once the network is well and owners release what they get, every request ends.
+    Progress,
+    /// Tables stay within their capacities, and are empty when everything is released.
+    Bounds,
+    /// Nothing is granted before every member was heard.
+    Opening,
+    /// L1: after a drain, a timeout at the same instant yields nothing.
+    QuietTimeout,
+    /// L2: after a timeout the next deadline is later.
+    DeadlineMoves,
+    /// L3: without an input there is nothing new.
+    NothingUnasked,
+    /// L6: messages per input are bounded.
+    BoundedOutput,
+    /// L7: a refused call changes nothing.
+    RefusalUnchanged,
+    /// A run does something.
+    Exercise,
+}
+
+/// A rule that does not hold, and where it was seen.
+#[derive(Clone, Debug)]
+pub(crate) struct Violation {
+    pub(crate) rule: Rule,
+    pub(crate) what: String,
+}
+
+/// A run that broke a rule.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Seed of the run.
+    pub seed: u64,
+    /// Step at which it was seen.
+    pub step: u64,
+    /// Virtual time at which it was seen.
+    pub now: Instant,
+    /// The rule.
+    pub rule: Rule,
+    /// What was seen.
+    pub what: String,
+    /// The last lines of the trace.
+    pub trace: Vec<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.trace {
+            writeln!(f, "    {line}")?;
+        }
+        let micros = self.now.as_nanos() / 1000;
+        write!(f, "seed {}, step {}, {micros} us: {:?}: {}", self.seed, self.step, self.rule, self.what)
+    }
+}
+
+/// Makes a violation.
+macro_rules! broken {
+    ($rule:ident, $($what:tt)+) => {
+        $crate::report::Violation { rule: $crate::report::Rule::$rule, what: alloc::format!($($what)+) }
+    };
+}
+
+/// Returns with a violation unless something holds.
+macro_rules! ensure {
+    ($holds:expr, $rule:ident, $($what:tt)+) => {
+        if !$holds {
+            return Err($crate::report::broken!($rule, $($what)+));
+        }
+    };
+}
+
+pub(crate) use {broken, ensure};

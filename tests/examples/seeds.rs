@@ -1,0 +1,58 @@
+//! Runs seeds of the simulator: `seeds FROM TO`, or `seeds SEED --trace` for every line of one.
+//! `seeds FROM TO --count` goes on after a failure and counts them by rule.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use lockmaster_sim::Options;
+use lockmaster_tests::seeds::{examine, examine_all};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |at: usize| arguments.get(at).and_then(|argument| argument.parse::<u64>().ok());
+    let (Some(from), to) = (number(0), number(1)) else {
+        eprintln!("usage: seeds FROM TO | seeds SEED [--trace]");
+        return ExitCode::from(2);
+    };
+    let is_traced = arguments.iter().any(|argument| argument == "--trace");
+    let echo = is_traced.then_some((|line| println!("{line}")) as fn(&str));
+    let options = Options { echo, ..Options::default() };
+    if arguments.iter().any(|argument| argument == "--count") {
+        return count(from, to.unwrap_or(from + 1), &options);
+    }
+    let begin = Instant::now();
+    let to = to.unwrap_or(from + 1);
+    let result = if to == from + 1 { examine(from, &options) } else { examine_all(from..to, 2, &options) };
+    let seconds = begin.elapsed().as_secs_f64();
+    match result {
+        Ok(report) => {
+            for (what, count) in report.all().into_iter().chain(report.faults.all()) {
+                println!("{count:>12} {what}");
+            }
+            println!("{:016x} trace", report.trace);
+            println!("{seconds:.1} s, {:.0} seeds/s", (to - from) as f64 / seconds);
+            ExitCode::SUCCESS
+        }
+        Err(failed) => {
+            println!("{}", failed.story);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Counts failures by rule, each with its first seed.
+fn count(from: u64, to: u64, options: &Options) -> ExitCode {
+    let options = Options { lines: 0, ..options.clone() };
+    let mut kinds: BTreeMap<String, (u64, u64, String)> = BTreeMap::new();
+    for seed in from..to {
+        let Err(failed) = examine(seed, &options) else { continue };
+        let kind = failed.rule.map_or_else(|| failed.story.clone(), |rule| format!("{rule:?}"));
+        let kind = kind.split("panic: ").last().unwrap_or_default().to_owned();
+        kinds.entry(kind).or_insert((0, seed, failed.story)).0 += 1;
+    }
+    for (kind, (count, seed, story)) in &kinds {
+        println!("{count:>6} {kind}, first seed {seed}: {story}");
+    }
+    if kinds.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,8 @@
+//! What the test binaries of `tests/tests` have in common.
+
+pub mod cluster;
+pub mod masters;
+pub mod notation;
+pub mod owners;
+pub mod seeds;
+pub mod storages;

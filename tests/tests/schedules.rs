@@ -1,0 +1,66 @@
+//! Random schedules: whole runs of the simulator, each from one seed, with everything that a network can do.
+//!
+//! A failure prints the seed and the last lines of its trace. `cargo run --release -p lockmaster-tests
+//! --example seeds -- SEED --trace` prints all of them.
+
+use core::ops::Range;
+
+use lockmaster_sim::{Options, Report};
+use lockmaster_tests::seeds::examine_all;
+
+/// Seeds of one test; there are four of them.
+const SEEDS: u64 = 5_000;
+
+/// Seeds that once found something, with what they found.
+const KEPT: [(u64, &str); 0] = [];
+
+fn examine(seeds: Range<u64>) -> Report {
+    let count = seeds.end - seeds.start;
+    println!("seeds {} to {}", seeds.start, seeds.end - 1);
+    let report = match examine_all(seeds, 1, &Options::default()) {
+        Ok(report) => report,
+        Err(failed) => panic!("\n{}", failed.story),
+    };
+    // What is on in some seeds must have happened, or nothing was tried.
+    for (what, times) in report.all().into_iter().chain(report.faults.all()) {
+        assert!(times > 0, "{what} never happened in {count} seeds");
+    }
+    report
+}
+
+#[test]
+fn first_quarter_of_the_schedules() {
+    examine(0..SEEDS);
+}
+
+#[test]
+fn second_quarter_of_the_schedules() {
+    examine(SEEDS..2 * SEEDS);
+}
+
+#[test]
+fn third_quarter_of_the_schedules() {
+    examine(2 * SEEDS..3 * SEEDS);
+}
+
+#[test]
+fn fourth_quarter_of_the_schedules() {
+    examine(3 * SEEDS..4 * SEEDS);
+}
+
+#[test]
+fn longer_schedules() {
+    let options = Options { steps: 2_000, ..Options::default() };
+    if let Err(failed) = examine_all(1_000_000..1_000_200, 1, &options) {
+        panic!("\n{}", failed.story);
+    }
+}
+
+#[test]
+fn kept_seeds() {
+    for (seed, story) in KEPT {
+        if let Err(failed) = examine_all(seed..seed + 1, 1, &Options::default()) {
+            panic!("\n{}\n(this seed once found: {story})", failed.story);
+        }
+    }
+}
