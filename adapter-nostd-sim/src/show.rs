@@ -49,7 +49,7 @@ impl fmt::Display for ShownBody<'_> {
         match self.0 {
             Body::Position(position) => show_position(position, f),
             Body::Queued(queued) => write!(f, "Queued #{}, ticket {}", queued.number.0, queued.ticket.count),
-            Body::Granting(grant) => {
+            Body::Grant(grant) => {
                 write!(f, "Grant #{} {} under {}", grant.number.0, grant.mode, grant.token.grant)?;
                 if let Some(value) = &grant.value {
                     write!(f, ", {} of {}", ShownValue(value.state), value.version.grant)?;

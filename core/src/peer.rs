@@ -138,7 +138,7 @@ impl Machine<'_> {
         match body {
             Body::Position(position) => self.handle_position(from, at, named, hash, position),
             Body::Queued(queued) => self.handle_queued(at, queued),
-            Body::Granting(grant) => self.handle_grant(from, at, named, grant),
+            Body::Grant(grant) => self.handle_grant(from, at, named, grant),
             Body::Deny(deny) => self.handle_deny(at, deny),
             Body::Demand(demand) => {
                 if !self.is_me(from) {

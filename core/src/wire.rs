@@ -13,7 +13,7 @@ pub use frame::{
     VersionRange,
 };
 pub use message::{
-    Body, Demand, Deny, DenyReason, Granting, Message, Position, PositionKind, Queued, Redirect, Write,
+    Body, Demand, Deny, DenyReason, Grant, Message, Position, PositionKind, Queued, Redirect, Write,
 };
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! Runs seeds of the simulator: `seeds FROM TO`, or `seeds SEED --trace` for every line of one.
-//! `seeds FROM TO --count` goes on after a failure and counts them by rule.
+//! `seeds FROM TO --count` goes on after a failure and counts them by rule. `--steps N` makes runs longer.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -12,12 +12,14 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |at: usize| arguments.get(at).and_then(|argument| argument.parse::<u64>().ok());
     let (Some(from), to) = (number(0), number(1)) else {
-        eprintln!("usage: seeds FROM TO | seeds SEED [--trace]");
+        eprintln!("usage: seeds FROM TO [--count] [--steps N] | seeds SEED [--trace] [--steps N]");
         return ExitCode::from(2);
     };
     let is_traced = arguments.iter().any(|argument| argument == "--trace");
     let echo = is_traced.then_some((|line| println!("{line}")) as fn(&str));
-    let options = Options { echo, ..Options::default() };
+    let steps = arguments.iter().position(|argument| argument == "--steps").and_then(|at| number(at + 1));
+    let steps = steps.and_then(|steps| u32::try_from(steps).ok()).unwrap_or(Options::default().steps);
+    let options = Options { echo, steps, ..Options::default() };
     if arguments.iter().any(|argument| argument == "--count") {
         return count(from, to.unwrap_or(from + 1), &options);
     }

@@ -193,7 +193,7 @@ impl Masters {
         let member = self.member(who);
         let number = Number(member.number);
         match body {
-            Body::Granting(grant) => {
+            Body::Grant(grant) => {
                 assert_eq!(grant.number, number, "{who} is granted what it asks for now");
                 let wanted = member.wanted.take().expect("a grant answers a wish");
                 let marks = Marks { alternate: grant.mode != wanted, demoted: member.was_demoted };

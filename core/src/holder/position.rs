@@ -12,7 +12,7 @@ use crate::queue::{Place, Queues};
 use crate::record::{Pace, Resource, RingBody, Unmet, Wish};
 use crate::table::Idx;
 use crate::value::ValueState;
-use crate::wire::{Demand, Deny, DenyReason, Granting, Position, PositionKind, Queued, Redirect, Write};
+use crate::wire::{Demand, Deny, DenyReason, Grant, Position, PositionKind, Queued, Redirect, Write};
 
 /// A write that no position has stated yet.
 pub(crate) const UNSTATED: Number = Number(u64::MAX);
@@ -262,7 +262,7 @@ impl Machine<'_> {
         from: Member,
         at: Option<Idx<Resource>>,
         name: Named,
-        grant: &Granting,
+        grant: &Grant,
     ) {
         let Some(at) = self.known(from, at, name, DemandId(0)) else { return };
         let holding = &self.resources[at].holding;
@@ -282,7 +282,7 @@ impl Machine<'_> {
     }
 
     #[cfg(lockmaster_faults)]
-    fn is_believed_by_fault(&self, holding: &crate::record::Holding, grant: &Granting) -> bool {
+    fn is_believed_by_fault(&self, holding: &crate::record::Holding, grant: &Grant) -> bool {
         use crate::fault::Faults;
         let faults = self.s.config.faults;
         let is_not_lower = holding.wish.is_some() && grant.number <= holding.number;
@@ -293,7 +293,7 @@ impl Machine<'_> {
             || (faults.has(Faults::GRANT_AFTER_CANCEL) && is_after_cancel)
     }
 
-    fn take_grant(&mut self, from: Member, at: Idx<Resource>, grant: &Granting) {
+    fn take_grant(&mut self, from: Member, at: Idx<Resource>, grant: &Grant) {
         self.unlink_position(at);
         let holding = &mut self.resources[at].holding;
         let wish = holding.wish.take();

@@ -8,7 +8,7 @@ use crate::queue::Place;
 use crate::record::{Answer, Demanding, Due, Pace, Physical, Resource};
 use crate::table::Idx;
 use crate::value::ValueCopy;
-use crate::wire::{Body, Demand, Deny, Granting, Queued};
+use crate::wire::{Body, Demand, Deny, Grant, Queued};
 
 impl Machine<'_> {
     // ---- outbox ----
@@ -28,7 +28,7 @@ impl Machine<'_> {
         if record.due.answer {
             return match record.answer {
                 Answer::None => None,
-                Answer::Granted => Some(Body::Granting(self.granting_of(at))),
+                Answer::Granted => Some(Body::Grant(self.grant_message_of(at))),
                 Answer::Denied(reason) => Some(Body::Deny(Deny { number: record.number, reason })),
             };
         }
@@ -46,13 +46,13 @@ impl Machine<'_> {
         }))
     }
 
-    fn granting_of(&self, at: Idx<Physical>) -> Granting {
+    fn grant_message_of(&self, at: Idx<Physical>) -> Grant {
         let record = &self.physical[at];
         let resource = &self.resources[record.resource.expect("a live record has a resource")];
         let value = resource.mastery.value.map_or(ValueCopy::ABSENT, |cell| self.values[cell].copy);
         let is_new = value.version != record.copy || value == ValueCopy::ABSENT;
         let wants_value = record.claim.flags.has(Flags::VALUE);
-        Granting {
+        Grant {
             number: record.number,
             mode: record.claim.held.expect("a granted record holds a mode"),
             token: record.token,
@@ -65,7 +65,7 @@ impl Machine<'_> {
     pub(crate) fn answer_was_said(&mut self, at: Idx<Physical>, body: &Body) {
         let record = &mut self.physical[at];
         let is_demand_said = match body {
-            Body::Granting(grant) => {
+            Body::Grant(grant) => {
                 record.due.answer = false;
                 record.due.demand &= grant.demand.is_none();
                 grant.demand.is_some()

@@ -238,14 +238,14 @@ fn only_the_master_is_believed() {
         len: 0,
     };
     let mut writer = crate::wire::FrameWriter::new(header, &mut frame);
-    let grant = crate::wire::Granting {
+    let grant = crate::wire::Grant {
         number: crate::Number(1),
         mode: Mode::Exclusive,
         token: Token { epoch: crate::Epoch(1), grant: 1, local: 0 },
         value: None,
         demand: None,
     };
-    let body = crate::wire::Body::Granting(grant);
+    let body = crate::wire::Body::Grant(grant);
     assert!(writer.push(&crate::wire::Message { space: SpaceId(0), name: name.as_bytes(), body }));
     let len = writer.finish();
     nodes[0].handle_frame(NOW, NodeId(3), &frame[..len]).unwrap();

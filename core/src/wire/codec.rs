@@ -2,7 +2,7 @@
 
 use super::bytes::{Reader, Short, Writer};
 use super::message::{
-    Body, Demand, Deny, DenyReason, Granting, Message, Position, PositionKind, Queued, Redirect, Write,
+    Body, Demand, Deny, DenyReason, Grant, Message, Position, PositionKind, Queued, Redirect, Write,
 };
 use crate::flags::Flags;
 use crate::id::{DemandId, Epoch, MapVersion, NodeId, Number, Priority, QueueTicket, SlotId, SpaceId, Token};
@@ -129,7 +129,7 @@ impl Kind {
         match body {
             Body::Position(position) => Self::Position(position.kind),
             Body::Queued(_) => Self::Queued,
-            Body::Granting(_) => Self::Grant,
+            Body::Grant(_) => Self::Grant,
             Body::Deny(_) => Self::Deny,
             Body::Demand(_) => Self::Demand,
             Body::Written(_) => Self::Written,
@@ -175,7 +175,7 @@ fn encode_body(body: &Body, writer: &mut Writer<'_>) -> Result<(), Short> {
             writer.u32(queued.ticket.epoch.0)?;
             writer.u64(queued.ticket.count)
         }
-        Body::Granting(granting) => encode_grant(granting, writer),
+        Body::Grant(granting) => encode_grant(granting, writer),
         Body::Deny(deny) => {
             writer.u64(deny.number.0)?;
             writer.u8(reason_to_u8(deny.reason))
@@ -207,7 +207,7 @@ fn decode_body(kind: Kind, reader: &mut Reader<'_>) -> Result<Body, DecodeError>
             let ticket = QueueTicket { epoch: Epoch(reader.u32()?), count: reader.u64()? };
             Body::Queued(Queued { number, ticket })
         }
-        Kind::Grant => Body::Granting(decode_grant(reader)?),
+        Kind::Grant => Body::Grant(decode_grant(reader)?),
         Kind::Deny => {
             let number = Number(reader.u64()?);
             let reason = reason_from_u8(reader.u8()?).ok_or(DecodeError::Malformed)?;
@@ -325,7 +325,7 @@ fn decode_position(kind: PositionKind, reader: &mut Reader<'_>) -> Result<Positi
     Ok(position)
 }
 
-fn encode_grant(granting: &Granting, writer: &mut Writer<'_>) -> Result<(), Short> {
+fn encode_grant(granting: &Grant, writer: &mut Writer<'_>) -> Result<(), Short> {
     writer.u64(granting.number.0)?;
     writer.u8(granting.mode as u8)?;
     writer.u8(bit(granting.value.is_some(), grant_field::VALUE)
@@ -353,12 +353,12 @@ fn encode_grant(granting: &Granting, writer: &mut Writer<'_>) -> Result<(), Shor
 }
 
 #[inline]
-fn decode_grant(reader: &mut Reader<'_>) -> Result<Granting, DecodeError> {
+fn decode_grant(reader: &mut Reader<'_>) -> Result<Grant, DecodeError> {
     let number = Number(reader.u64()?);
     let mode = decode_mode(reader.u8()?)?;
     let fields = reader.u8()?;
     let token = reader.token()?;
-    let mut granting = Granting { number, mode, token, value: None, demand: None };
+    let mut granting = Grant { number, mode, token, value: None, demand: None };
     if fields & grant_field::VALUE != 0 {
         let version = reader.token()?;
         let state = match reader.u8()? {

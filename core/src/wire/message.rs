@@ -24,7 +24,7 @@ pub enum Body {
     /// Master to node: the request waits.
     Queued(Queued),
     /// Master to node: the request is granted.
-    Granting(Granting),
+    Grant(Grant),
     /// Master to node: the request has ended without a grant.
     Deny(Deny),
     /// Master to node: lower what you hold (VMS: blocking AST).
@@ -98,7 +98,7 @@ pub struct Queued {
 
 /// A request is granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Granting {
+pub struct Grant {
     /// Number of the request.
     pub number: Number,
     /// Mode granted: the mode wanted, or what its flags accept instead.

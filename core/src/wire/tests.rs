@@ -181,7 +181,7 @@ fn values_that_cannot_be_are_malformed() {
         check_malformed(Body::Demand(demand), at, 6);
     }
     let value = ValueCopy { version: token(1), state: ValueState::Valid(Value::EMPTY) };
-    let granting = Granting {
+    let granting = Grant {
         number: Number(1),
         mode: Mode::ProtectedRead,
         token: token(2),
@@ -189,7 +189,7 @@ fn values_that_cannot_be_are_malformed() {
         demand: Some((DemandId(1), Mode::Null)),
     };
     for (at, wrong) in [(8, 6), (42, 3), (43, 65), (43, 255), (48, 6)] {
-        check_malformed(Body::Granting(granting), at, wrong);
+        check_malformed(Body::Grant(granting), at, wrong);
     }
 }
 
@@ -247,7 +247,7 @@ fn bits_of_a_newer_version_are_ignored() {
                 newer[body + 9] |= 0xf0;
                 newer[body + 11] |= 0xff;
             }
-            Body::Granting(_) => newer[body + 9] |= 0xfc,
+            Body::Grant(_) => newer[body + 9] |= 0xfc,
             Body::Demand(_) => newer[body + 15] |= 0xfe,
             Body::Queued(_) | Body::Deny(_) | Body::Written(_) | Body::Redirect(_) => {}
         }
@@ -514,7 +514,7 @@ fn example_bodies() -> [(&'static str, Body); 13] {
         ..release
     };
     let cancel = Position { kind: PositionKind::Cancel, held: Some(Mode::Null), ..release };
-    let grant = Granting {
+    let grant = Grant {
         number: Number(0x0102),
         mode: Mode::Exclusive,
         token: token(0x23),
@@ -523,8 +523,8 @@ fn example_bodies() -> [(&'static str, Body); 13] {
     };
     let valid = ValueState::Valid(Value::new(b"value").unwrap());
     let invalid = ValueState::Invalid(Value::EMPTY);
-    let with_value = Granting { value: Some(ValueCopy { version: token(0x22), state: valid }), ..grant };
-    let with_demand = Granting {
+    let with_value = Grant { value: Some(ValueCopy { version: token(0x22), state: valid }), ..grant };
+    let with_demand = Grant {
         value: Some(ValueCopy { version: token(0x22), state: invalid }),
         demand: Some((DemandId(0x31), Mode::ConcurrentRead)),
         ..grant
@@ -546,9 +546,9 @@ fn example_bodies() -> [(&'static str, Body); 13] {
         ("downgrade", Body::Position(downgrade)),
         ("cancel", Body::Position(cancel)),
         ("queued", Body::Queued(Queued { number: Number(0x0102), ticket })),
-        ("grant", Body::Granting(grant)),
-        ("grant-value", Body::Granting(with_value)),
-        ("grant-every-field", Body::Granting(with_demand)),
+        ("grant", Body::Grant(grant)),
+        ("grant-value", Body::Grant(with_value)),
+        ("grant-every-field", Body::Grant(with_demand)),
         ("deny", Body::Deny(Deny { number: Number(0x0102), reason: DenyReason::Renew })),
         ("demand", Body::Demand(demand)),
         ("written", Body::Written(Number(0x0103))),
@@ -722,11 +722,11 @@ impl Random {
         }
     }
 
-    fn granting(&mut self) -> Granting {
+    fn granting(&mut self) -> Grant {
         let states = [ValueState::Absent, ValueState::Valid(self.value()), ValueState::Invalid(self.value())];
         let copy = ValueCopy { version: self.token(), state: states[self.below(3)] };
         let demand = (DemandId(self.u32()), self.mode());
-        Granting {
+        Grant {
             number: Number(self.u64()),
             mode: self.mode(),
             token: self.token(),
@@ -758,7 +758,7 @@ impl Random {
                 master: NodeId(self.u16()),
                 version: MapVersion { epoch: Epoch(self.u32()), count: self.u64() },
             }),
-            5 | 6 => Body::Granting(self.granting()),
+            5 | 6 => Body::Grant(self.granting()),
             _ => Body::Position(self.position()),
         }
     }

@@ -51,9 +51,7 @@ fn a_demand_known_at_the_grant_comes_with_it() {
     cluster.exchange(ANNA, MASTER);
     cluster.exchange(BERT, MASTER);
     let grant = cluster.exchange(MASTER, ANNA);
-    assert!(
-        matches!(grant.body(), Body::Granting(grant) if grant.demand.is_some_and(|(_, stay)| stay == Null))
-    );
+    assert!(matches!(grant.body(), Body::Grant(grant) if grant.demand.is_some_and(|(_, stay)| stay == Null)));
     assert_eq!(cluster.watch(ANNA, anna), Some(Exclusive));
     cluster.release(ANNA, anna);
     cluster.run();

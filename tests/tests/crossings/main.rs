@@ -23,7 +23,7 @@ pub(crate) const LONG: Duration = Duration::from_secs(5);
 pub(crate) const QUEUED: Duration = Duration::from_millis(50);
 
 pub(crate) fn is_grant(frame: &Frame) -> bool {
-    matches!(frame.body(), Body::Granting(_))
+    matches!(frame.body(), Body::Grant(_))
 }
 
 pub(crate) fn is_demand(frame: &Frame) -> bool {
@@ -35,7 +35,7 @@ pub(crate) fn denial(frame: &Frame) -> Option<DenyReason> {
         Body::Deny(deny) => Some(deny.reason),
         Body::Position(_)
         | Body::Queued(_)
-        | Body::Granting(_)
+        | Body::Grant(_)
         | Body::Demand(_)
         | Body::Written(_)
         | Body::Redirect(_) => None,
@@ -46,7 +46,7 @@ pub(crate) fn number(frame: &Frame) -> u64 {
     match frame.body() {
         Body::Position(position) => position.number.0,
         Body::Queued(queued) => queued.number.0,
-        Body::Granting(grant) => grant.number.0,
+        Body::Grant(grant) => grant.number.0,
         Body::Deny(deny) => deny.number.0,
         Body::Demand(demand) => demand.number.0,
         Body::Written(number) => number.0,
