@@ -427,13 +427,20 @@ impl Machine<'_> {
         }
     }
 
-    /// The owner that was asked for gives up what it holds, to end a conversion deadlock between nodes.
+    /// Owners that convert give up what they hold, to end a conversion deadlock between nodes: those that allow
+    /// it are demoted, the others, which are in the same deadlock behind them, are denied.
     fn demote_converting(&mut self, at: Idx<Resource>) {
-        let holding = &mut self.resources[at].holding;
-        let Some(wish) = holding.wish else { return };
-        let claim = &self.locks[wish.waiter].claim;
-        if claim.place == Place::Convert && claim.flags.has(Flags::DEMOTE_ON_DEADLOCK) {
-            holding.locks.demote(&mut self.locks, wish.waiter);
+        let mut walk = self.resources[at].holding.locks.head(Place::Convert);
+        for _ in 0..crate::SCAN_MAX {
+            let Some(lock) = walk else { break };
+            walk = Queues::next(&self.locks, lock);
+            let claim = &self.locks[lock].claim;
+            let holds_something = claim.held.is_some_and(|held| held != Mode::Null);
+            if claim.flags.has(Flags::DEMOTE_ON_DEADLOCK) {
+                self.resources[at].holding.locks.demote(&mut self.locks, lock);
+            } else if holds_something && !claim.flags.has(Flags::NO_DEADLOCK_WAIT) {
+                self.deny_owner(lock, Denial::Deadlock);
+            }
         }
     }
 
