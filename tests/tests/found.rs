@@ -207,6 +207,44 @@ fn who_pins_more_than_before_is_asked_for_less() {
 }
 
 #[test]
+fn what_nobody_pins_is_given_up_to_one_that_comes_to_the_head() {
+    let mut cluster = Cluster::trio(Retention::UntilDemanded);
+    let own = cluster.lock(MASTER, ConcurrentRead, Flags::NONE);
+    let reader = cluster.lock(ANNA, ConcurrentRead, Flags::NONE);
+    let writer = cluster.lock(ANNA, ProtectedWrite, Flags::NONE);
+    // Anna's node is asked for everything, in the name of Bert, and can give up nothing yet.
+    ask(&mut cluster, BERT, Exclusive, Flags::NONE);
+    convert(&mut cluster, ANNA, reader, Exclusive, Flags::NONE);
+    cluster.release(ANNA, writer);
+    cluster.settle(LONG);
+    cluster.convert(MASTER, own, ProtectedWrite, Flags::HEAD_OF_QUEUE, ValueWrite::Keep).unwrap();
+    cluster.settle(LONG * 2);
+    assert_eq!(cluster.mode(MASTER, own), Some(ProtectedWrite), "Anna's node pins CR only");
+}
+
+#[test]
+fn a_demotion_that_others_on_the_node_undo_ends_all_the_same() {
+    let mut cluster = Cluster::trio(Retention::UntilDemanded);
+    let bert = cluster.lock(BERT, Null, Flags::NONE);
+    let other = cluster.lock(ANNA, ConcurrentRead, Flags::NONE);
+    let victim = cluster.lock(ANNA, ConcurrentWrite, Flags::NONE);
+    convert(&mut cluster, BERT, bert, Exclusive, Flags::NONE);
+    let flags = Flags::DEMOTE_ON_DEADLOCK;
+    let converted = cluster.convert(ANNA, victim, ProtectedWrite, flags, ValueWrite::Keep);
+    assert_eq!(converted, Ok(None));
+    // Before the master can order the demotion, another owner converts, and pins CR for the node.
+    let converted = cluster.convert(ANNA, other, ProtectedRead, Flags::NONE, ValueWrite::Keep);
+    cluster.settle(LONG * 2);
+    let waiting = [(BERT, bert, Exclusive), (ANNA, victim, ProtectedWrite), (ANNA, other, ProtectedRead)]
+        .into_iter()
+        .filter(|(node, lock, wanted)| {
+            let is_granted = cluster.mode(*node, *lock) == Some(*wanted);
+            !is_granted && denial(&mut cluster, *node, *lock).is_none()
+        });
+    assert!(waiting.count() < 3 || converted.is_err(), "they do not all wait for each other");
+}
+
+#[test]
 fn an_order_to_demote_outlives_a_plain_demand() {
     let mut cluster = Cluster::trio(Retention::Never);
     let anna = cluster.lock(ANNA, ProtectedRead, Flags::NONE);
@@ -353,6 +391,31 @@ fn a_reader_that_takes_over_a_request_sees_what_was_written_before_it_came() {
         assert_eq!(cluster.mode(ANNA, second), Some(mode));
         assert_eq!(cluster.value(ANNA, second), valid(b"written"));
     }
+}
+
+#[test]
+fn who_was_served_long_ago_does_not_read_an_old_copy() {
+    let mut cluster = Cluster::trio(Retention::UntilDemanded);
+    cluster.lock(MASTER, Null, Flags::NONE);
+    let reader = cluster.lock(ANNA, ProtectedRead, Flags::NONE);
+    // Anna's node is given PW for one who has to wait for her reader, then EX for another.
+    let late = ask(&mut cluster, ANNA, ProtectedWrite, Flags::VALUE);
+    cluster.run();
+    let first = ask(&mut cluster, ANNA, Exclusive, Flags::HEAD_OF_QUEUE);
+    cluster.run();
+    // It gives up both, and Bert writes.
+    let bert = cluster.lock(BERT, ProtectedRead, Flags::VALUE);
+    convert(&mut cluster, BERT, bert, Exclusive, Flags::VALUE);
+    cluster.release(ANNA, reader);
+    cluster.settle(LONG);
+    assert_eq!(cluster.mode(BERT, bert), Some(Exclusive));
+    cluster.release_with(BERT, bert, set(b"written"));
+    cluster.settle(LONG);
+    assert_eq!((cluster.mode(ANNA, first), cluster.mode(ANNA, late)), (Some(Exclusive), None));
+    cluster.release(ANNA, first);
+    cluster.settle(LONG);
+    assert_eq!(cluster.mode(ANNA, late), Some(ProtectedWrite));
+    assert_eq!(cluster.value(ANNA, late), valid(b"written"));
 }
 
 // ---- full tables ----

@@ -75,7 +75,9 @@ impl Machine<'_> {
             None if demand.stay == Mode::Null => None,
             None => Some(held.meet(demand.stay)),
             Some(need) if demand.stay.covers(need) => Some(held.meet(demand.stay)),
-            // It cannot be met yet. What the next waiters here would ask for again at once is not given up.
+            // It cannot be met yet. A request that is out already keeps its place without what is held beside it.
+            Some(need) if holding.wish.is_some() => Some(need),
+            // What the next waiters here would ask for again at once is not given up.
             Some(need) => Some(held.meet(holding.locks.wanted().map_or(need, |wanted| wanted.join(need)))),
         };
         if target.is_none_or(|target| demand.stay.covers(target)) {
@@ -330,11 +332,14 @@ impl Machine<'_> {
             return;
         }
         lock.is_served = true;
-        holding.served = Some(wish.waiter);
+        let before = holding.served.replace(wish.waiter).filter(|before| *before != wish.waiter);
         let wanted = lock.claim.wanted.expect("a waiter wants a mode");
         if let (false, Some(alternate)) = (mode.covers(wanted), lock.claim.flags.alternate(wanted)) {
             lock.claim.alternate = true;
             holding.locks.set_wanted(&mut self.locks, wish.waiter, alternate);
+        }
+        if let Some(before) = before.filter(|before| self.locks[*before].resource == Some(at)) {
+            self.locks[before].is_served = false;
         }
     }
 
