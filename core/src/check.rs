@@ -2,11 +2,14 @@
 
 use core::fmt::{self, Write};
 
+use crate::id::{NodeId, Number, SlotId, SpaceId};
 use crate::machine::Machine;
 use crate::mode::Mode;
 use crate::queue::{Entry, Place, Queues};
-use crate::record::Resource;
-use crate::table::{Idx, Slab};
+use crate::record::{Chain, Course, Passage, Resource, Slot};
+use crate::table::{Idx, Queue, Slab};
+use crate::transfer::Room;
+use crate::wire::{Unit, encode_unit};
 
 impl Machine<'_> {
     /// Walks all tables and panics if they contradict themselves.
@@ -29,6 +32,43 @@ impl Machine<'_> {
         let live = self.locks.0.iter().filter(|lock| lock.claim.place != Place::Apart).count();
         assert!(live == locks, "every logical lock stands in a queue of its resource");
         assert!(!self.s.is_settling, "a node is settled between calls");
+        for slot in 0..u32::try_from(self.slots.len()).expect("slots are counted in 32 bits") {
+            self.check_slot(slot);
+        }
+        self.check_reserved();
+    }
+
+    /// A slot's account of its records is right.
+    fn check_slot(&self, slot: u32) {
+        let entry = self.slot(slot);
+        let mut room = Room::NONE;
+        let mut walk = entry.resources.head();
+        let (mut is_unpacked, is_packing) = (false, matches!(entry.course, Course::Packing(_)));
+        while let Some(at) = walk {
+            walk = Queue::<_, Chain>::next(&self.resources, at);
+            let resource = &self.resources[at];
+            assert!(resource.slot == slot, "a resource is in its slot's chain");
+            let is_packed = resource.passage == Passage::Packed;
+            assert!(!(is_packing && is_packed && is_unpacked), "what is packed stands first in its chain");
+            is_unpacked |= !is_packed;
+            room += Room {
+                resources: 1,
+                physical: resource.mastery.members.count_ones(),
+                names: u32::from(resource.name_rest.is_some()),
+                values: u32::from(resource.mastery.value.is_some()),
+            };
+        }
+        assert!(room == entry.room, "slot {slot} has {room:?} and counts {:?}", entry.room);
+        let is_to_be_looked_at = entry.moved.is_linked() || entry.moved_left == 0;
+        assert!(is_to_be_looked_at, "what moved is looked at");
+    }
+
+    /// What is kept free is free, and kept for something.
+    fn check_reserved(&self) {
+        let reserved = self.s.transfers.reserved;
+        assert!(reserved.beyond(self.free_room()).is_none(), "what is kept free is free");
+        let sum = self.s.transfers.reserved_for();
+        assert!(reserved == sum, "{reserved:?} is kept free, {sum:?} is known of");
     }
 
     fn check_resource(&self, at: Idx<Resource>) {
@@ -45,15 +85,46 @@ impl Machine<'_> {
             "{name:?}: a node holds what its owners hold"
         );
         assert!(holding.write.0 != u64::MAX, "a write is stated");
-        let is_useful =
-            !holding.is_nothing() || !resource.mastery.queues.is_empty() || resource.outbox.is_linked();
+        let is_useful = !holding.is_nothing()
+            || !resource.mastery.queues.is_empty()
+            || resource.outbox.is_linked()
+            || resource.passage != Passage::None;
         assert!(is_useful, "{name:?}: a resource is there for a reason");
         let is_pending = holding.wish.is_some() && !self.is_master(at);
         let is_said = resource.outbox.is_linked() || resource.repeat.is_linked();
         assert!(!is_pending || is_said, "{name:?}: what is wanted of another node is said or repeated");
         let mastery = &resource.mastery;
         let held: u16 = Mode::ALL.into_iter().map(|mode| mastery.queues.held_at(mode)).sum();
-        assert!(held == 0 || self.is_master(at), "only a master has physical locks on record");
+        let is_in_passage = matches!(resource.passage, Passage::Coming | Passage::Packed);
+        assert!(
+            held == 0 || self.is_master(at) || is_in_passage,
+            "{name:?}: only a master has physical locks on record"
+        );
+    }
+
+    /// A master's record as it would be packed; nothing if there is none or no room for it in `buf`.
+    pub(crate) fn record(&self, space: SpaceId, name: &[u8], buf: &mut [u8]) -> Option<usize> {
+        let at = self.find(space, name, self.hash_of(space, name))?;
+        let mut len = encode_unit(&Unit::Record(self.record_unit(at)), buf)?;
+        let queues = &self.resources[at].mastery.queues;
+        let mut walk = queues.after(&self.physical, None);
+        while let Some(lock) = walk {
+            walk = queues.after(&self.physical, walk);
+            len += encode_unit(&Unit::Lock(self.lock_unit(lock)), &mut buf[len..])?;
+        }
+        Some(len)
+    }
+
+    /// Counters of a slot: grants, arrivals.
+    pub(crate) fn slot_counters(&self, slot: SlotId) -> Option<(u64, u64)> {
+        let entry = self.slots.0.get(slot.0 as usize)?;
+        Some((entry.grants, entry.arrivals))
+    }
+
+    /// The floor of a member in a slot.
+    pub(crate) fn floor_of(&mut self, slot: SlotId, node: NodeId) -> Option<Number> {
+        let member = self.member_of(node).filter(|_| (slot.0 as usize) < self.slots.len())?;
+        Some(*self.floor(slot.0, member))
     }
 
     /// Digest of the tables; two equal tables have equal digests on any storage.
@@ -70,9 +141,15 @@ impl Machine<'_> {
             write_to(&mut digest, lock);
         }
         for peer in self.peers.iter() {
-            write_to(&mut digest, &(&peer.positions, &peer.answers, peer.ring.len));
+            write_to(
+                &mut digest,
+                &(&peer.positions, &peer.answers, peer.ring.len, &peer.notes, &peer.relays),
+            );
         }
-        write_to(&mut digest, &(&self.s.events, &self.s.work, &self.s.idle));
+        for slot in self.slots.0.iter() {
+            digest.feed_slot(slot);
+        }
+        write_to(&mut digest, &(&self.s.events, &self.s.work, &self.s.idle, &self.s.transfers));
         digest.0
     }
 }
@@ -104,13 +181,38 @@ fn check_queues<T: Entry>(queues: &Queues<T>, slab: &Slab<'_, T>) -> usize {
     len
 }
 
-/// FNV-1a over what a record prints: slow, and the same wherever the record is kept.
+/// A hash over what a record prints, eight bytes at a time: the same wherever the record is kept.
 struct Fnv(u64);
+
+impl Fnv {
+    fn feed(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x100_0000_01b3);
+    }
+
+    /// Slots are many, and are told apart without being printed. Their chains show in their resources.
+    fn feed_slot(&mut self, slot: &Slot) {
+        let course = match slot.course {
+            Course::Still => 0,
+            Course::Outgoing(place) => 0x100 | u64::from(place),
+            Course::Packing(place) => 0x200 | u64::from(place),
+            Course::Incoming(place) => 0x300 | u64::from(place),
+        };
+        let members = u64::from(slot.master) | u64::from(slot.former) << 8 | u64::from(slot.heir) << 16;
+        let Room { resources, physical, names, values } = slot.room;
+        let rooms = [resources, physical, names, values, slot.moved_left].map(u64::from);
+        for word in [course, members, slot.version.count, slot.offered.count, slot.grants, slot.arrivals] {
+            self.feed(word);
+        }
+        for word in rooms {
+            self.feed(word);
+        }
+    }
+}
 
 impl Write for Fnv {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        for bytes in text.as_bytes().chunks(8) {
+            self.feed(bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
         }
         Ok(())
     }

@@ -35,6 +35,11 @@ pub struct Config {
     pub repeat_waiting_after: Duration,
     /// A request that has waited this long at its master is told its place in the queue.
     pub queued_after: Duration,
+    /// Bytes at which a chunk of a transfer ends, with the unit that reaches them, and so the records that one call
+    /// packs or installs: 256 to 65536.
+    pub chunk: u32,
+    /// Bytes of a transfer's chunks on their way at which no further chunk is sent; at least a chunk.
+    pub window: u32,
     /// Rules that a test switched off.
     #[cfg(lockmaster_faults)]
     pub faults: crate::fault::Faults,
@@ -84,7 +89,8 @@ impl SpaceConfig {
 }
 
 impl Config {
-    /// A node of a cluster without members or spaces yet, with the default intervals: 200 ms, 5 s, 50 ms.
+    /// A node of a cluster without members or spaces yet, with the default intervals: 200 ms, 5 s, 50 ms;
+    /// chunks of 16 KiB, of which 256 KiB may be on their way.
     #[must_use]
     pub fn new(cluster: ClusterId, node: NodeId, incarnation: Incarnation) -> Self {
         Self {
@@ -98,6 +104,8 @@ impl Config {
             repeat_after: Duration::from_millis(200),
             repeat_waiting_after: Duration::from_secs(5),
             queued_after: Duration::from_millis(50),
+            chunk: 16 << 10,
+            window: 256 << 10,
             #[cfg(lockmaster_faults)]
             faults: crate::fault::Faults::NONE,
         }
@@ -128,6 +136,9 @@ impl Config {
             || self.repeat_waiting_after < self.repeat_after
         {
             return Err(ConfigError::Intervals);
+        }
+        if !(256..=65_536).contains(&self.chunk) || self.window < self.chunk {
+            return Err(ConfigError::Chunks);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use crate::id::NodeId;
 use crate::name::NameError;
 
 /// Which table has no room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Full {
     /// Logical locks of this node: raise `Limits::locks`, or release some.
     #[error("the table of logical locks is full")]
@@ -104,6 +104,9 @@ pub enum ConfigError {
     /// Repeat intervals must be longer than zero, and the long one not below the short one.
     #[error("repeat intervals must be longer than zero, the long one not below the short one")]
     Intervals,
+    /// A chunk has 256 to 65536 bytes, and the window is not smaller than a chunk.
+    #[error("a chunk has 256 to 65536 bytes, and the window is at least a chunk")]
+    Chunks,
     /// The incarnation must not be zero: use one that rises with every start.
     #[error("the incarnation must not be zero")]
     Incarnation,
@@ -118,7 +121,7 @@ pub enum HelloError {
     /// It is of another cluster.
     #[error("the peer is of another cluster")]
     Cluster,
-    /// Its versions and ours have none in common, or it takes no frame of 512 bytes.
+    /// Its versions and ours have none in common, or it takes no frame of 1024 bytes.
     #[error("the peer speaks no common version")]
     Version,
     /// Its epoch, or its digest of hash, seed, members, spaces and slots, is another.

@@ -5,6 +5,7 @@ use core::time::Duration;
 use crate::flags::Flags;
 use crate::id::{LockId, OwnerId, Priority, SpaceId, Token};
 use crate::mode::Mode;
+use crate::transfer::Progress;
 
 /// A request for a new logical lock.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +72,7 @@ pub enum Path {
     Remote,
 }
 
-/// Something that happened to a logical lock after the call that asked for it.
+/// Something that happened to a logical lock or a transfer after the call that asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A request or conversion was granted.
@@ -104,6 +105,9 @@ pub enum Event {
         /// The mode that is waited for.
         mode: Mode,
     },
+    /// A transfer that this node gives away has come further, or has ended. News that were not polled in time are
+    /// told together, but an end is always told.
+    Transfer(Progress),
 }
 
 /// Why a request or conversion ended without a grant.

@@ -28,9 +28,21 @@ impl Faults {
     pub const GRANT_AFTER_CANCEL: Self = Self(1 << 8);
     /// A node's copy of the value block is thought current at any mode.
     pub const STALE_VALUE: Self = Self(1 << 9);
+    /// Floors do not travel with their slot.
+    pub const FLOORS_STAY: Self = Self(1 << 10);
+    /// Authority leaves a slot only with its last chunk, while records were already packed.
+    pub const AUTHORITY_LATE: Self = Self(1 << 11);
+    /// A repeated chunk is installed again.
+    pub const CHUNK_TWICE: Self = Self(1 << 12);
+    /// The new master drops an installed record that became empty before the slot is complete.
+    pub const EMPTY_DROPPED: Self = Self(1 << 13);
+    /// The transfer interval ends before every member has acknowledged.
+    pub const END_EARLY: Self = Self(1 << 14);
+    /// Repeats of a chunk are made from records that go on changing.
+    pub const REPEAT_LIVE: Self = Self(1 << 15);
 
     /// All switches, with the names that the tests print.
-    pub const ALL: [(&'static str, Self); 10] = [
+    pub const ALL: [(&'static str, Self); 16] = [
         ("a Downgrade or Cancel reuses its request's number", Self::NUMBER_REUSED),
         ("a Grant is believed because its number is not lower", Self::GRANT_NOT_LOWER),
         ("numbers are counted per resource", Self::NUMBER_PER_RESOURCE),
@@ -41,6 +53,12 @@ impl Faults {
         ("no grant pass after a release", Self::NO_PASS),
         ("a grant is used after its waiter was cancelled", Self::GRANT_AFTER_CANCEL),
         ("a stale copy of the value block is handed out", Self::STALE_VALUE),
+        ("floors do not travel", Self::FLOORS_STAY),
+        ("authority leaves a slot with its last chunk", Self::AUTHORITY_LATE),
+        ("a repeated chunk is installed again", Self::CHUNK_TWICE),
+        ("an installed record is dropped before its slot is complete", Self::EMPTY_DROPPED),
+        ("a transfer ends before all have acknowledged", Self::END_EARLY),
+        ("repeats of a chunk are made from live records", Self::REPEAT_LIVE),
     ];
 
     /// Is a rule switched off?

@@ -131,13 +131,17 @@ impl Machine<'_> {
             self.check_room(request.name)?;
         }
         let slot = found.map_or_else(|| self.slot_of(request.space, hash), |at| self.resources[at].slot);
-        let is_master = self.is_me(self.slots[slot as usize].master);
+        let is_master = self.decides(slot, found);
         let is_on_record = found.is_some_and(|at| self.resources[at].mastery.members >> self.s.me & 1 == 1);
         if is_master && !is_on_record && self.free_physical() == 0 {
             return Err(Full::Physical);
         }
-        if request.flags.has(Flags::VALUE) {
+        let wants_value = request.flags.has(Flags::VALUE);
+        if wants_value {
             self.value_room(found, is_master)?;
+        }
+        if is_master {
+            self.slot_room(slot, self.needed_room(found, request.name, self.s.me, wants_value))?;
         }
         Ok(())
     }
@@ -565,6 +569,9 @@ impl Machine<'_> {
         loop {
             if let Some(at) = self.s.events.head() {
                 return Some(self.take_event(at));
+            }
+            if let Some(progress) = self.take_transfer_news() {
+                return Some(Event::Transfer(progress));
             }
             if !self.work_on() {
                 return None;

@@ -32,6 +32,35 @@ pub struct SpaceId(pub u16);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SlotId(pub u32);
 
+/// Slots that follow each other: what a transfer moves (seed patent on re-distributing lock management, claim 1:
+/// hash value range). Slots of all spaces are numbered through, space by space.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SlotRange {
+    /// The first.
+    pub first: SlotId,
+    /// How many.
+    pub len: u32,
+}
+
+impl SlotRange {
+    /// One slot.
+    #[must_use]
+    pub const fn one(slot: SlotId) -> Self {
+        Self { first: slot, len: 1 }
+    }
+
+    /// The slot after the last, as a number that cannot overflow.
+    pub(crate) const fn end(self) -> u64 {
+        self.first.0 as u64 + self.len as u64
+    }
+
+    /// Is the slot one of them?
+    #[must_use]
+    pub const fn contains(self, slot: SlotId) -> bool {
+        slot.0 >= self.first.0 && (slot.0 as u64) < self.end()
+    }
+}
+
 /// Who holds a logical lock: a task, session or transaction, numbered by the application.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OwnerId(pub u64);
@@ -119,6 +148,13 @@ impl fmt::Display for Token {
     /// 32 hexadecimal digits, in the order of the bytes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:08x}{:016x}{:08x}", self.epoch.0, self.grant, self.local)
+    }
+}
+
+impl fmt::Display for SlotRange {
+    /// The first and the last slot, like `16..=31`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..={}", self.first.0, self.end().saturating_sub(1))
     }
 }
 

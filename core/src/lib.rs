@@ -7,7 +7,7 @@
 //! | group | methods |
 //! |---|---|
 //! | world to node | [`Node::handle_hello`], [`Node::handle_disconnect`], [`Node::handle_frame`], [`Node::handle_timeout`] |
-//! | application to node | [`Node::request`], [`Node::convert`], [`Node::release`], [`Node::cancel`], [`Node::abandon`], [`Node::watch`] |
+//! | application to node | [`Node::request`], [`Node::convert`], [`Node::release`], [`Node::cancel`], [`Node::abandon`], [`Node::watch`], [`Node::transfer`], [`Node::withdraw`] |
 //! | node to world | [`Node::poll_event`], [`Node::poll_ready`], [`Node::poll_transmit`], [`Node::poll_timeout`] |
 //! | getters | the rest |
 //!
@@ -89,6 +89,7 @@ mod stats;
 mod table;
 mod time;
 mod timer;
+mod transfer;
 mod value;
 pub mod wire;
 
@@ -116,7 +117,7 @@ pub use event::{Asked, Cancelled, Conversion, Denial, Event, Grant, Path, Reques
 pub use flags::{Flags, FlagsError};
 pub use id::{
     ClusterId, DemandId, Epoch, Incarnation, LockId, MEMBERS_MAX, MapVersion, NodeId, Number, OwnerId,
-    Priority, QueueTicket, SPACES_MAX, SlotId, SpaceId, Token,
+    Priority, QueueTicket, SPACES_MAX, SlotId, SlotRange, SpaceId, Token,
 };
 #[cfg(feature = "alloc")]
 pub use memory::HeapMemory;
@@ -124,11 +125,14 @@ pub use memory::{ArrayMemory, Limits, Memory, Storage, Tables};
 pub use mode::{Mode, ValueTransfer};
 pub use name::{NAME_MAX, Name, NameError, hash};
 pub use node::Node;
-pub use record::{Lock, NameCell, Peer, Physical, RING_LEN, Resource, Slot, ValueCell};
+pub use record::{Lock, NameCell, Peer, Physical, RING_LEN, RelayCell, Resource, Slot, ValueCell};
 pub use snapshot::{LockView, PhysicalView, QueueName, ResourceView, Visit};
 pub use stats::{Stats, Traffic};
 pub use table::Bucket;
 pub use time::Instant;
+pub use transfer::{
+    Progress, Refusal, Room, SlotView, Stage, TRANSFERS_MAX, TransferError, TransferId, WithdrawError,
+};
 pub use value::{VALUE_MAX, Value, ValueCopy, ValueState, ValueTooLong, ValueWrite};
 
 /// Places of a queue that are searched for a request that may be granted out of order.

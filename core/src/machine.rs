@@ -2,21 +2,31 @@
 
 use crate::config::Config;
 use crate::error::{ConfigError, Full};
-use crate::id::{DemandId, MEMBERS_MAX, MapVersion, NodeId, Number, SPACES_MAX, SpaceId, Token};
+use crate::id::{
+    DemandId, MEMBERS_MAX, MapVersion, NodeId, Number, SPACES_MAX, SlotId, SlotRange, SpaceId, Token,
+};
 use crate::memory::Tables;
 use crate::name::{Name, hash};
 use crate::record::{
-    Chain, Events, Holding, Idle, Lock, Mastery, NAME_INLINE, NameCell, Peer, Physical, Resource, Ring,
-    RingAnswer, RingBody, Slot, ValueCell, Work,
+    Chain, Course, Events, Holding, Idle, Lock, Mastery, Moved, NAME_INLINE, NameCell, Passage, Peer,
+    Physical, RelayCell, Resource, Ring, RingAnswer, RingBody, Slot, ValueCell, Work,
 };
 use crate::stats::Stats;
 use crate::table::{DeadlineHeap, Free, Idx, NameIndex, Queue, Slab};
 use crate::time::Instant;
+use crate::transfer::{Room, Transfers};
 use crate::value::{Value, ValueCopy, ValueState};
 use crate::wire::{FRAME_MAX, Hello, VersionRange};
 
 /// A member by its place in the configuration.
 pub(crate) type Member = u8;
+
+/// Which way a count goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    More,
+    Fewer,
+}
 
 /// Everything of a node that is no table.
 #[derive(Debug)]
@@ -44,6 +54,11 @@ pub(crate) struct State {
     pub(crate) overdue: Option<Instant>,
     /// A table had no room; idle locks are given up when there is time.
     pub(crate) is_short: bool,
+    pub(crate) transfers: Transfers,
+    /// Messages about resources that came and went.
+    pub(crate) lock_messages: u64,
+    /// Slots whose resources are being told of their new master.
+    pub(crate) moved: Queue<Slot, Moved>,
     pub(crate) patience_len: u32,
     first_slots: [u32; SPACES_MAX],
     /// Where the search for records to audit goes on.
@@ -66,6 +81,7 @@ struct FreeRecords {
     locks: Free<Lock>,
     names: Free<NameCell>,
     values: Free<ValueCell>,
+    relays: Free<RelayCell>,
 }
 
 impl State {
@@ -98,6 +114,7 @@ impl State {
                 locks: Free::all(&mut Slab(tables.locks)),
                 names: Free::all(&mut Slab(tables.names)),
                 values: Free::all(&mut Slab(tables.values)),
+                relays: Free::all(&mut Slab(tables.relays)),
             },
             events: Queue::EMPTY,
             work: Queue::EMPTY,
@@ -107,12 +124,25 @@ impl State {
             next_deadline: None,
             overdue: None,
             is_short: false,
+            transfers: Transfers::NONE,
+            lock_messages: 0,
+            moved: Queue::EMPTY,
             patience_len: 0,
             first_slots,
             audit_at: 0,
             stats: Stats::default(),
             config,
         })
+    }
+
+    /// The last demand that this node has named.
+    pub(crate) const fn last_demand(&self) -> DemandId {
+        self.last_demand
+    }
+
+    /// Demands that this node names from now on differ from those of another master up to this one.
+    pub(crate) fn pass_demand(&mut self, demand: DemandId) {
+        self.last_demand = self.last_demand.max(demand);
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
@@ -126,7 +156,14 @@ impl State {
     pub(crate) fn is_quiet(&self) -> bool {
         let has_output = !self.events.is_empty() || self.ready != 0;
         let has_work = !self.work.is_empty() || self.overdue.is_some() || self.hurried != 0 || self.is_short;
-        !has_output && !has_work
+        !has_output && !has_work && self.moved.is_empty() && self.transfers.is_quiet()
+    }
+
+    /// The slots of a space.
+    pub(crate) fn slots(&self, space: SpaceId) -> Option<SlotRange> {
+        let at = usize::from(space.0);
+        let config = self.config.spaces.get(at)?;
+        Some(SlotRange { first: SlotId(self.first_slots[at]), len: config.slots })
     }
 
     pub(crate) fn hello(&self) -> Hello {
@@ -177,8 +214,9 @@ pub(crate) struct Machine<'a> {
     pub(crate) locks: Slab<'a, Lock>,
     pub(crate) names: Slab<'a, NameCell>,
     pub(crate) values: Slab<'a, ValueCell>,
+    pub(crate) relays: Slab<'a, RelayCell>,
     pub(crate) index: NameIndex<'a>,
-    pub(crate) slots: &'a mut [Slot],
+    pub(crate) slots: Slab<'a, Slot>,
     pub(crate) floors: &'a mut [Number],
     pub(crate) patience: &'a mut [u32],
     pub(crate) peers: &'a mut [Peer],
@@ -186,8 +224,9 @@ pub(crate) struct Machine<'a> {
 
 impl<'a> Machine<'a> {
     pub(crate) fn new(s: &'a mut State, tables: Tables<'a>) -> Self {
-        // The memory may have room for more members than there are.
+        // The memory may have room for more members and slots than there are.
         let members = s.config.members.len();
+        let slots = s.config.slots() as usize;
         Self {
             s,
             resources: Slab(tables.resources),
@@ -195,8 +234,9 @@ impl<'a> Machine<'a> {
             locks: Slab(tables.locks),
             names: Slab(tables.names),
             values: Slab(tables.values),
+            relays: Slab(tables.relays),
             index: NameIndex(tables.buckets),
-            slots: tables.slots,
+            slots: Slab(&mut tables.slots[..slots]),
             floors: tables.floors,
             patience: tables.patience,
             peers: &mut tables.peers[..members],
@@ -268,8 +308,34 @@ impl<'a> Machine<'a> {
         self.s.first_slots[at] + u32::try_from(of_space).expect("below the slots of the space")
     }
 
+    pub(crate) fn slot(&self, slot: u32) -> &Slot {
+        &self.slots.0[slot as usize]
+    }
+
+    pub(crate) fn slot_mut(&mut self, slot: u32) -> &mut Slot {
+        &mut self.slots.0[slot as usize]
+    }
+
+    /// Who decides about a resource, as far as this node knows: its slot's master, but record by record while the
+    /// slot is moving from or to this node (rule R3).
     pub(crate) fn master_at(&self, resource: &Resource) -> Member {
-        self.slots[resource.slot as usize].master
+        self.decider(self.slot(resource.slot), resource.passage)
+    }
+
+    /// The same for a name in a slot; without a record here its passage is [`Passage::None`].
+    fn decider(&self, slot: &Slot, passage: Passage) -> Member {
+        let is_mine = match slot.course {
+            Course::Still | Course::Outgoing(_) => false,
+            Course::Packing(_) => passage != Passage::Packed || crate::fault_on!(self, AUTHORITY_LATE),
+            Course::Incoming(_) => passage == Passage::Installed,
+        };
+        if is_mine { self.s.me } else { slot.master }
+    }
+
+    /// Does this node decide about a name in a slot?
+    pub(crate) fn decides(&self, slot: u32, found: Option<Idx<Resource>>) -> bool {
+        let passage = found.map_or(Passage::None, |at| self.resources[at].passage);
+        self.is_me(self.decider(self.slot(slot), passage))
     }
 
     pub(crate) fn is_master(&self, at: Idx<Resource>) -> bool {
@@ -308,10 +374,11 @@ impl<'a> Machine<'a> {
 
     /// Is there room for one more resource with this name?
     pub(crate) fn check_room(&self, name: &[u8]) -> Result<(), Full> {
-        if self.s.free.resources.is_empty() {
+        let reserved = self.s.transfers.reserved;
+        if self.s.free.resources.len() <= reserved.resources {
             return Err(Full::Resources);
         }
-        if name.len() > NAME_INLINE && self.s.free.names.is_empty() {
+        if name.len() > NAME_INLINE && self.s.free.names.len() <= reserved.names {
             return Err(Full::Names);
         }
         Ok(())
@@ -336,10 +403,22 @@ impl<'a> Machine<'a> {
             resource.name[..name.len()].copy_from_slice(name);
         }
         self.index.insert(hash, at);
-        let slot = &mut self.slots[slot as usize];
-        Queue::<_, Chain>::push_back(&mut slot.resources, &mut self.resources, at);
-        slot.records += 1;
+        let chain = &mut self.slots.0[slot as usize].resources;
+        Queue::<_, Chain>::push_back(chain, &mut self.resources, at);
+        let names = u32::from(name_rest.is_some());
+        self.tally(slot, Room { resources: 1, names, ..Room::NONE }, Change::More);
         at
+    }
+
+    /// Keeps account of what a slot's records take, here and at the master that the slot may be going to.
+    pub(crate) fn tally(&mut self, slot: u32, records: Room, change: Change) {
+        let count = match change {
+            Change::More => u32::saturating_add,
+            Change::Fewer => u32::saturating_sub,
+        };
+        let entry = self.slot_mut(slot);
+        entry.room = entry.room.zip(records, count);
+        self.tally_outgoing(slot, records, change);
     }
 
     /// Forgets a resource that neither role needs any more. One that is free already stays so.
@@ -349,6 +428,10 @@ impl<'a> Machine<'a> {
         if !(is_said && resource.holding.is_nothing() && resource.mastery.queues.is_empty()) {
             return;
         }
+        if self.is_in_passage(resource) {
+            self.note_empty(at);
+            return;
+        }
         assert!(resource.mastery.members == 0, "a resource without physical locks has no members");
         assert!(!resource.repeat.is_linked(), "what is not waited for is not repeated");
         let hash = resource.hash;
@@ -356,18 +439,35 @@ impl<'a> Machine<'a> {
         self.forget_value(at);
         self.forget_copy(at);
         self.s.work.remove_if_linked(&mut self.resources, at);
-        if let Some(cell) = self.resources[at].name_rest.take() {
+        let slot = self.resources[at].slot;
+        let cell = self.resources[at].name_rest.take();
+        let names = u32::from(cell.is_some());
+        if let Some(cell) = cell {
             self.s.free.names.put(&mut self.names, cell);
         }
-        let slot = &mut self.slots[self.resources[at].slot as usize];
-        slot.resources.remove(&mut self.resources, at);
-        slot.records -= 1;
+        self.slots.0[slot as usize].resources.remove(&mut self.resources, at);
+        self.tally(slot, Room { resources: 1, names, ..Room::NONE }, Change::Fewer);
         self.index.remove(hash, at);
         let resource = &mut self.resources[at];
+        resource.passage = Passage::None;
         resource.name_len = 0;
         resource.holding = Holding::NONE;
         resource.mastery = Mastery { queues: crate::queue::Queues::EMPTY, members: 0, value: None };
         self.s.free.resources.put(&mut self.resources, at);
+    }
+
+    /// Must a resource stay in its slot's chain although neither role needs it? What is packed marks the name as
+    /// another's, and what is installed as this node's, until the slot is complete (rules R4 and R7).
+    fn is_in_passage(&self, resource: &Resource) -> bool {
+        match resource.passage {
+            Passage::None => false,
+            Passage::Coming | Passage::Packed => true,
+            Passage::Installed => {
+                let slot = self.slot(resource.slot);
+                let is_complete = self.is_me(slot.master) || !matches!(slot.course, Course::Incoming(_));
+                !is_complete && !crate::fault_on!(self, EMPTY_DROPPED)
+            }
+        }
     }
 
     // ---- locks ----
@@ -402,27 +502,68 @@ impl<'a> Machine<'a> {
 
     // ---- physical locks ----
 
+    /// Records that nothing is kept free for.
     pub(crate) fn free_physical(&self) -> u32 {
-        self.s.free.physical.len()
+        self.s.free.physical.len().saturating_sub(self.s.transfers.reserved.physical)
     }
 
-    pub(crate) fn take_physical(&mut self) -> Idx<Physical> {
-        self.s.free.physical.take(&mut self.physical).expect("room was checked")
+    /// A record of a member on a resource; there is room for one.
+    pub(crate) fn take_physical(&mut self, resource: Idx<Resource>, member: Member) -> Idx<Physical> {
+        let at = self.s.free.physical.take(&mut self.physical).expect("room was checked");
+        let record = &mut self.physical[at];
+        record.resource = Some(resource);
+        record.member = member;
+        self.resources[resource].mastery.members |= 1 << member;
+        let slot = self.resources[resource].slot;
+        self.tally(slot, Room { physical: 1, ..Room::NONE }, Change::More);
+        at
     }
 
-    pub(crate) fn put_physical(&mut self, at: Idx<Physical>) {
+    /// Frees a record that stands in no queue; says whether it was the resource's last.
+    pub(crate) fn put_physical(&mut self, at: Idx<Physical>) -> bool {
+        let record = &self.physical[at];
+        let (resource, member) = (record.resource.expect("a live record has a resource"), record.member);
+        let mastery = &mut self.resources[resource].mastery;
+        mastery.members &= !(1 << member);
+        let is_last = mastery.members == 0;
         self.physical[at] = Physical::VACANT;
         self.s.free.physical.put(&mut self.physical, at);
+        let slot = self.resources[resource].slot;
+        self.tally(slot, Room { physical: 1, ..Room::NONE }, Change::Fewer);
+        is_last
+    }
+
+    /// Free records of each kind, those included that are kept for transfers.
+    pub(crate) fn free_room(&self) -> Room {
+        let free = &self.s.free;
+        Room {
+            resources: free.resources.len(),
+            physical: free.physical.len(),
+            names: free.names.len(),
+            values: free.values.len(),
+        }
+    }
+
+    // ---- relays ----
+
+    /// A place for a position that is passed on, if there is one.
+    pub(crate) fn take_relay(&mut self) -> Option<Idx<RelayCell>> {
+        self.s.free.relays.take(&mut self.relays)
+    }
+
+    pub(crate) fn put_relay(&mut self, at: Idx<RelayCell>) {
+        self.s.free.relays.put(&mut self.relays, at);
     }
 
     // ---- value blocks ----
 
     pub(crate) fn has_free_value(&self) -> bool {
-        !self.s.free.values.is_empty()
+        self.free_values() > 0
     }
 
+    /// Value blocks that nothing is kept free for.
     pub(crate) fn free_values(&self) -> u32 {
-        self.s.free.values.len()
+        self.s.free.values.len().saturating_sub(self.s.transfers.reserved.values)
     }
 
     fn take_value(&mut self) -> Idx<ValueCell> {
@@ -436,6 +577,7 @@ impl<'a> Machine<'a> {
         if self.resources[at].mastery.value.is_none() {
             let cell = self.take_value();
             self.resources[at].mastery.value = Some(cell);
+            self.tally(self.resources[at].slot, Room { values: 1, ..Room::NONE }, Change::More);
         }
     }
 
@@ -451,6 +593,7 @@ impl<'a> Machine<'a> {
     pub(crate) fn forget_value(&mut self, at: Idx<Resource>) {
         if let Some(cell) = self.resources[at].mastery.value.take() {
             self.s.free.values.put(&mut self.values, cell);
+            self.tally(self.resources[at].slot, Room { values: 1, ..Room::NONE }, Change::Fewer);
         }
     }
 

@@ -19,8 +19,9 @@ use crate::machine::{Machine, Member};
 use crate::mode::Mode;
 use crate::name::Name;
 use crate::queue::{Entered, NoQueue, Place};
-use crate::record::{Answer, Due, Pace, Physical, Resource, RingBody};
+use crate::record::{Answer, Due, NAME_INLINE, Pace, Physical, Resource, RingBody};
 use crate::table::Idx;
+use crate::transfer::Room;
 use crate::wire::{DenyReason, Position};
 
 use crate::holder::Named;
@@ -42,12 +43,8 @@ impl Machine<'_> {
             return;
         }
         let slot = found.map_or_else(|| self.slot_of(named.space, hash), |at| self.resources[at].slot);
-        let entry = &self.slots[slot as usize];
-        if !self.is_me(entry.master) {
-            let body = RingBody::Redirect(self.node_at(entry.master), entry.version, slot);
-            self.s.stats.redirects += 1;
-            self.answer(from, named.space, named.name, body);
-            return;
+        if !self.decides(slot, found) {
+            return self.pass_on(from, named, slot, position);
         }
         if !self.is_me(from) {
             self.count_incoming(position);
@@ -70,7 +67,7 @@ impl Machine<'_> {
         }
     }
 
-    fn record_of(&self, resource: Idx<Resource>, member: Member) -> Option<Idx<Physical>> {
+    pub(crate) fn record_of(&self, resource: Idx<Resource>, member: Member) -> Option<Idx<Physical>> {
         let mastery = &self.resources[resource].mastery;
         if mastery.members >> member & 1 == 0 {
             return None;
@@ -102,7 +99,18 @@ impl Machine<'_> {
             self.raise_floor(slot, from, position.number);
             return;
         };
-        if !self.has_room_for(found, named.name.as_bytes(), position) {
+        let needed = self.needed_room(found, named.name.as_bytes(), from, position.flags.has(Flags::VALUE));
+        let has_room = self.has_room_for(found, named.name.as_bytes(), needed);
+        let slot_room = self.slot_room(slot, needed);
+        if let Err(kind) = slot_room
+            && has_room
+            && self.may_get_room(slot, kind)
+        {
+            // The new master is asked for more; the node says it again.
+            self.s.stats.messages_dropped += 1;
+            return;
+        }
+        if !has_room || slot_room.is_err() {
             self.s.is_short = true;
             self.raise_floor(slot, from, position.number);
             let body = RingBody::Deny(position.number, DenyReason::Full);
@@ -110,11 +118,7 @@ impl Machine<'_> {
             return;
         }
         let resource = found.unwrap_or_else(|| self.make_resource(named.space, named.name.as_bytes(), hash));
-        let at = self.take_physical();
-        self.resources[resource].mastery.members |= 1 << from;
-        let physical = &mut self.physical[at];
-        physical.resource = Some(resource);
-        physical.member = from;
+        let at = self.take_physical(resource, from);
         // A position may lower the mode on record, never raise it: what is not on record is not held.
         let position = Position { held: None, pinned: None, ..*position };
         self.take_wish(resource, at, &position, wanted);
@@ -123,12 +127,29 @@ impl Machine<'_> {
         self.drop_if_unused(resource);
     }
 
-    fn has_room_for(&self, found: Option<Idx<Resource>>, name: &[u8], position: &Position) -> bool {
-        let has_value = found.is_some_and(|at| self.resources[at].mastery.value.is_some());
-        let needs_value = position.flags.has(Flags::VALUE) && !has_value;
+    fn has_room_for(&self, found: Option<Idx<Resource>>, name: &[u8], needed: Room) -> bool {
         (found.is_some() || self.check_room(name).is_ok())
             && self.free_physical() > 0
-            && (!needs_value || self.has_free_value())
+            && (needed.values == 0 || self.has_free_value())
+    }
+
+    /// Records that a request of a member makes at the master.
+    pub(crate) fn needed_room(
+        &self,
+        found: Option<Idx<Resource>>,
+        name: &[u8],
+        from: Member,
+        wants_value: bool,
+    ) -> Room {
+        let resource = found.map(|at| &self.resources[at]);
+        let has_value = resource.is_some_and(|resource| resource.mastery.value.is_some());
+        let is_on_record = resource.is_some_and(|resource| resource.mastery.members >> from & 1 == 1);
+        Room {
+            resources: u32::from(resource.is_none()),
+            physical: u32::from(!is_on_record),
+            names: u32::from(resource.is_none() && name.len() > NAME_INLINE),
+            values: u32::from(wants_value && !has_value),
+        }
     }
 
     fn position_on_record(
@@ -302,7 +323,7 @@ impl Machine<'_> {
             return self.deny_full(resource, at, position, wanted);
         }
         self.set_wish(resource, at, position, wanted);
-        let slot = &mut self.slots[self.resources[resource].slot as usize];
+        let slot = &mut self.slots.0[self.resources[resource].slot as usize];
         slot.arrivals += 1;
         self.physical[at].ticket = QueueTicket { epoch: self.s.config.epoch, count: slot.arrivals };
         let no_queue = if self.is_retaining(resource) { NoQueue::AskHolders } else { NoQueue::Refuse };
@@ -313,7 +334,10 @@ impl Machine<'_> {
 
     /// A request that reads the value block may be followed by a write: there is room for it from then on.
     fn reserve_value_if_room(&mut self, resource: Idx<Resource>) -> bool {
-        let has_room = self.resources[resource].mastery.value.is_some() || self.has_free_value();
+        let is_there = self.resources[resource].mastery.value.is_some();
+        let needed = Room { values: 1, ..Room::NONE };
+        let has_room = is_there
+            || self.has_free_value() && self.slot_room(self.resources[resource].slot, needed).is_ok();
         if has_room {
             self.reserve_value(resource);
         } else {
@@ -434,7 +458,7 @@ impl Machine<'_> {
 
     /// The queues have granted a record what it wanted: it gets a token, and its node is told (rule M3).
     fn grant_record(&mut self, resource: Idx<Resource>, at: Idx<Physical>) {
-        let slot = &mut self.slots[self.resources[resource].slot as usize];
+        let slot = &mut self.slots.0[self.resources[resource].slot as usize];
         slot.grants += 1;
         let token = Token { epoch: self.s.config.epoch, grant: slot.grants, local: 0 };
         self.end_queued_timer(at);
@@ -502,11 +526,7 @@ impl Machine<'_> {
         self.end_queued_timer(at);
         let peer = &mut self.peers[usize::from(member)];
         peer.answers.remove_if_linked(&mut self.physical, at);
-        let mastery = &mut self.resources[resource].mastery;
-        mastery.members &= !(1 << member);
-        let is_last = mastery.members == 0;
-        self.put_physical(at);
-        if is_last {
+        if self.put_physical(at) {
             // The value block goes with the last record: the next reader is told that there is none.
             self.forget_value(resource);
         }

@@ -1,7 +1,7 @@
 //! The memory of a node: slices of records, from an array, a `heapless::Vec`, a `Vec` or a box.
 
 use crate::id::Number;
-use crate::record::{Lock, NameCell, Peer, Physical, Resource, Slot, ValueCell};
+use crate::record::{Lock, NameCell, Peer, Physical, RelayCell, Resource, Slot, ValueCell};
 use crate::table::Bucket;
 
 /// How many records of each kind a node has room for.
@@ -17,12 +17,15 @@ pub struct Limits {
     pub names: u32,
     /// Value blocks: one for a mastered resource that has one, one for each copy that the node holds.
     pub values: u32,
+    /// Positions that wait to be passed on to new masters while slots move, about 230 bytes each. When there are
+    /// more, the nodes that stated them say them again.
+    pub relays: u32,
 }
 
 impl Default for Limits {
-    /// 65536 of each.
+    /// 65536 of each, but 1024 relays.
     fn default() -> Self {
-        Self::uniform(1 << 16)
+        Self { relays: 1 << 10, ..Self::uniform(1 << 16) }
     }
 }
 
@@ -30,7 +33,7 @@ impl Limits {
     /// The same number of each kind.
     #[must_use]
     pub const fn uniform(count: u32) -> Self {
-        Self { resources: count, physical: count, locks: count, names: count, values: count }
+        Self { resources: count, physical: count, locks: count, names: count, values: count, relays: count }
     }
 }
 
@@ -41,12 +44,13 @@ impl Limits {
 /// member) and `peers` (one for each member); `patience` is as long as `locks`.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "the fields are the tables that the type's docs name")]
-pub struct Memory<Re, Ph, Lo, Na, Va, Bu, Sl, Fl, Pa, Pe> {
+pub struct Memory<Re, Ph, Lo, Na, Va, Ry, Bu, Sl, Fl, Pa, Pe> {
     pub resources: Re,
     pub physical: Ph,
     pub locks: Lo,
     pub names: Na,
     pub values: Va,
+    pub relays: Ry,
     pub buckets: Bu,
     pub slots: Sl,
     pub floors: Fl,
@@ -61,6 +65,7 @@ pub type Tables<'a> = Memory<
     &'a mut [Lock],
     &'a mut [NameCell],
     &'a mut [ValueCell],
+    &'a mut [RelayCell],
     &'a mut [Bucket],
     &'a mut [Slot],
     &'a mut [Number],
@@ -74,13 +79,15 @@ pub trait Storage {
     fn tables(&mut self) -> Tables<'_>;
 }
 
-impl<Re, Ph, Lo, Na, Va, Bu, Sl, Fl, Pa, Pe> Storage for Memory<Re, Ph, Lo, Na, Va, Bu, Sl, Fl, Pa, Pe>
+impl<Re, Ph, Lo, Na, Va, Ry, Bu, Sl, Fl, Pa, Pe> Storage
+    for Memory<Re, Ph, Lo, Na, Va, Ry, Bu, Sl, Fl, Pa, Pe>
 where
     Re: AsMut<[Resource]>,
     Ph: AsMut<[Physical]>,
     Lo: AsMut<[Lock]>,
     Na: AsMut<[NameCell]>,
     Va: AsMut<[ValueCell]>,
+    Ry: AsMut<[RelayCell]>,
     Bu: AsMut<[Bucket]>,
     Sl: AsMut<[Slot]>,
     Fl: AsMut<[Number]>,
@@ -94,6 +101,7 @@ where
             locks: self.locks.as_mut(),
             names: self.names.as_mut(),
             values: self.values.as_mut(),
+            relays: self.relays.as_mut(),
             buckets: self.buckets.as_mut(),
             slots: self.slots.as_mut(),
             floors: self.floors.as_mut(),
@@ -104,7 +112,7 @@ where
 }
 
 /// Tables in arrays, sized when the program is compiled: `RECORDS` resources, physical locks, logical locks,
-/// long names and value blocks each, `BUCKETS` places in the index.
+/// long names, value blocks and relays each, `BUCKETS` places in the index.
 pub type ArrayMemory<
     const RECORDS: usize,
     const BUCKETS: usize,
@@ -117,6 +125,7 @@ pub type ArrayMemory<
     [Lock; RECORDS],
     [NameCell; RECORDS],
     [ValueCell; RECORDS],
+    [RelayCell; RECORDS],
     [Bucket; BUCKETS],
     [Slot; SLOTS],
     [Number; FLOORS],
@@ -139,6 +148,7 @@ impl<
         locks: [const { Lock::VACANT }; RECORDS],
         names: [const { NameCell::VACANT }; RECORDS],
         values: [const { ValueCell::VACANT }; RECORDS],
+        relays: [const { RelayCell::VACANT }; RECORDS],
         buckets: [Bucket::EMPTY; BUCKETS],
         slots: [const { Slot::VACANT }; SLOTS],
         floors: [Number(0); FLOORS],
@@ -155,6 +165,7 @@ pub type HeapMemory = Memory<
     alloc::boxed::Box<[Lock]>,
     alloc::boxed::Box<[NameCell]>,
     alloc::boxed::Box<[ValueCell]>,
+    alloc::boxed::Box<[RelayCell]>,
     alloc::boxed::Box<[Bucket]>,
     alloc::boxed::Box<[Slot]>,
     alloc::boxed::Box<[Number]>,
@@ -174,6 +185,7 @@ impl HeapMemory {
             locks: (0..limits.locks).map(|_| Lock::VACANT).collect(),
             names: (0..limits.names).map(|_| NameCell::VACANT).collect(),
             values: (0..limits.values).map(|_| ValueCell::VACANT).collect(),
+            relays: (0..limits.relays).map(|_| RelayCell::VACANT).collect(),
             buckets: (0..(limits.resources as usize * 2).next_power_of_two())
                 .map(|_| Bucket::EMPTY)
                 .collect(),

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::error::{ConfigError, ConvertError, Dropped, HelloError, ReleaseError, RequestError, UnknownLock};
 use crate::event::{Asked, Cancelled, Conversion, Event, Grant, Request};
-use crate::id::{LockId, NodeId, SpaceId, Token};
+use crate::id::{LockId, NodeId, SlotId, SlotRange, SpaceId, Token};
 use crate::machine::{Machine, State};
 use crate::memory::Storage;
 use crate::mode::Mode;
@@ -11,6 +11,7 @@ use crate::name::NameError;
 use crate::snapshot::Visit;
 use crate::stats::Stats;
 use crate::time::Instant;
+use crate::transfer::{Progress, SlotView, TransferError, TransferId, WithdrawError};
 use crate::value::{ValueState, ValueWrite};
 use crate::wire::Hello;
 
@@ -132,6 +133,30 @@ impl<S: Storage> Node<S> {
         self.machine().watch(lock)
     }
 
+    /// Moves the management of a range of slots, which this node masters, to another node, while their locks stay
+    /// in use (seed patent on re-distributing lock management, claims 1 and 8).
+    ///
+    /// Returns at once; [`Event::Transfer`] tells how it goes on.
+    ///
+    /// # Errors
+    /// [`TransferError`]; nothing has changed.
+    pub fn transfer(
+        &mut self,
+        now: Instant,
+        range: SlotRange,
+        to: NodeId,
+    ) -> Result<TransferId, TransferError> {
+        self.machine().transfer(now, range, to)
+    }
+
+    /// Takes a transfer back that has not moved a record yet; [`Event::Transfer`] tells its end.
+    ///
+    /// # Errors
+    /// [`WithdrawError`]; nothing has changed.
+    pub fn withdraw(&mut self, now: Instant, transfer: TransferId) -> Result<(), WithdrawError> {
+        self.machine().withdraw(now, transfer)
+    }
+
     // ---- node to world ----
 
     /// The next thing to tell an owner.
@@ -148,7 +173,7 @@ impl<S: Storage> Node<S> {
     /// Fills one frame for a peer with as many messages as fit and returns its length.
     ///
     /// The messages are made now, from the records. A frame is at most [`FRAME_MAX`](crate::wire::FRAME_MAX)
-    /// bytes and what the peer takes; a buffer of at least 512 bytes always makes progress.
+    /// bytes and what the peer takes; a buffer of at least 1024 bytes always makes progress.
     pub fn poll_transmit(&mut self, now: Instant, to: NodeId, frame: &mut [u8]) -> Option<usize> {
         self.machine().poll_transmit(now, to, frame)
     }
@@ -222,6 +247,45 @@ impl<S: Storage> Node<S> {
         self.machine().master_of(space, name)
     }
 
+    /// The slots of a space; `None` if no such space is configured.
+    #[must_use]
+    pub fn slots(&self, space: SpaceId) -> Option<SlotRange> {
+        self.state.slots(space)
+    }
+
+    /// The slots of all spaces.
+    #[must_use]
+    pub fn all_slots(&self) -> SlotRange {
+        SlotRange { first: SlotId(0), len: self.state.config.slots() }
+    }
+
+    /// The slot of a resource; `None` if no such space is configured.
+    ///
+    /// # Errors
+    /// [`NameError`] if no resource can have that name.
+    pub fn slot_of(&mut self, space: SpaceId, name: &[u8]) -> Result<Option<SlotId>, NameError> {
+        self.machine().slot_of_name(space, name)
+    }
+
+    /// A slot: its master, its version, and what is on record here; `None` if there is no such slot.
+    pub fn slot(&mut self, slot: SlotId) -> Option<SlotView> {
+        self.machine().slot_view(slot)
+    }
+
+    /// Does this node decide now who gets a resource? At most one node of a cluster says so of any resource.
+    ///
+    /// # Errors
+    /// [`NameError`] if no resource can have that name.
+    pub fn decides(&mut self, space: SpaceId, name: &[u8]) -> Result<bool, NameError> {
+        self.machine().decides_name(space, name)
+    }
+
+    /// How far a transfer of this node has come; `None` once its end was polled.
+    #[must_use]
+    pub fn progress(&self, transfer: TransferId) -> Option<Progress> {
+        self.state.progress(transfer)
+    }
+
     /// Shows every resource, physical lock and logical lock to `visit`, in the order of the tables.
     pub fn visit(&mut self, visit: &mut dyn Visit) {
         self.machine().visit(visit);
@@ -231,6 +295,28 @@ impl<S: Storage> Node<S> {
     #[cfg(feature = "check")]
     pub fn check(&mut self) {
         self.machine().check();
+    }
+
+    /// A master's record of a resource in the form in which it would go to another master: two records with equal
+    /// bytes are equal in everything. Returns the length; nothing if there is no record or no room for it.
+    #[cfg(feature = "check")]
+    #[must_use]
+    pub fn record(&mut self, space: SpaceId, name: &[u8], buf: &mut [u8]) -> Option<usize> {
+        self.machine().record(space, name, buf)
+    }
+
+    /// How many grants and arrivals a slot has had.
+    #[cfg(feature = "check")]
+    #[must_use]
+    pub fn slot_counters(&mut self, slot: SlotId) -> Option<(u64, u64)> {
+        self.machine().slot_counters(slot)
+    }
+
+    /// The number up to which records of a member were dropped in a slot.
+    #[cfg(feature = "check")]
+    #[must_use]
+    pub fn floor(&mut self, slot: SlotId, node: NodeId) -> Option<crate::id::Number> {
+        self.machine().floor_of(slot, node)
     }
 
     /// Digest of all tables, without counters: equal before and after a refused call.

@@ -9,16 +9,12 @@ use crate::record::{Peer, Physical, Resource, RingBody};
 use crate::table::Idx;
 use crate::time::Instant;
 use crate::wire::{
-    Body, Deny, FRAME_HEADER_LEN, FRAME_MAX, FrameHeader, FrameWriter, Hello, MESSAGE_MAX, Message, Messages,
+    Body, Deny, FRAME_LEAST, FRAME_MAX, FrameHeader, FrameWriter, Hello, LockMessage, Message, Messages,
     Position, PositionKind, Redirect, VersionRange,
 };
 
-/// The smallest frame that any message fits.
-const FRAME_LEAST: u32 = 512;
-const _: () = assert!(FRAME_HEADER_LEN + MESSAGE_MAX <= FRAME_LEAST as usize, "any message fits any frame");
-
 /// What became of the next thing to say to a peer.
-enum Push {
+pub(crate) enum Push {
     Said,
     /// It needed no message any more.
     Passed,
@@ -34,7 +30,7 @@ impl Machine<'_> {
         if hello.cluster != self.s.config.cluster {
             return Err(HelloError::Cluster);
         }
-        if VersionRange::OURS.common(hello.versions).is_none() || hello.frame_max < FRAME_LEAST {
+        if VersionRange::OURS.common(hello.versions).is_none() || (hello.frame_max as usize) < FRAME_LEAST {
             return Err(HelloError::Version);
         }
         if hello.digest != self.s.config.digest() || hello.epoch != self.s.config.epoch {
@@ -54,6 +50,7 @@ impl Machine<'_> {
         peer.is_connected = true;
         self.s.hurried |= 1 << member;
         self.mark_ready(member);
+        self.hurry_transfers(member);
         self.open();
         Ok(())
     }
@@ -92,7 +89,10 @@ impl Machine<'_> {
         self.s.stats.frames_in += 1;
         for message in messages.by_ref() {
             self.s.stats.messages_in += 1;
-            self.handle_message(member, &message);
+            match message {
+                Message::Lock(message) => self.handle_message(member, &message),
+                Message::Transfer(message) => self.handle_transfer(member, &message),
+            }
         }
         self.s.stats.messages_unknown += u64::from(messages.skipped());
         Ok(())
@@ -113,7 +113,8 @@ impl Machine<'_> {
         Ok(member)
     }
 
-    fn handle_message(&mut self, from: Member, message: &Message<'_>) {
+    fn handle_message(&mut self, from: Member, message: &LockMessage<'_>) {
+        self.s.lock_messages += 1;
         let (space, Ok(name)) = (message.space, Name::new(message.name)) else { return };
         if !self.is_space(space) || !self.s.is_open {
             // Before every member was heard nothing is granted; what is dropped here is repeated.
@@ -129,8 +130,8 @@ impl Machine<'_> {
     /// One message, from another node or from this node to itself.
     fn handle_body(&mut self, from: Member, at: Option<Idx<Resource>>, named: Named, hash: u64, body: &Body) {
         let slot = at.map_or_else(|| self.slot_of(named.space, hash), |at| self.resources[at].slot);
-        let is_masters = !matches!(body, Body::Position(_));
-        if is_masters && self.slots[slot as usize].master != from {
+        let is_masters = !matches!(body, Body::Position(_) | Body::UpdatedLocks(_));
+        if is_masters && !self.is_believed(from, slot) {
             // Only who decides is believed (rule M1).
             self.s.stats.messages_dropped += 1;
             return;
@@ -147,8 +148,16 @@ impl Machine<'_> {
                 self.handle_demand(from, at, named, demand);
             }
             Body::Written(number) => self.handle_written(at, *number),
-            Body::Redirect(redirect) => self.handle_redirect(at, slot, redirect),
+            Body::Redirect(redirect) => self.handle_redirect(slot, redirect),
+            Body::UpdatedLocks(updated) => self.handle_updated(from, at, named, hash, updated),
         }
+    }
+
+    /// Whose word counts as a master's: that of the slot's master in this node's map, of the one before it, and of
+    /// the one that the master has named to be next (rule M1).
+    fn is_believed(&self, from: Member, slot: u32) -> bool {
+        let slot = self.slot(slot);
+        self.is_me(from) || [slot.master, slot.former, slot.heir].contains(&from)
     }
 
     // ---- this node as its own peer ----
@@ -220,7 +229,10 @@ impl Machine<'_> {
 
     fn has_output(&self, member: Member) -> bool {
         let peer = &self.peers[usize::from(member)];
-        peer.ring.front().is_some() || !peer.answers.is_empty() || !peer.positions.is_empty()
+        peer.ring.front().is_some()
+            || !peer.answers.is_empty()
+            || !peer.positions.is_empty()
+            || self.has_transfer_output(member)
     }
 
     pub(crate) fn poll_transmit(&mut self, now: Instant, to: NodeId, frame: &mut [u8]) -> Option<usize> {
@@ -242,6 +254,7 @@ impl Machine<'_> {
             len: 0,
         };
         let mut writer = FrameWriter::new(header, &mut frame[..len]);
+        self.s.transfers.begin_frame();
         loop {
             match self.write_one(member, &mut writer) {
                 Push::Said => self.s.stats.messages_out += 1,
@@ -262,17 +275,24 @@ impl Machine<'_> {
     fn write_one(&mut self, member: Member, writer: &mut FrameWriter<'_>) -> Push {
         if let Some(answer) = self.peer(member).ring.front().copied() {
             let body = self.ring_body(answer.body);
-            let message = Message { space: answer.space, name: answer.name.as_bytes(), body };
+            let message = LockMessage { space: answer.space, name: answer.name.as_bytes(), body };
             if !writer.push(&message) {
                 return Push::Full;
             }
             self.peer(member).ring.pop();
             return Push::Said;
         }
+        // Positions that are passed on follow the chunks of their records, which were sent before.
+        if let Some(push) = self.write_relay(member, writer) {
+            return push;
+        }
         if let Some(at) = self.peers[usize::from(member)].answers.head() {
+            self.s.lock_messages += 1;
             return self.write_answer(member, at, writer);
         }
-        let Some(at) = self.peers[usize::from(member)].positions.head() else { return Push::Nothing };
+        let Some(at) = self.peers[usize::from(member)].positions.head() else {
+            return self.write_transfer(member, writer);
+        };
         if self.master_at(&self.resources[at]) != member {
             // The slot has moved since: the position goes where the map says now.
             self.unlink_position(at);
@@ -284,6 +304,7 @@ impl Machine<'_> {
         if !self.write_about(at, body, writer) {
             return Push::Full;
         }
+        self.s.lock_messages += 1;
         self.count_outgoing(&body);
         self.peers[usize::from(member)].positions.remove(&mut self.resources, at);
         self.position_was_said(at);
@@ -308,7 +329,7 @@ impl Machine<'_> {
     fn write_about(&self, at: Idx<Resource>, body: Body, writer: &mut FrameWriter<'_>) -> bool {
         let resource = &self.resources[at];
         let name = self.name_bytes(resource);
-        writer.push(&Message { space: resource.space, name, body })
+        writer.push(&LockMessage { space: resource.space, name, body })
     }
 
     fn count_outgoing(&mut self, body: &Body) {
@@ -339,7 +360,7 @@ impl Machine<'_> {
             return Ok(None);
         }
         let slot = self.slot_of(space, self.hash_of(space, name));
-        Ok(Some(self.node_at(self.slots[slot as usize].master)))
+        Ok(Some(self.node_at(self.slot(slot).master)))
     }
 }
 

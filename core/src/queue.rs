@@ -273,6 +273,30 @@ impl<T: Entry> Queues<T> {
         }
     }
 
+    /// Puts a lock at the tail of a queue, whatever its flags: it was in that place at another master.
+    pub(crate) fn stand_last(&mut self, slab: &mut Slab<'_, T>, at: Idx<T>, place: Place) {
+        self.count_in(slab, at, place);
+        match place {
+            Place::Apart => {}
+            Place::Granted => self.granted.push_back(slab, at),
+            Place::Convert => self.convert.push_back(slab, at),
+            Place::Wait => self.wait.push_back(slab, at),
+        }
+    }
+
+    /// The lock after this one in the order of the queues: granted, convert, wait. The first one of all for none.
+    pub(crate) fn after(&self, slab: &Slab<'_, T>, at: At<T>) -> At<T> {
+        const ORDER: [Place; 3] = [Place::Granted, Place::Convert, Place::Wait];
+        let rest = match at.map(|at| (slab[at].claim().place, Self::next(slab, at))) {
+            None => &ORDER[..],
+            Some((_, Some(next))) => return Some(next),
+            Some((Place::Granted, None)) => &ORDER[1..],
+            Some((Place::Convert, None)) => &ORDER[2..],
+            Some((Place::Wait | Place::Apart, None)) => &[],
+        };
+        rest.iter().find_map(|place| self.head(*place))
+    }
+
     /// Puts a lock into the convert or wait queue before the first one that `is_later`.
     pub(crate) fn stand_before(&mut self, slab: &mut Slab<'_, T>, at: Idx<T>, is_later: impl Fn(&T) -> bool) {
         let place = if slab[at].claim().is_conversion() { Place::Convert } else { Place::Wait };

@@ -10,8 +10,9 @@ use crate::name::Name;
 use crate::queue::{Claim, Entry, Queues};
 use crate::table::{Deadlines, Idx, Keyed, Link, Queue, Record, Via};
 use crate::time::Instant;
+use crate::transfer::{Notes, Room};
 use crate::value::ValueCopy;
-use crate::wire::{DenyReason, PositionKind};
+use crate::wire::{DenyReason, MESSAGE_MAX, PositionKind};
 
 /// Bytes of a name that stand in the resource record itself.
 pub(crate) const NAME_INLINE: usize = 24;
@@ -27,6 +28,7 @@ pub struct Resource {
     pub(crate) name_rest: Option<Idx<NameCell>>,
     pub(crate) name_len: u8,
     pub(crate) route: Route,
+    pub(crate) passage: Passage,
     pub(crate) space: SpaceId,
     pub(crate) holding: Holding,
     pub(crate) slot: u32,
@@ -40,6 +42,20 @@ pub struct Resource {
     pub(crate) idle: Link,
     pub(crate) idle_at: Instant,
     pub(crate) work: Link,
+}
+
+/// Where a master's record is on its way to another master.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Passage {
+    /// It is on no way.
+    #[default]
+    None,
+    /// The new master has a part of it.
+    Coming,
+    /// The new master has all of it, and decides about it. Says nothing once the slot is complete.
+    Installed,
+    /// The old master has packed it: it is the new master's, and a copy that nothing changes any more.
+    Packed,
 }
 
 /// Member whose outbox or repeat timers a resource is in.
@@ -227,14 +243,51 @@ pub struct ValueCell {
 pub struct Slot {
     /// Place of the master among the members.
     pub(crate) master: u8,
+    /// The master before, whose last words are still believed; [`NOBODY`] if there was none.
+    pub(crate) former: u8,
+    /// Who the master says will be the next, and is believed already; [`NOBODY`] for nobody.
+    pub(crate) heir: u8,
+    pub(crate) course: Course,
     pub(crate) version: MapVersion,
+    /// Version of the last offer that was heard.
+    pub(crate) offered: MapVersion,
     /// Physical grants made in the slot, which makes its tokens.
     pub(crate) grants: u64,
     /// Requests that arrived in the slot, which makes its tickets.
     pub(crate) arrivals: u64,
     pub(crate) resources: Queue<Resource, Chain>,
-    pub(crate) records: u32,
+    /// What its records take here.
+    pub(crate) room: Room,
+    /// The slot has come to another master, and what is said of its resources is being sent there.
+    pub(crate) moved: Link,
+    /// Resources that are still to be looked at for that.
+    pub(crate) moved_left: u32,
 }
+
+/// No place among the members.
+pub(crate) const NOBODY: u8 = u8::MAX;
+
+/// What a slot has to do with a transfer of this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Course {
+    /// Nothing.
+    Still,
+    /// It is given away by this transfer: not begun, or all packed.
+    Outgoing(u8),
+    /// It is given away by this transfer, and some of its records are packed.
+    Packing(u8),
+    /// It is taken by this transfer.
+    Incoming(u8),
+}
+
+/// A position that is passed on to a new master, as it is written. Opaque.
+#[derive(Debug)]
+pub struct RelayCell {
+    pub(crate) bytes: [u8; MESSAGE_MAX],
+    pub(crate) len: u8,
+    pub(crate) link: Link,
+}
+const _: () = assert!(MESSAGE_MAX <= u8::MAX as usize, "a length fits its byte");
 
 /// Another member, and what there is to say to it. Opaque.
 #[derive(Debug)]
@@ -247,6 +300,8 @@ pub struct Peer {
     pub(crate) positions: Queue<Resource, Outbox>,
     pub(crate) answers: Queue<Physical, Outbox>,
     pub(crate) ring: Ring,
+    pub(crate) notes: Notes,
+    pub(crate) relays: Queue<RelayCell, Relays>,
     pub(crate) repeats: [Queue<Resource, Repeat>; 2],
     pub(crate) demands: [Queue<Physical, DemandTimer>; 2],
     pub(crate) queued: Queue<Physical, QueuedTimer>,
@@ -296,6 +351,7 @@ impl Resource {
         holding: Holding::NONE,
         chain: Link::NONE,
         route: 0,
+        passage: Passage::None,
         outbox: Link::NONE,
         repeat: Link::NONE,
         repeat_at: Instant::START,
@@ -388,6 +444,11 @@ impl NameCell {
     pub const VACANT: Self = Self { name: Name::VACANT, free: Link::NONE };
 }
 
+impl RelayCell {
+    /// A free record.
+    pub const VACANT: Self = Self { bytes: [0; MESSAGE_MAX], len: 0, link: Link::NONE };
+}
+
 impl ValueCell {
     /// A free record.
     pub const VACANT: Self = Self { copy: ValueCopy::ABSENT, free: Link::NONE };
@@ -397,11 +458,17 @@ impl Slot {
     /// A slot before the first map.
     pub const VACANT: Self = Self {
         master: 0,
+        former: NOBODY,
+        heir: NOBODY,
+        course: Course::Still,
         version: MapVersion { epoch: crate::id::Epoch(0), count: 0 },
+        offered: MapVersion { epoch: crate::id::Epoch(0), count: 0 },
         grants: 0,
         arrivals: 0,
         resources: Queue::EMPTY,
-        records: 0,
+        room: Room::NONE,
+        moved: Link::NONE,
+        moved_left: 0,
     };
 }
 
@@ -415,6 +482,8 @@ impl Peer {
         positions: Queue::EMPTY,
         answers: Queue::EMPTY,
         ring: Ring { first: 0, len: 0, answers: [RingAnswer::VACANT; RING_LEN] },
+        notes: Notes::EMPTY,
+        relays: Queue::EMPTY,
         repeats: [const { Queue::EMPTY }; 2],
         demands: [const { Queue::EMPTY }; 2],
         queued: Queue::EMPTY,
@@ -492,6 +561,14 @@ link!(
     Work: Resource.work
 );
 link!(
+    /// Slots that have come to another master.
+    Moved: Slot.moved
+);
+link!(
+    /// Positions that are passed on to a peer.
+    Relays: RelayCell.link
+);
+link!(
     /// Demands that are repeated until they are met.
     DemandTimer: Physical.demand_timer
 );
@@ -521,6 +598,7 @@ record! {
     Lock: claim.link;
     NameCell: free;
     ValueCell: free;
+    RelayCell: link;
 }
 
 impl Keyed for Resource {

@@ -4,7 +4,7 @@ use crate::id::{LockId, NodeId, Number, OwnerId, SpaceId, Token};
 use crate::machine::Machine;
 use crate::mode::Mode;
 use crate::queue::{Place, Queues};
-use crate::record::{Lock, Physical, Resource};
+use crate::record::{Lock, Passage, Physical, Resource};
 use crate::table::{Idx, Slab};
 use crate::value::ValueState;
 
@@ -50,6 +50,8 @@ pub struct ResourceView<'a> {
     pub demanded: Option<Mode>,
     /// The value block at the master; only there.
     pub value: Option<ValueState>,
+    /// What is shown of physical locks is a copy of a record that has gone to a new master.
+    pub is_packed: bool,
 }
 
 /// A physical lock as the master has it on record.
@@ -120,6 +122,7 @@ impl Machine<'_> {
             token: holding.token,
             demanded: holding.demand.map(|demand| demand.stay),
             value: resource.mastery.value.map(|cell| self.values[cell].copy.state),
+            is_packed: resource.passage == Passage::Packed,
         });
         for_each(&resource.mastery.queues, &self.physical, |queue, physical: &Physical, _| {
             visit.physical(PhysicalView {

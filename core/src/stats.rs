@@ -56,4 +56,22 @@ pub struct Stats {
     pub renewals: u64,
     /// Positions that came here although another node is the master, and were answered with it (rule M1).
     pub redirects: u64,
+    /// Transfers that this node gave away to their end.
+    pub transfers_out: u64,
+    /// Transfers that this node took to their end.
+    pub transfers_in: u64,
+    /// Physical locks that went to other masters, granted and waiting.
+    pub locks_out: u64,
+    /// Physical locks that came from other masters.
+    pub locks_in: u64,
+    /// Bytes of chunks sent, those that were sent again included.
+    pub chunk_bytes_out: u64,
+    /// Bytes of chunks received, those that were passed over included.
+    pub chunk_bytes_in: u64,
+    /// Positions passed on to a new master.
+    pub relayed_out: u64,
+    /// Positions that an old master passed on to this node.
+    pub relayed_in: u64,
+    /// Positions that could not be passed on for want of room; the node's repeat brings them back.
+    pub relays_dropped: u64,
 }

@@ -31,9 +31,13 @@ impl Machine<'_> {
             self.look_after(at);
             return true;
         }
+        if self.work_on_transfers() {
+            return true;
+        }
         if core::mem::take(&mut self.s.is_short) {
             self.shed_for_room();
             self.recall();
+            self.ask_for_room();
             self.settle();
             return true;
         }
@@ -63,6 +67,9 @@ impl Machine<'_> {
             if self.expire_of_peer(member, until) {
                 return true;
             }
+        }
+        if self.expire_transfer(until) {
+            return true;
         }
         for space in self.spaces() {
             if self.first_idle(space).is_some_and(|deadline| deadline <= until) {
@@ -114,7 +121,7 @@ impl Machine<'_> {
         let patience = self.patience_heap().earliest().map(|(deadline, _)| deadline);
         let peers = self.peers.iter().filter_map(|peer| self.deadline_of_peer(peer)).min();
         let idle = self.spaces().filter_map(|space| self.first_idle(space)).min();
-        [patience, peers, idle].into_iter().flatten().min()
+        [patience, peers, idle, self.s.transfers.deadline()].into_iter().flatten().min()
     }
 
     fn deadline_of_peer(&self, peer: &Peer) -> Option<Instant> {

@@ -6,15 +6,32 @@ mod bytes;
 mod codec;
 mod frame;
 mod message;
+mod transfer;
+mod units;
 
 pub use codec::{DecodeError, MESSAGE_MAX, decode_message, encode_message};
 pub use frame::{
-    FRAME_HEADER_LEN, FRAME_MAX, FrameHeader, FrameKind, FrameWriter, Frames, Hello, Messages, VERSION,
-    VersionRange,
+    ChunkWriter, FRAME_HEADER_LEN, FRAME_MAX, FrameHeader, FrameKind, FrameWriter, Frames, Hello, Messages,
+    VERSION, VersionRange,
 };
 pub use message::{
-    Body, Demand, Deny, DenyReason, Grant, Message, Position, PositionKind, Queued, Redirect, Write,
+    Body, Demand, Deny, DenyReason, Grant, LockMessage, Message, Position, PositionKind, Queued, Redirect,
+    UpdatedLocks, Write,
 };
+pub use transfer::{
+    ChunkHead, Floors, InitialLocks, OfferAnswer, TransferBody, TransferMessage, encode_transfer,
+};
+#[cfg(feature = "check")]
+pub(crate) use units::encode_unit;
+pub use units::{DemandUnit, LockUnit, RecordUnit, Unit, Units};
+
+/// Bytes of the smallest frame that any one message, and any one unit in a chunk of its own, fits.
+pub const FRAME_LEAST: usize = 1024;
+const _: () = assert!(FRAME_HEADER_LEN + MESSAGE_MAX <= FRAME_LEAST, "any message fits any frame");
+const _: () = assert!(
+    FRAME_HEADER_LEN + transfer::CHUNK_HEAD_MAX + units::UNIT_MAX <= FRAME_LEAST,
+    "any unit fits any frame"
+);
 
 #[cfg(test)]
 mod tests;

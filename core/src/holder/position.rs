@@ -9,7 +9,7 @@ use crate::machine::{Machine, Member};
 use crate::mode::Mode;
 use crate::name::Name;
 use crate::queue::{Place, Queues};
-use crate::record::{Pace, Resource, RingBody, Unmet, Wish};
+use crate::record::{Course, Pace, Resource, RingBody, Unmet, Wish};
 use crate::table::Idx;
 use crate::value::ValueState;
 use crate::wire::{Demand, Deny, DenyReason, Grant, Position, PositionKind, Queued, Redirect, Write};
@@ -180,7 +180,7 @@ impl Machine<'_> {
         }
     }
 
-    fn link_position(&mut self, at: Idx<Resource>) {
+    pub(crate) fn link_position(&mut self, at: Idx<Resource>) {
         let route = self.master_at(&self.resources[at]);
         self.resources[at].route = route;
         self.peers[usize::from(route)].positions.push_back(&mut self.resources, at);
@@ -246,7 +246,7 @@ impl Machine<'_> {
         self.begin_repeat(at, if is_known { Pace::Long } else { Pace::Short });
     }
 
-    fn begin_repeat(&mut self, at: Idx<Resource>, pace: Pace) {
+    pub(crate) fn begin_repeat(&mut self, at: Idx<Resource>, pace: Pace) {
         let until = self.s.now.after(self.pace(pace));
         let resource = &mut self.resources[at];
         resource.repeat_at = until;
@@ -398,6 +398,11 @@ impl Machine<'_> {
         demand: &Demand,
     ) {
         let Some(at) = self.known(from, at, name, demand.id) else { return };
+        if self.is_master(at) && !self.is_me(from) {
+            // It was said before the resource came here, and what this node demanded of itself since, once, stands.
+            self.s.stats.messages_dropped += 1;
+            return;
+        }
         let holding = &self.resources[at].holding;
         let is_weaker = holding.held.is_none_or(|held| demand.held != held && demand.held.covers(held));
         if demand.number < holding.number || (is_weaker && holding.wish.is_some()) {
@@ -465,33 +470,27 @@ impl Machine<'_> {
         self.drop_if_unused(at);
     }
 
-    /// The slot has another master: what is said of this resource goes there.
-    pub(crate) fn handle_redirect(&mut self, at: Option<Idx<Resource>>, slot: u32, redirect: &Redirect) {
+    /// The slot has another master: what is said of its resources goes there.
+    pub(crate) fn handle_redirect(&mut self, slot: u32, redirect: &Redirect) {
         let Some(master) = self.member_of(redirect.master) else {
             self.s.stats.messages_dropped += 1;
             return;
         };
         // Nobody else can make this node a master, or end its being one.
         let me = self.s.me;
-        let entry = &mut self.slots[slot as usize];
+        let entry = self.slot(slot);
         let is_news = redirect.slot.0 == slot
             && redirect.version > entry.version
             && redirect.version.epoch == self.s.config.epoch;
-        if !is_news || master == me || entry.master == me {
+        if !is_news || master == me || entry.master == me || entry.course != Course::Still {
             self.s.stats.messages_dropped += 1;
             return;
         }
-        entry.master = master;
-        entry.version = redirect.version;
-        let Some(at) = at else { return };
-        let resource = &self.resources[at];
-        if resource.outbox.is_linked() || resource.repeat.is_linked() {
-            self.unlink_position(at);
-            self.link_position(at);
-        }
+        self.remap(slot, master, redirect.version, self.slot(slot).room.resources);
     }
 
-    /// The resource, if this node has ever said anything of it; else says that it holds and wants nothing.
+    /// The resource, if this node has ever said anything of it; else says that it holds and wants nothing: to the
+    /// slot's master, whoever has asked, since an old master is told nothing any more (rule R9).
     fn known(
         &mut self,
         from: Member,
@@ -500,12 +499,20 @@ impl Machine<'_> {
         answers: DemandId,
     ) -> Option<Idx<Resource>> {
         let known = at.filter(|at| self.resources[*at].holding.number != Number(0));
-        if known.is_none() {
-            let number = self.fresh_number(None);
-            self.answer(from, name.space, name.name, RingBody::Nothing(number, answers));
-            self.settle();
+        if known.is_some() {
+            return known;
         }
-        known
+        let slot = self.slot_of(name.space, self.hash_of(name.space, name.name.as_bytes()));
+        let to = if self.is_me(from) { from } else { self.slot(slot).master };
+        if self.is_me(to) && !self.is_me(from) {
+            // What was said before the slot came here; its record has come with it.
+            self.s.stats.messages_dropped += 1;
+            return None;
+        }
+        let number = self.fresh_number(None);
+        self.answer(to, name.space, name.name, RingBody::Nothing(number, answers));
+        self.settle();
+        None
     }
 }
 

@@ -82,7 +82,7 @@ impl Machine<'_> {
                 record.due.demand = false;
                 true
             }
-            Body::Position(_) | Body::Written(_) | Body::Redirect(_) => false,
+            Body::Position(_) | Body::Written(_) | Body::Redirect(_) | Body::UpdatedLocks(_) => false,
         };
         if is_demand_said && !self.physical[at].demand_timer.is_linked() {
             let is_answered = self.physical[at].demand.is_some_and(|demand| demand.is_answered);
@@ -173,7 +173,9 @@ impl Machine<'_> {
     pub(crate) fn demand_unasked(&mut self, at: Idx<Physical>, stay: Mode) {
         let record = &self.physical[at];
         let is_quiet = record.claim.place == Place::Granted && record.demand.is_none();
-        if record.resource.is_some() && is_quiet && !self.is_me(record.member) {
+        // A packed record is another master's by now.
+        let is_mine = record.resource.is_some_and(|resource| self.is_master(resource));
+        if is_mine && is_quiet && !self.is_me(record.member) {
             self.demand(at, stay, Priority(0), false);
         }
     }

@@ -246,7 +246,7 @@ fn only_the_master_is_believed() {
         demand: None,
     };
     let body = crate::wire::Body::Grant(grant);
-    assert!(writer.push(&crate::wire::Message { space: SpaceId(0), name: name.as_bytes(), body }));
+    assert!(writer.push(&crate::wire::LockMessage { space: SpaceId(0), name: name.as_bytes(), body }));
     let len = writer.finish();
     nodes[0].handle_frame(NOW, NodeId(3), &frame[..len]).unwrap();
     assert_eq!(nodes[0].poll_event(), None);

@@ -33,6 +33,11 @@ impl NameIndex<'_> {
         u32::try_from(hash & u64::from(u32::MAX)).expect("masked to 32 bits")
     }
 
+    /// Reads the place where a hash has its home, and says what was read.
+    pub(crate) fn read(&self, hash: u64) -> u64 {
+        u64::from(self.0[Self::tag(hash) as usize & self.mask()].record)
+    }
+
     /// The record under this hash for which `is_same` holds.
     pub(crate) fn find<T: Keyed>(
         &self,

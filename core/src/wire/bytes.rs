@@ -19,6 +19,11 @@ impl<'a> Reader<'a> {
         Self { rest: bytes }
     }
 
+    /// What was not taken yet.
+    pub(super) const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     #[inline]
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Short> {
         let (head, rest) = self.rest.split_first_chunk().ok_or(Short)?;

@@ -2,19 +2,23 @@
 
 use super::bytes::{Reader, Short, Writer};
 use super::message::{
-    Body, Demand, Deny, DenyReason, Grant, Message, Position, PositionKind, Queued, Redirect, Write,
+    Body, Demand, Deny, DenyReason, Grant, LockMessage, Message, Position, PositionKind, Queued, Redirect,
+    UpdatedLocks, Write,
 };
+use super::transfer::{TransferBody, TransferKind, TransferMessage, check_chunk, decode_transfer};
 use crate::flags::Flags;
-use crate::id::{DemandId, Epoch, MapVersion, NodeId, Number, Priority, QueueTicket, SlotId, SpaceId, Token};
+use crate::id::{
+    DemandId, Epoch, Incarnation, MapVersion, NodeId, Number, Priority, QueueTicket, SlotId, SpaceId, Token,
+};
 use crate::mode::Mode;
 use crate::name::{NAME_MAX, check_name};
 use crate::value::{VALUE_MAX, Value, ValueCopy, ValueState};
 
-/// Most bytes of a message that this version writes; a newer one may write longer messages.
-pub const MESSAGE_MAX: usize = HEADER_LEN + RESOURCE_MAX + POSITION_MAX;
+/// Most bytes of a message about a resource that this version writes; a newer one may write longer messages.
+pub const MESSAGE_MAX: usize = HEADER_LEN + RESOURCE_MAX + 2 + 8 + 1 + POSITION_MAX;
 
 /// Kind, reserved, length of the body.
-const HEADER_LEN: usize = 4;
+pub(super) const HEADER_LEN: usize = 4;
 /// Space, length of the name, name.
 const RESOURCE_MAX: usize = 2 + 1 + NAME_MAX;
 /// A position with every field, the longest of the bodies.
@@ -73,46 +77,68 @@ impl From<Short> for DecodeError {
 ///
 /// `None` if it does not fit, or if the name is empty or too long; `buf` may then hold a part of it.
 #[must_use]
-pub fn encode_message(message: &Message<'_>, buf: &mut [u8]) -> Option<usize> {
-    let name_len = check_name(message.name).ok()?;
+pub fn encode_message(message: &LockMessage<'_>, buf: &mut [u8]) -> Option<usize> {
     let (header, body) = buf.split_first_chunk_mut::<HEADER_LEN>()?;
     let room = body.len();
     let mut writer = Writer::new(body);
     writer.u16(message.space.0).ok()?;
-    writer.u8(name_len).ok()?;
-    writer.bytes(message.name).ok()?;
+    encode_name(message.name, &mut writer).ok()?;
     encode_body(&message.body, &mut writer).ok()?;
     let len = room - writer.room();
-    let [low, high] = u16::try_from(len).ok()?.to_le_bytes();
-    *header = [Kind::of(&message.body).to_u8(), 0, low, high];
+    *header = message_header(Kind::of(&message.body).to_u8(), len).ok()?;
     Some(HEADER_LEN + len)
 }
 
 /// Reads the message at the front of `bytes`, and gives the length to skip to the next one.
 ///
 /// The message is absent if its kind is of a newer version. Fields that a newer version appended are
-/// passed over.
+/// passed over. Of a chunk all units are checked.
 ///
 /// # Errors
 /// [`DecodeError`] if the bytes end before the message does, or are none that any version writes.
 #[inline]
 pub fn decode_message(bytes: &[u8]) -> Result<(Option<Message<'_>>, usize), DecodeError> {
+    let (message, len) = decode_all_but_units(bytes)?;
+    if let Some(Message::Transfer(TransferMessage { body: TransferBody::InitialLocks(chunk), .. })) = &message
+    {
+        check_chunk(chunk)?;
+    }
+    Ok((message, len))
+}
+
+/// Reads a message whose units, if it is a chunk, are or will be checked elsewhere.
+#[inline]
+pub(super) fn decode_all_but_units(bytes: &[u8]) -> Result<(Option<Message<'_>>, usize), DecodeError> {
     let mut reader = Reader::new(bytes);
     let [kind, _reserved, low, high] = reader.array().map_err(|Short| DecodeError::Truncated)?;
     let len = usize::from(u16::from_le_bytes([low, high]));
     let body = reader.bytes(len).map_err(|Short| DecodeError::Truncated)?;
-    let Some(kind) = Kind::from_u8(kind) else { return Ok((None, HEADER_LEN + len)) };
-
-    let mut reader = Reader::new(body);
-    let space = SpaceId(reader.u16()?);
-    let name_len = reader.u8()?;
-    let name = reader.bytes(usize::from(name_len))?;
-    check_name(name).map_err(|_| DecodeError::Malformed)?;
-    let body = decode_body(kind, &mut reader)?;
-    Ok((Some(Message { space, name, body }), HEADER_LEN + len))
+    let message = if let Some(kind) = Kind::from_u8(kind) {
+        Some(Message::Lock(decode_lock_message(kind, body)?))
+    } else if let Some(kind) = TransferKind::from_u8(kind) {
+        Some(Message::Transfer(decode_transfer(kind, body)?))
+    } else {
+        None
+    };
+    Ok((message, HEADER_LEN + len))
 }
 
-/// What the first byte of a message says.
+#[inline]
+fn decode_lock_message(kind: Kind, bytes: &[u8]) -> Result<LockMessage<'_>, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let space = SpaceId(reader.u16()?);
+    let name = decode_name(&mut reader)?;
+    let body = decode_body(kind, &mut reader)?;
+    Ok(LockMessage { space, name, body })
+}
+
+/// The first bytes of a message of which so many follow.
+pub(super) fn message_header(kind: u8, len: usize) -> Result<[u8; HEADER_LEN], Short> {
+    let [low, high] = u16::try_from(len).map_err(|_| Short)?.to_le_bytes();
+    Ok([kind, 0, low, high])
+}
+
+/// What the first byte of a message about a resource says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Position(PositionKind),
@@ -122,6 +148,7 @@ enum Kind {
     Demand,
     Written,
     Redirect,
+    UpdatedLocks,
 }
 
 impl Kind {
@@ -134,6 +161,7 @@ impl Kind {
             Body::Demand(_) => Self::Demand,
             Body::Written(_) => Self::Written,
             Body::Redirect(_) => Self::Redirect,
+            Body::UpdatedLocks(_) => Self::UpdatedLocks,
         }
     }
 
@@ -148,6 +176,7 @@ impl Kind {
             Self::Demand => 7,
             Self::Written => 8,
             Self::Redirect => 9,
+            Self::UpdatedLocks => 10,
         }
     }
 
@@ -162,6 +191,7 @@ impl Kind {
             7 => Self::Demand,
             8 => Self::Written,
             9 => Self::Redirect,
+            10 => Self::UpdatedLocks,
             _ => return None,
         })
     }
@@ -195,6 +225,12 @@ fn encode_body(body: &Body, writer: &mut Writer<'_>) -> Result<(), Short> {
             writer.u32(redirect.version.epoch.0)?;
             writer.u64(redirect.version.count)
         }
+        Body::UpdatedLocks(updated) => {
+            writer.u16(updated.from.0)?;
+            writer.u64(updated.incarnation.0)?;
+            writer.u8(Kind::Position(updated.position.kind).to_u8())?;
+            encode_position(&updated.position, writer)
+        }
     }
 }
 
@@ -227,6 +263,14 @@ fn decode_body(kind: Kind, reader: &mut Reader<'_>) -> Result<Body, DecodeError>
             let master = NodeId(reader.u16()?);
             let version = MapVersion { epoch: Epoch(reader.u32()?), count: reader.u64()? };
             Body::Redirect(Redirect { slot, master, version })
+        }
+        Kind::UpdatedLocks => {
+            let (from, incarnation) = (NodeId(reader.u16()?), Incarnation(reader.u64()?));
+            let Some(Kind::Position(kind)) = Kind::from_u8(reader.u8()?) else {
+                return Err(DecodeError::Malformed);
+            };
+            let position = decode_position(kind, reader)?;
+            Body::UpdatedLocks(UpdatedLocks { from, incarnation, position })
         }
     })
 }
@@ -332,18 +376,7 @@ fn encode_grant(granting: &Grant, writer: &mut Writer<'_>) -> Result<(), Short> 
         | bit(granting.demand.is_some(), grant_field::DEMAND))?;
     writer.token(granting.token)?;
     if let Some(copy) = &granting.value {
-        writer.token(copy.version)?;
-        match &copy.state {
-            ValueState::Absent => writer.u8(value_state::ABSENT)?,
-            ValueState::Valid(value) => {
-                writer.u8(value_state::VALID)?;
-                encode_value(value, writer)?;
-            }
-            ValueState::Invalid(value) => {
-                writer.u8(value_state::INVALID)?;
-                encode_value(value, writer)?;
-            }
-        }
+        encode_value_copy(copy, writer)?;
     }
     if let Some((id, stay)) = granting.demand {
         writer.u32(id.0)?;
@@ -360,19 +393,52 @@ fn decode_grant(reader: &mut Reader<'_>) -> Result<Grant, DecodeError> {
     let token = reader.token()?;
     let mut granting = Grant { number, mode, token, value: None, demand: None };
     if fields & grant_field::VALUE != 0 {
-        let version = reader.token()?;
-        let state = match reader.u8()? {
-            value_state::ABSENT => ValueState::Absent,
-            value_state::VALID => ValueState::Valid(decode_value(reader.u8()?, reader)?),
-            value_state::INVALID => ValueState::Invalid(decode_value(reader.u8()?, reader)?),
-            _ => return Err(DecodeError::Malformed),
-        };
-        granting.value = Some(ValueCopy { version, state });
+        granting.value = Some(decode_value_copy(reader)?);
     }
     if fields & grant_field::DEMAND != 0 {
         granting.demand = Some((DemandId(reader.u32()?), decode_mode(reader.u8()?)?));
     }
     Ok(granting)
+}
+
+pub(super) fn encode_value_copy(copy: &ValueCopy, writer: &mut Writer<'_>) -> Result<(), Short> {
+    writer.token(copy.version)?;
+    match &copy.state {
+        ValueState::Absent => writer.u8(value_state::ABSENT),
+        ValueState::Valid(value) => {
+            writer.u8(value_state::VALID)?;
+            encode_value(value, writer)
+        }
+        ValueState::Invalid(value) => {
+            writer.u8(value_state::INVALID)?;
+            encode_value(value, writer)
+        }
+    }
+}
+
+pub(super) fn decode_value_copy(reader: &mut Reader<'_>) -> Result<ValueCopy, DecodeError> {
+    let version = reader.token()?;
+    let state = match reader.u8()? {
+        value_state::ABSENT => ValueState::Absent,
+        value_state::VALID => ValueState::Valid(decode_value(reader.u8()?, reader)?),
+        value_state::INVALID => ValueState::Invalid(decode_value(reader.u8()?, reader)?),
+        _ => return Err(DecodeError::Malformed),
+    };
+    Ok(ValueCopy { version, state })
+}
+
+/// Writes a name with its length; one of no or too many bytes is not written.
+pub(super) fn encode_name(name: &[u8], writer: &mut Writer<'_>) -> Result<(), Short> {
+    writer.u8(check_name(name).map_err(|_| Short)?)?;
+    writer.bytes(name)
+}
+
+#[inline]
+pub(super) fn decode_name<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
+    let len = reader.u8()?;
+    let name = reader.bytes(usize::from(len))?;
+    check_name(name).map_err(|_| DecodeError::Malformed)?;
+    Ok(name)
 }
 
 /// What `asked` is when it is not written: a request that was never renumbered, or none.
@@ -391,21 +457,21 @@ fn decode_value(len: u8, reader: &mut Reader<'_>) -> Result<Value, DecodeError> 
     Value::new(reader.bytes(usize::from(len))?).map_err(|_| DecodeError::Malformed)
 }
 
-fn nibble(mode: Option<Mode>) -> u8 {
+pub(super) fn nibble(mode: Option<Mode>) -> u8 {
     mode.map_or(NO_MODE, |mode| mode as u8)
 }
 
 #[inline]
-fn optional_mode(nibble: u8) -> Result<Option<Mode>, DecodeError> {
+pub(super) fn optional_mode(nibble: u8) -> Result<Option<Mode>, DecodeError> {
     if nibble == NO_MODE { Ok(None) } else { decode_mode(nibble).map(Some) }
 }
 
 #[inline]
-fn decode_mode(number: u8) -> Result<Mode, DecodeError> {
+pub(super) fn decode_mode(number: u8) -> Result<Mode, DecodeError> {
     Mode::from_u8(number).ok_or(DecodeError::Malformed)
 }
 
-const fn reason_to_u8(reason: DenyReason) -> u8 {
+pub(super) const fn reason_to_u8(reason: DenyReason) -> u8 {
     match reason {
         DenyReason::Busy => 1,
         DenyReason::Deadlock => 2,
@@ -414,7 +480,7 @@ const fn reason_to_u8(reason: DenyReason) -> u8 {
     }
 }
 
-const fn reason_from_u8(number: u8) -> Option<DenyReason> {
+pub(super) const fn reason_from_u8(number: u8) -> Option<DenyReason> {
     Some(match number {
         1 => DenyReason::Busy,
         2 => DenyReason::Deadlock,
@@ -425,6 +491,6 @@ const fn reason_from_u8(number: u8) -> Option<DenyReason> {
 }
 
 /// The bit if the condition holds, else no bit.
-fn bit<T: Default>(condition: bool, bit: T) -> T {
+pub(super) fn bit<T: Default>(condition: bool, bit: T) -> T {
     if condition { bit } else { T::default() }
 }

@@ -1,10 +1,12 @@
 //! Frames: a header that says who speaks, then a hello or messages. `docs/wire.md`, "Frames".
 
 use super::bytes::{Reader, Short};
-use super::codec::{decode_message, encode_message};
-use super::message::Message;
+use super::codec::{decode_all_but_units, decode_message, encode_message};
+use super::message::{LockMessage, Message};
+use super::transfer::{ChunkHead, TransferMessage, encode_chunk_head, encode_transfer, finish_chunk};
+use super::units::{Unit, encode_unit};
 use crate::error::Dropped;
-use crate::id::{ClusterId, Epoch, Incarnation, NodeId};
+use crate::id::{ClusterId, Epoch, Incarnation, MapVersion, NodeId, Number, SlotRange};
 
 /// Version of the format that this code writes.
 pub const VERSION: u8 = 1;
@@ -243,11 +245,45 @@ impl<'a> FrameWriter<'a> {
     /// A frame of [`FRAME_HEADER_LEN`] + [`MESSAGE_MAX`](super::MESSAGE_MAX) bytes has room for any one
     /// message.
     #[must_use]
-    pub fn push(&mut self, message: &Message<'_>) -> bool {
+    pub fn push(&mut self, message: &LockMessage<'_>) -> bool {
         let Some(rest) = self.buf.get_mut(self.used..) else { return false };
         let Some(len) = encode_message(message, rest) else { return false };
         self.used += len;
         true
+    }
+
+    /// Appends a message about a transfer that is no chunk; `false` if it does not fit, the frame is then as it was.
+    #[must_use]
+    pub fn push_transfer(&mut self, message: &TransferMessage<'_>) -> bool {
+        let Some(rest) = self.buf.get_mut(self.used..) else { return false };
+        let Some(len) = encode_transfer(message, rest) else { return false };
+        self.used += len;
+        true
+    }
+
+    /// Appends a message that was written before; `false` if it does not fit, the frame is then as it was.
+    #[must_use]
+    pub(crate) fn push_written(&mut self, message: &[u8]) -> bool {
+        let Some(place) = self.buf.get_mut(self.used..self.used + message.len()) else { return false };
+        place.copy_from_slice(message);
+        self.used += message.len();
+        true
+    }
+
+    /// Begins a chunk; nothing if it does not fit, or if no reader would take it: its slot is not in the range, or
+    /// there are more than 64 floors.
+    #[must_use]
+    pub fn begin_chunk(
+        &mut self,
+        range: SlotRange,
+        version: MapVersion,
+        head: &ChunkHead,
+        floors: impl Iterator<Item = (NodeId, Number)>,
+    ) -> Option<ChunkWriter<'_, 'a>> {
+        let rest = self.buf.get_mut(self.used..)?;
+        let len = encode_chunk_head(range, version, head, floors, rest)?;
+        let units_at = self.used + len;
+        Some(ChunkWriter { frame: self, units_at, end: units_at })
     }
 
     /// Has nothing been appended?
@@ -266,6 +302,46 @@ impl<'a> FrameWriter<'a> {
         self.header.len = u32::try_from(self.used).expect("a frame is at most 64 KiB");
         self.buf[..FRAME_HEADER_LEN].copy_from_slice(&self.header.encode(FrameKind::Messages));
         self.used
+    }
+}
+
+/// Builds one chunk in a frame. One that is dropped unfinished leaves the frame as it was.
+#[derive(Debug)]
+pub struct ChunkWriter<'f, 'a> {
+    frame: &'f mut FrameWriter<'a>,
+    units_at: usize,
+    end: usize,
+}
+
+impl ChunkWriter<'_, '_> {
+    /// Appends a unit; `false` if it does not fit, or if no reader would take it: a name of no or too many bytes, a
+    /// lock that contradicts itself. The chunk is then as it was.
+    ///
+    /// In a frame of its own of [`FRAME_LEAST`](super::FRAME_LEAST) bytes a chunk has room for any one unit.
+    #[must_use]
+    pub fn push(&mut self, unit: &Unit<'_>) -> bool {
+        let Some(rest) = self.frame.buf.get_mut(self.end..) else { return false };
+        let Some(len) = encode_unit(unit, rest) else { return false };
+        self.end += len;
+        true
+    }
+
+    /// Bytes of the chunk so far, what comes before its units included.
+    #[must_use]
+    pub const fn used(&self) -> usize {
+        self.end - self.frame.used
+    }
+
+    /// Has no unit been appended?
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.end == self.units_at
+    }
+
+    /// Completes the chunk: bytes sent including it, and whether its slot ends with it.
+    pub fn finish(self, sent: u64, is_last: bool) {
+        finish_chunk(&mut self.frame.buf[self.frame.used..self.end], sent, is_last);
+        self.frame.used = self.end;
     }
 }
 
@@ -318,7 +394,7 @@ impl<'a> Iterator for Messages<'a> {
 
     fn next(&mut self) -> Option<Message<'a>> {
         // The whole frame was decoded once, so an error here means its end.
-        while let Ok((message, len)) = decode_message(self.rest) {
+        while let Ok((message, len)) = decode_all_but_units(self.rest) {
             self.rest = self.rest.get(len..)?;
             if message.is_some() {
                 return message;

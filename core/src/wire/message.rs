@@ -1,13 +1,26 @@
-//! The messages of the lock path, as values.
+//! Messages, as values; those of a transfer are in `transfer.rs`.
 
 use crate::flags::Flags;
-use crate::id::{DemandId, MapVersion, NodeId, Number, Priority, QueueTicket, SlotId, SpaceId, Token};
+use crate::id::{
+    DemandId, Incarnation, MapVersion, NodeId, Number, Priority, QueueTicket, SlotId, SpaceId, Token,
+};
 use crate::mode::Mode;
 use crate::value::{Value, ValueCopy};
 
+use super::transfer::TransferMessage;
+
+/// One message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// About a resource.
+    Lock(LockMessage<'a>),
+    /// About a transfer.
+    Transfer(TransferMessage<'a>),
+}
+
 /// One message about one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Message<'a> {
+pub struct LockMessage<'a> {
     /// Space of the resource.
     pub space: SpaceId,
     /// Name of the resource, 1 to 64 bytes.
@@ -33,6 +46,20 @@ pub enum Body {
     Written(Number),
     /// Any node to a node that took it for the master.
     Redirect(Redirect),
+    /// Old master to new master: a position that came during a transfer (seed claims 3 and 7: updated lock
+    /// information).
+    UpdatedLocks(UpdatedLocks),
+}
+
+/// A position that an old master passes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpdatedLocks {
+    /// Who stated it.
+    pub from: NodeId,
+    /// Its life.
+    pub incarnation: Incarnation,
+    /// What it stated.
+    pub position: Position,
 }
 
 /// Why a position is stated. All three state the whole of it and are treated alike by the master.

@@ -12,7 +12,7 @@ use core::hint::black_box;
 
 use lockmaster_core::{
     ArrayMemory, ClusterId, Config, Event, Flags, Incarnation, Instant, Mode, Name, Node, NodeId, OwnerId,
-    Priority, Request, SpaceConfig, SpaceId, ValueWrite, hash,
+    Priority, Request, SlotId, SlotRange, SpaceConfig, SpaceId, Stage, ValueWrite, hash,
 };
 
 /// What the program does with the core, one check for each part of it that has to link. Add new parts here.
@@ -61,7 +61,29 @@ fn nodes() -> bool {
     let Ok(second) = two.request(Instant::START, &request(&name)) else { return false };
     exchange(&mut one, &mut two);
     let Some(Event::Granted { lock: other, grant: later, .. }) = two.poll_event() else { return false };
-    is_released && lock == first.lock && other == second.lock && later.token > grant.token
+    let is_passed_on = is_released && lock == first.lock && other == second.lock && later.token > grant.token;
+    is_passed_on && transfers(&mut one, &mut two, &name)
+}
+
+/// All that the second node masters goes to the first while it holds a lock there, which is served on.
+fn transfers(one: &mut Small, two: &mut Small, name: &[u8]) -> bool {
+    let range = SlotRange { first: SlotId(black_box(4)), len: black_box(4) };
+    let Ok(transfer) = two.transfer(Instant::START, range, NodeId(1)) else { return false };
+    let mut end = None;
+    // Some work is done while events are polled, and gives them more to say.
+    for _ in 0..4 {
+        exchange(one, two);
+        while one.poll_event().is_some() {}
+        while let Some(event) = two.poll_event() {
+            if let Event::Transfer(progress) = event {
+                end = Some((progress.transfer, progress.stage));
+            }
+        }
+    }
+    let Ok(asked) = one.request(Instant::START, &request(name)) else { return false };
+    let is_moved =
+        one.master_of(SpaceId(0), name) == Ok(Some(NodeId(1))) && one.decides(SpaceId(0), name) == Ok(true);
+    end == Some((transfer, Stage::Done)) && is_moved && asked.grant.is_none()
 }
 
 fn node(number: u16) -> Option<Small> {

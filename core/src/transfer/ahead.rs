@@ -1,0 +1,97 @@
+//! What makes transfers quick when a node has nothing else to do, and polite when it has.
+
+use crate::machine::Machine;
+use crate::record::{Chain, Resource};
+use crate::table::{Idx, Queue};
+use crate::wire::{Unit, Units};
+
+/// Answers without other work after which a transfer stops giving way.
+const YIELD_FOR: u8 = 64;
+
+/// Records of a chunk that are looked for ahead.
+const RECORDS_AHEAD: usize = 64;
+
+/// Whether a transfer gives way to what its two nodes do beside it: then it has one small chunk on its way at a time,
+/// so that nobody waits behind many.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Yielding {
+    /// Requests and messages of this node when it was looked at last.
+    seen: u64,
+    /// Answers that must come without other work before it stops giving way.
+    left: u8,
+}
+
+impl Yielding {
+    /// Nothing else is to be done, as far as is known now.
+    pub(super) const fn since(work: u64) -> Self {
+        Self { seen: work, left: 0 }
+    }
+
+    pub(super) const fn is_yielding(self) -> bool {
+        self.left > 0
+    }
+
+    /// Has this node done something else since this was asked last?
+    pub(super) const fn is_busy(&mut self, work: u64) -> bool {
+        let is_busy = work != self.seen;
+        self.seen = work;
+        is_busy
+    }
+
+    /// The other node has answered.
+    pub(super) const fn answered(&mut self, work: u64, is_other_busy: bool) {
+        let is_busy = self.is_busy(work) || is_other_busy;
+        self.left = if is_busy { YIELD_FOR } else { self.left.saturating_sub(1) };
+    }
+}
+
+impl Machine<'_> {
+    /// What this node has done for owners and peers, transfers aside, as a number that grows.
+    pub(super) const fn other_work(&self) -> u64 {
+        self.s.stats.asked + self.s.lock_messages
+    }
+
+    /// Reads some records of a chain, so that they are in the cache when each is worked on in its turn: the reads wait
+    /// for the memory all at once, where the work would wait for one after the other.
+    pub(super) fn read_ahead(&self, first: Option<Idx<Resource>>, count: u32) {
+        let mut sum = 0;
+        let mut walk = first;
+        for _ in 0..count {
+            let Some(at) = walk else { break };
+            let resource = &self.resources[at];
+            walk = Queue::<_, Chain>::next(&self.resources, at);
+            sum ^= resource.hash ^ resource.holding.number.0 ^ resource.mastery.members;
+            sum ^= u64::from(resource.work.is_linked()) ^ self.index.read(resource.hash);
+            if let Some(lock) = resource.mastery.queues.after(&self.physical, None) {
+                let record = &self.physical[lock];
+                sum ^= record.number.0 ^ record.ticket.count ^ record.queued_at.as_nanos();
+            }
+        }
+        core::hint::black_box(sum);
+    }
+
+    /// The same for the records of a chunk that this node may know as a holder.
+    pub(super) fn read_ahead_of(&self, units: Units<'_>) {
+        let mut hashes = [0; RECORDS_AHEAD];
+        let mut count = 0;
+        let records = units.filter_map(|unit| match unit {
+            Unit::Record(record) => Some(record),
+            Unit::Lock(_) => None,
+        });
+        let mut sum = 0;
+        for (hash, record) in hashes.iter_mut().zip(records.filter(|record| self.is_space(record.space))) {
+            *hash = self.hash_of(record.space, record.name);
+            sum ^= self.index.read(*hash);
+            count += 1;
+        }
+        for hash in &hashes[..count] {
+            if let Some(at) = self.index.find(&self.resources, *hash, |_| true) {
+                let resource = &self.resources[at];
+                sum ^= resource.holding.number.0
+                    ^ resource.mastery.members
+                    ^ u64::from(resource.work.is_linked());
+            }
+        }
+        core::hint::black_box(sum);
+    }
+}

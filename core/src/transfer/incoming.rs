@@ -1,0 +1,454 @@
+//! The new master's side, and that of the others: makes room, installs, announces (rules R1 to R3, R5, R7 to R9, R13).
+
+use super::ahead::Yielding;
+use super::pack::Unsound;
+use super::{Refusal, Room};
+use crate::id::{MapVersion, NodeId, SlotId, SlotRange};
+use crate::machine::{Machine, Member};
+use crate::peer::Push;
+use crate::record::{Course, NOBODY, Resource};
+use crate::table::Idx;
+use crate::time::Instant;
+use crate::wire::{FrameWriter, InitialLocks, OfferAnswer, TransferBody, TransferMessage, Unit};
+
+/// A transfer that this node takes.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    phase: Phase,
+    range: SlotRange,
+    version: MapVersion,
+    from: Member,
+    /// Room that was made for it in all.
+    pub(super) granted: Room,
+    /// What of that is still kept free.
+    pub(super) room: Room,
+    /// Units that are here.
+    position: u64,
+    /// What the last chunk said of the bytes sent.
+    sent: u64,
+    /// The slot that is being installed.
+    slot: u32,
+    /// The record that is being installed, and how many of its locks are still to come.
+    coming: Option<(Idx<Resource>, u8)>,
+    /// Records of that slot that are installed.
+    installed: u32,
+    /// One of them has become empty, and is kept only until the slot is complete.
+    pub(super) has_empty: bool,
+    yielding: Yielding,
+    /// Members that are still to be told who the new master is.
+    due: u64,
+    /// When they are told again.
+    pub(super) repeat_at: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The entry is free.
+    Vacant,
+    /// There is room; nothing has come yet, and the offer may be withdrawn.
+    Reserved,
+    /// Records are coming.
+    Receiving,
+    /// Everything is here, and the others are told; until the old master ends it.
+    Announcing,
+}
+
+impl Incoming {
+    pub(super) const VACANT: Self = Self {
+        phase: Phase::Vacant,
+        range: SlotRange { first: SlotId(0), len: 0 },
+        version: MapVersion { epoch: crate::id::Epoch(0), count: 0 },
+        from: 0,
+        granted: Room::NONE,
+        room: Room::NONE,
+        position: 0,
+        sent: 0,
+        slot: 0,
+        coming: None,
+        installed: 0,
+        has_empty: false,
+        yielding: Yielding::since(0),
+        due: 0,
+        repeat_at: Instant::NEVER,
+    };
+
+    /// Is everything here?
+    pub(super) fn is_complete(&self) -> bool {
+        self.phase == Phase::Announcing
+    }
+
+    /// A peer has come back: it is told again who the new master is.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        if self.phase == Phase::Announcing {
+            self.repeat_at = now;
+        }
+    }
+}
+
+impl Machine<'_> {
+    // ---- offers ----
+
+    /// The old master says where slots shall go: this node makes room, or takes note of who is next (rule R1).
+    pub(super) fn handle_offer(
+        &mut self,
+        from: Member,
+        range: SlotRange,
+        version: MapVersion,
+        to: NodeId,
+        need: Room,
+        room: Room,
+    ) -> bool {
+        if to == self.node_at(from) {
+            return false;
+        }
+        let Some(to) = self.member_of(to) else { return false };
+        let answer = if self.is_me(to) {
+            self.offer_to_me(from, range, version, need, room)
+        } else {
+            self.offer_to_other(from, range, version, to)
+        };
+        self.note(from, range, version, TransferBody::OfferAnswer(answer));
+        true
+    }
+
+    fn offer_to_other(
+        &mut self,
+        from: Member,
+        range: SlotRange,
+        version: MapVersion,
+        to: Member,
+    ) -> OfferAnswer {
+        for slot in range.first.0..range.first.0 + range.len {
+            let slot = self.slot_mut(slot);
+            if slot.master == from && version > slot.offered && version > slot.version {
+                slot.heir = to;
+                slot.offered = version;
+            }
+        }
+        OfferAnswer::Noted
+    }
+
+    fn offer_to_me(
+        &mut self,
+        from: Member,
+        range: SlotRange,
+        version: MapVersion,
+        need: Room,
+        room: Room,
+    ) -> OfferAnswer {
+        let place = match self.incoming_of(from, range, version) {
+            Some(place) => place,
+            None => {
+                let is_offerable = |slot: u32| {
+                    let slot = self.slot(slot);
+                    let is_news = version > slot.version && version > slot.offered;
+                    slot.master == from && slot.course == Course::Still && is_news
+                };
+                if !(range.first.0..range.first.0 + range.len).all(is_offerable) {
+                    return OfferAnswer::Refused(Refusal::Stale);
+                }
+                let Some(place) = super::free_place(self.s.transfers.taking) else {
+                    return OfferAnswer::Refused(Refusal::TooMany);
+                };
+                if let Some(full) = self.lacks_room(need) {
+                    // What is merely retained gives way, so that there is more when it is tried again.
+                    self.s.is_short = true;
+                    return OfferAnswer::Refused(Refusal::Full(full));
+                }
+                self.begin_incoming(place, from, range, version);
+                usize::from(place)
+            }
+        };
+        OfferAnswer::Accepted(self.make_room(place, need, room))
+    }
+
+    fn begin_incoming(&mut self, place: u8, from: Member, range: SlotRange, version: MapVersion) {
+        self.s.transfers.taking |= 1 << place;
+        self.s.transfers.incoming[usize::from(place)] = Incoming {
+            phase: Phase::Reserved,
+            range,
+            version,
+            from,
+            slot: range.first.0,
+            yielding: Yielding::since(self.other_work()),
+            ..Incoming::VACANT
+        };
+        for slot in range.first.0..range.first.0 + range.len {
+            let slot = self.slot_mut(slot);
+            slot.course = Course::Incoming(place);
+            slot.offered = version;
+        }
+    }
+
+    pub(super) fn handle_withdraw(&mut self, from: Member, range: SlotRange, version: MapVersion) -> bool {
+        match self.incoming_of(from, range, version) {
+            Some(place) if self.s.transfers.incoming[place].phase == Phase::Reserved => {
+                self.give_room_back(place);
+                self.set_course(range, Course::Still);
+                self.vacate_incoming(place);
+            }
+            Some(_) => return false,
+            None => {}
+        }
+        for slot in range.first.0..range.first.0 + range.len {
+            let slot = self.slot_mut(slot);
+            if slot.master == from && slot.offered <= version {
+                // A copy of the offer may still be on its way.
+                slot.offered = version;
+                slot.heir = NOBODY;
+            }
+        }
+        self.note(from, range, version, TransferBody::WithdrawAck);
+        true
+    }
+
+    fn incoming_of(&self, from: Member, range: SlotRange, version: MapVersion) -> Option<usize> {
+        let transfers = &self.s.transfers;
+        super::places(transfers.taking).find(|place| {
+            let entry = &transfers.incoming[*place];
+            entry.from == from && entry.range == range && entry.version == version
+        })
+    }
+
+    fn vacate_incoming(&mut self, place: usize) {
+        self.s.transfers.incoming[place] = Incoming::VACANT;
+        self.s.transfers.taking &= !(1 << place);
+    }
+
+    // ---- chunks ----
+
+    /// Some units of a slot have come: those that are next are installed, those that are here are passed over
+    /// (rule R5).
+    pub(super) fn handle_chunk(
+        &mut self,
+        from: Member,
+        range: SlotRange,
+        version: MapVersion,
+        chunk: &InitialLocks<'_>,
+    ) -> bool {
+        let Some(place) = self.incoming_of(from, range, version) else { return false };
+        self.s.stats.chunk_bytes_in += chunk.message_len() as u64;
+        let work = self.other_work();
+        let entry = &mut self.s.transfers.incoming[place];
+        let is_next = entry.phase != Phase::Announcing
+            && chunk.head.slot.0 == entry.slot
+            && chunk.head.position <= entry.position;
+        let is_known = chunk.head.position < entry.position && !is_next;
+        let mut is_heard = is_next || is_known;
+        if is_heard {
+            entry.sent = entry.sent.max(chunk.sent);
+        }
+        let is_busy = entry.yielding.is_busy(work);
+        if is_next {
+            entry.phase = Phase::Receiving;
+            is_heard = self.install_chunk(place, chunk).is_ok();
+        }
+        let entry = &self.s.transfers.incoming[place];
+        let received = TransferBody::Received { position: entry.position, sent: entry.sent, is_busy };
+        self.note(from, range, version, received);
+        is_heard
+    }
+
+    fn install_chunk(&mut self, place: usize, chunk: &InitialLocks<'_>) -> Result<(), Unsound> {
+        let SlotId(slot) = chunk.head.slot;
+        if chunk.head.grants.max(chunk.head.arrivals) > super::COUNT_MAX {
+            return Err(Unsound);
+        }
+        let entry = self.slot_mut(slot);
+        entry.grants = entry.grants.max(chunk.head.grants);
+        entry.arrivals = entry.arrivals.max(chunk.head.arrivals);
+        self.s.pass_demand(chunk.head.demand);
+        for (node, number) in chunk.floors {
+            if let Some(member) = self.member_of(node) {
+                self.raise_floor(slot, member, number);
+            }
+        }
+        self.read_ahead_of(chunk.units);
+        let entry = &self.s.transfers.incoming[place];
+        let mut known = entry.position - chunk.head.position;
+        #[cfg(lockmaster_faults)]
+        let mut again = None;
+        for unit in chunk.units {
+            if known > 0 {
+                known -= 1;
+                #[cfg(lockmaster_faults)]
+                self.install_again(&unit, &mut again);
+                continue;
+            }
+            self.install_unit(place, slot, &unit)?;
+            self.s.transfers.incoming[place].position += 1;
+        }
+        if !chunk.is_last || known > 0 {
+            return Ok(());
+        }
+        if self.s.transfers.incoming[place].coming.is_some() {
+            return Err(Unsound);
+        }
+        self.complete_slot(place);
+        Ok(())
+    }
+
+    /// Installs a record anew that is here already, from a chunk that has all of it.
+    #[cfg(lockmaster_faults)]
+    fn install_again(&mut self, unit: &Unit<'_>, again: &mut Option<(Idx<Resource>, u8)>) {
+        if !crate::fault_on!(self, CHUNK_TWICE) {
+            return;
+        }
+        *again = match (unit, again.take()) {
+            (Unit::Record(record), _) => {
+                let hash = self.hash_of(record.space, record.name);
+                let found = self.find(record.space, record.name, hash);
+                let found =
+                    found.filter(|at| self.resources[*at].passage == crate::record::Passage::Installed);
+                found.inspect(|at| self.clear_record(*at)).map(|at| (at, record.locks))
+            }
+            (Unit::Lock(lock), Some((at, left))) if left > 0 => {
+                let is_in = self.free_physical() > 0 && self.install_lock(at, lock).is_ok();
+                is_in.then_some((at, left - 1))
+            }
+            (Unit::Lock(_), _) => None,
+        };
+        if let Some((at, 0)) = *again {
+            self.install(at);
+        }
+    }
+
+    fn install_unit(&mut self, place: usize, slot: u32, unit: &Unit<'_>) -> Result<(), Unsound> {
+        let coming = self.s.transfers.incoming[place].coming;
+        let (at, left) = match (unit, coming) {
+            (Unit::Record(record), None) => (self.install_record(place, slot, record)?, record.locks),
+            (Unit::Lock(lock), Some((at, left))) => {
+                self.draw(place, Room { physical: 1, ..Room::NONE })?;
+                self.install_lock(at, lock)?;
+                self.s.stats.locks_in += 1;
+                (at, left - 1)
+            }
+            (Unit::Record(_), Some(_)) | (Unit::Lock(_), None) => return Err(Unsound),
+        };
+        self.s.transfers.incoming[place].coming = (left > 0).then_some((at, left));
+        if left == 0 {
+            self.s.transfers.incoming[place].installed += 1;
+            self.install(at);
+        }
+        Ok(())
+    }
+
+    /// The slot's last unit is here: all of it is this node's (rule R8).
+    fn complete_slot(&mut self, place: usize) {
+        let entry = &mut self.s.transfers.incoming[place];
+        let (slot, version, range) = (entry.slot, entry.version, entry.range);
+        entry.slot += 1;
+        entry.position += 1;
+        let installed = core::mem::take(&mut entry.installed);
+        let has_empty = core::mem::take(&mut entry.has_empty);
+        let me = self.s.me;
+        // What was installed stands last in its chain, and has been routed.
+        let rest = self.slot(slot).room.resources - if has_empty { 0 } else { installed };
+        self.remap(slot, me, version, rest);
+        let entry = &mut self.s.transfers.incoming[place];
+        if u64::from(entry.slot) < range.end() {
+            return;
+        }
+        entry.phase = Phase::Announcing;
+        self.give_room_back(place);
+        self.announce(place);
+    }
+
+    /// Nothing is left of a record that must stay until its slot is complete.
+    pub(crate) fn note_empty(&mut self, at: Idx<Resource>) {
+        if let Course::Incoming(place) = self.slot(self.resources[at].slot).course {
+            self.s.transfers.incoming[usize::from(place)].has_empty = true;
+        }
+    }
+
+    // ---- announcing ----
+
+    /// Tells all other members that this node is the new master (rule R9).
+    fn announce(&mut self, place: usize) {
+        let from = self.s.transfers.incoming[place].from;
+        let mut due = 0;
+        for member in 0..u8::try_from(self.peers.len()).expect("there are at most 64 members") {
+            if !self.is_me(member) && member != from {
+                due |= 1 << member;
+                self.mark_ready(member);
+            }
+        }
+        self.s.transfers.incoming[place].due = due;
+    }
+
+    pub(super) fn has_incoming_output(&self, place: usize, member: Member) -> bool {
+        self.s.transfers.incoming[place].due >> member & 1 == 1
+    }
+
+    pub(super) fn write_incoming(
+        &mut self,
+        place: usize,
+        member: Member,
+        writer: &mut FrameWriter<'_>,
+    ) -> Push {
+        let entry = &self.s.transfers.incoming[place];
+        let body = TransferBody::NewMaster { old: self.node_at(entry.from) };
+        if !writer.push_transfer(&TransferMessage { range: entry.range, version: entry.version, body }) {
+            return Push::Full;
+        }
+        let until = self.s.now.after(self.s.config.repeat_after);
+        let entry = &mut self.s.transfers.incoming[place];
+        entry.due &= !(1 << member);
+        entry.repeat_at = until;
+        self.note_deadline(until);
+        Push::Said
+    }
+
+    pub(super) fn repeat_incoming(&mut self, place: usize) {
+        self.s.transfers.incoming[place].repeat_at = Instant::NEVER;
+        self.announce(place);
+    }
+
+    /// Another node has all of a range: what is said of its resources goes there, and the old master is told so
+    /// (rule R9).
+    pub(super) fn handle_new_master(
+        &mut self,
+        from: Member,
+        range: SlotRange,
+        version: MapVersion,
+        old: NodeId,
+    ) -> bool {
+        let Some(old) = self.member_of(old) else { return false };
+        let mut is_known = true;
+        for at in range.first.0..range.first.0 + range.len {
+            let slot = self.slot(at);
+            if slot.heir == from && slot.offered == version && slot.master == old && version > slot.version {
+                self.remap(at, from, version, self.slot(at).room.resources);
+            }
+            is_known &= self.slot(at).version >= version;
+        }
+        if is_known && !self.is_me(old) {
+            self.note(old, range, version, TransferBody::NewMasterAck);
+        }
+        is_known
+    }
+
+    /// The transfer interval ends here, too (rule R12).
+    pub(super) fn handle_end(&mut self, from: Member, range: SlotRange, version: MapVersion) -> bool {
+        match self.incoming_of(from, range, version) {
+            Some(place) if self.s.transfers.incoming[place].phase == Phase::Announcing => {
+                self.set_course(range, Course::Still);
+                self.vacate_incoming(place);
+                self.s.stats.transfers_in += 1;
+            }
+            Some(_) => return false,
+            None if self.slot(range.first.0).version < version => return false,
+            None => {}
+        }
+        self.note(from, range, version, TransferBody::EndAck);
+        true
+    }
+
+    /// Does this transfer bring the slot here, from this member?
+    pub(super) fn is_coming_from(&self, slot: u32, from: Member) -> bool {
+        match self.slot(slot).course {
+            Course::Incoming(place) => self.s.transfers.incoming[usize::from(place)].from == from,
+            Course::Still | Course::Outgoing(_) | Course::Packing(_) => false,
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! A slot that has come to another master: what this node says of its resources goes there (rules R8 and R9).
+
+use crate::id::{MapVersion, Number};
+use crate::machine::{Machine, Member};
+use crate::record::{Chain, Course, Moved, NOBODY, Passage, Resource};
+use crate::table::{Idx, Queue};
+
+/// Resources that one call looks at; the rest follow while events are polled.
+const LOOKED_AT_A_CALL: u32 = 64;
+
+impl Machine<'_> {
+    /// The map has another master for a slot; so many of its resources, the first of its chain, are to be looked at.
+    pub(crate) fn remap(&mut self, slot: u32, master: Member, version: MapVersion, resources: u32) {
+        let entry = self.slot_mut(slot);
+        entry.former = entry.master;
+        entry.master = master;
+        entry.version = version;
+        entry.heir = NOBODY;
+        entry.moved_left = resources;
+        if entry.moved_left > 0 && !entry.moved.is_linked() {
+            let at = Idx::new(slot as usize);
+            Queue::<_, Moved>::push_back(&mut self.s.moved, &mut self.slots, at);
+        }
+    }
+
+    /// Looks at some resources of a slot that has moved; says whether there was one. Each goes to the end of its
+    /// chain, so that none is looked at twice, and those that come meanwhile know their master.
+    pub(super) fn work_on_moved(&mut self) -> bool {
+        let Some(at) = self.s.moved.head() else { return false };
+        let me = self.s.me;
+        let slot = &self.slots[at];
+        // It may be on its way here already, again: then its records are in the middle of something.
+        let is_coming = matches!(slot.course, Course::Incoming(_)) && slot.master != me;
+        for _ in 0..LOOKED_AT_A_CALL {
+            let slot = &mut self.slots[at];
+            let head = slot.resources.head().filter(|_| slot.moved_left > 0);
+            let Some(resource) = head else {
+                // Some may have gone by themselves.
+                slot.moved_left = 0;
+                self.s.moved.remove(&mut self.slots, at);
+                self.mark_outgoing_ready();
+                return true;
+            };
+            slot.moved_left -= 1;
+            Queue::<_, Chain>::remove(&mut slot.resources, &mut self.resources, resource);
+            Queue::<_, Chain>::push_back(&mut slot.resources, &mut self.resources, resource);
+            if !is_coming {
+                self.resources[resource].passage = Passage::None;
+            }
+            self.route_anew(resource);
+            self.settle();
+            self.drop_if_unused(resource);
+        }
+        true
+    }
+
+    /// What waits for an answer is said to whoever decides now, under its number (rule R9).
+    pub(super) fn route_anew(&mut self, at: Idx<Resource>) {
+        let resource = &self.resources[at];
+        let is_said = resource.outbox.is_linked();
+        let is_pending = resource.holding.wish.is_some() || resource.holding.write != Number(0);
+        if is_said || is_pending || resource.repeat.is_linked() {
+            self.unlink_position(at);
+            self.link_position(at);
+        }
+    }
+
+    /// A slot that was not to be packed yet may be now.
+    fn mark_outgoing_ready(&mut self) {
+        for place in super::places(self.s.transfers.giving) {
+            let to = self.s.transfers.outgoing[place].to();
+            self.mark_ready(to);
+        }
+    }
+}
