@@ -2,23 +2,26 @@
 
 mod checks;
 mod healing;
+mod moving;
 mod workload;
 
 use alloc::vec::Vec;
 
-use lockmaster_core::wire::{Body, Messages};
+use lockmaster_core::wire::{Body, Message, Messages, TransferBody, UpdatedLocks};
 use lockmaster_core::{
-    Config, Event, Grant, HelloError, Incarnation, Instant, Limits, LockId, Node, NodeId, Storage,
+    Config, Event, Grant, HelloError, Incarnation, Instant, Limits, LockId, Node, NodeId, SlotId, Storage,
+    TRANSFERS_MAX,
 };
 
 use crate::ghost::{Ghost, Reading};
+use crate::moves::Moves;
 use crate::network::{Cargo, Flight, Network, Way};
 use crate::options::Options;
 use crate::plan::Plan;
 use crate::random::Random;
-use crate::report::{Report, Violation, ensure};
-use crate::show::ShownBody;
-use crate::tables::Tables;
+use crate::report::{Report, Violation, broken, ensure};
+use crate::show::{ShownBody, ShownTransfer};
+use crate::tables::{Roll, Tables};
 use crate::trace::Trace;
 
 /// Some nodes over the memory `S`, the network between them, their owners, and the checkers.
@@ -26,10 +29,13 @@ use crate::trace::Trace;
 pub struct Cluster<S> {
     plan: Plan,
     random: Random,
+    /// Decides what becomes of slots.
+    mover: Random,
     now: Instant,
     members: Vec<Member<S>>,
-    /// Master of each resource.
-    masters: Vec<NodeId>,
+    moves: Moves,
+    /// For each resource the records of its master.
+    rolls: Vec<Roll>,
     network: Network,
     ghost: Ghost,
     trace: Trace,
@@ -54,6 +60,23 @@ struct Member<S> {
     frame: Vec<u8>,
 }
 
+/// Makes the chance of what becomes of slots another than that of everything else.
+const MOVER: u64 = 0x736c_6f74_732d_6d6f;
+
+/// The account of transfers at the beginning, by the map of one node.
+fn first_moves<S: Storage>(plan: &Plan, node: &mut Node<S>) -> Moves {
+    let all = node.all_slots();
+    let views = (0..all.len).map(|at| node.slot(SlotId(at)).expect("every slot is shown"));
+    let masters: Vec<_> = views.map(|view| (view.master, view.version)).collect();
+    let slots = plan.resources.iter().map(|(space, name)| {
+        let slot = node.slot_of(*space, name);
+        slot.ok().flatten().expect("every resource of the plan has a slot")
+    });
+    let mut moves = Moves::new(plan.configs.len(), &masters, slots.collect());
+    moves.limit(plan.configs[0].chunk, plan.configs[0].window);
+    moves
+}
+
 /// What happens next.
 #[derive(Clone, Copy, Debug)]
 enum Due {
@@ -69,7 +92,8 @@ impl<S: Storage> Cluster<S> {
     /// If the memory does not fit the configuration.
     pub fn new(seed: u64, options: &Options, mut make: impl FnMut(&Config, &Limits) -> S) -> Self {
         let mut random = Random::new(seed);
-        let plan = Plan::draw(&mut random, options);
+        let mut mover = Random::new(seed ^ MOVER);
+        let plan = Plan::draw(&mut random, &mut mover, options);
         let nodes = plan.configs.len();
         let mut members: Vec<Member<S>> = plan
             .configs
@@ -86,18 +110,16 @@ impl<S: Storage> Cluster<S> {
             })
             .collect();
         let hellos = members.iter().map(|member| member.node.hello()).collect();
-        let masters = plan.resources.iter().map(|(space, name)| {
-            let master = members[0].node.master_of(*space, name);
-            master.ok().flatten().expect("every resource of the plan has a master")
-        });
-        let masters = masters.collect();
+        let moves = first_moves(&plan, &mut members[0].node);
         let network = Network::new(plan.weather.clone(), hellos, Random::new(random.bits()));
-        Self {
+        let mut cluster = Self {
             random,
+            mover,
             now: Instant::START,
             ghost: Ghost::new(nodes, plan.resources.len()),
             members,
-            masters,
+            moves,
+            rolls: alloc::vec![Roll::default(); plan.resources.len()],
             network,
             trace: Trace::new(options.lines, options.echo),
             report: Report::default(),
@@ -105,7 +127,11 @@ impl<S: Storage> Cluster<S> {
             last_owner: 0,
             last_value: 0,
             plan,
+        };
+        for node in cluster.nodes() {
+            cluster.look(node);
         }
+        cluster
     }
 
     /// What the run did so far.
@@ -113,6 +139,7 @@ impl<S: Storage> Cluster<S> {
     pub fn report(&self) -> Report {
         let mut report = self.report;
         report.faults += self.network.counts;
+        report.moves += self.moves.counts;
         report.trace = self.trace.hash();
         report
     }
@@ -253,8 +280,11 @@ impl<S: Storage> Cluster<S> {
         self.trace.line(now, format_args!("node {to}: {} bytes from node {from}", frame.len()));
         self.trace.bytes(frame);
         self.expect_values(now, from, to, frame);
+        let is_heard = self.member(to).heard[usize::from(from.0)];
+        if is_heard {
+            self.watch_arrival(from, to, frame);
+        }
         let member = self.member(to);
-        let is_heard = member.heard[usize::from(from.0)];
         // A digest is slow, so it is taken only where it will be compared.
         let before = if is_heard { 0 } else { member.node.digest() };
         if let Err(dropped) = member.node.handle_frame(now, from, frame) {
@@ -266,24 +296,44 @@ impl<S: Storage> Cluster<S> {
         self.settle(to)
     }
 
-    /// A frame in which a node gives up a resource and then asks for it anew may take the value block away.
+    /// A frame in which a node gives up a resource and then asks for it anew may take the value block away. So may
+    /// one that brings a record and then a position on it.
     fn expect_values(&mut self, now: Instant, from: NodeId, to: NodeId, frame: &[u8]) {
         let Ok((_, messages)) = Messages::new(frame) else { return };
         let mut given_up: Vec<usize> = Vec::new();
         for message in messages {
-            let is_named =
-                |(space, name): &(_, Vec<u8>)| *space == message.space && name[..] == *message.name;
-            let Some(resource) = self.plan.resources.iter().position(is_named) else { continue };
+            let message = match message {
+                Message::Lock(message) => message,
+                Message::Transfer(message) => {
+                    let shown = ShownTransfer(&message);
+                    self.trace.detail(now, format_args!("    {from} to {to}, {shown}"));
+                    if let TransferBody::InitialLocks(_) = message.body {
+                        given_up.extend(self.moves.resources_in(message.range));
+                    }
+                    continue;
+                }
+            };
+            let Some(resource) = self.plan.resource(message.space, message.name) else { continue };
             let body = ShownBody(&message.body);
             self.trace.detail(now, format_args!("    {from} to {to}, resource {resource}: {body}"));
             if given_up.contains(&resource) {
                 self.ghost.values[resource].perhaps_dropped();
             }
-            if let Body::Position(position) = message.body
-                && position.held.is_none()
-                && position.wanted.is_none()
-            {
+            let (Body::Position(position) | Body::UpdatedLocks(UpdatedLocks { position, .. })) = message.body
+            else {
+                continue;
+            };
+            if position.held.is_none() && position.wanted.is_none() {
                 given_up.push(resource);
+            }
+        }
+    }
+
+    fn watch_arrival(&mut self, from: NodeId, to: NodeId, frame: &[u8]) {
+        let Ok((_, messages)) = Messages::new(frame) else { return };
+        for message in messages {
+            if let Message::Transfer(message) = message {
+                self.moves.arrives(Way { from, to }, &message);
             }
         }
     }
@@ -332,8 +382,10 @@ impl<S: Storage> Cluster<S> {
             }
         }
         self.ghost.deaf[usize::from(node.0)] = !is_listening;
-        // For each peer a full ring, and for each resource what its two roles can say at once.
-        let bound = self.members.len() * (32 + 8 * self.plan.resources.len());
+        // For each peer a full ring, and for each resource what its two roles can say at once; for each transfer that
+        // is given or taken one message, and a window of chunks.
+        let transfers = 2 * TRANSFERS_MAX * (1 + self.plan.chunks_under_way());
+        let bound = self.members.len() * (32 + 8 * self.plan.resources.len() + transfers);
         ensure!(sent <= bound, BoundedOutput, "node {node}: one input made {sent} messages");
         Ok(())
     }
@@ -347,9 +399,21 @@ impl<S: Storage> Cluster<S> {
             let member = self.member(from);
             let Some(len) = member.node.poll_transmit(now, to, &mut member.frame) else { break };
             let frame = &self.members[usize::from(from.0)].frame[..len];
-            let messages = Messages::new(frame);
-            ensure!(messages.is_ok(), BoundedOutput, "node {from} sends what cannot be read");
-            let count = messages.map_or(0, |(_, messages)| messages.count());
+            let Ok((_, messages)) = Messages::new(frame) else {
+                return Err(broken!(BoundedOutput, "node {from} sends what cannot be read"));
+            };
+            let mut count = 0;
+            for message in messages {
+                count += 1;
+                match message {
+                    Message::Transfer(message) => self.moves.sends(way, &message, &self.plan.resources)?,
+                    Message::Lock(message) => {
+                        if let Some(resource) = self.plan.resource(message.space, message.name) {
+                            self.moves.sends_lock(way, resource, &message)?;
+                        }
+                    }
+                }
+            }
             ensure!(count > 0, BoundedOutput, "node {from} sends an empty frame");
             self.trace.line(now, format_args!("node {from}: {count} messages to node {to}"));
             self.trace.bytes(frame);
@@ -380,7 +444,9 @@ impl<S: Storage> Cluster<S> {
                     lockmaster_core::Denial::Deadlock => self.report.deadlocks += 1,
                     lockmaster_core::Denial::TimedOut => self.report.timeouts += 1,
                     lockmaster_core::Denial::Full => {
-                        ensure!(!self.plan.is_roomy, Bounds, "a table is full that has room");
+                        let ghost = self.ghost.at(node, lock).map(|at| &self.ghost.locks[at]);
+                        let may_be_full = ghost.is_some_and(|ghost| self.may_be_full(ghost.since));
+                        ensure!(may_be_full, Bounds, "a table is full that has room");
                         self.report.full += 1;
                     }
                 }
@@ -391,6 +457,7 @@ impl<S: Storage> Cluster<S> {
                 self.report.demands += 1;
                 self.ghost.demanded(node, lock, mode)
             }
+            Event::Transfer(progress) => self.moves.told(self.report.steps, node, &progress),
         }
     }
 
@@ -400,7 +467,7 @@ impl<S: Storage> Cluster<S> {
         self.report.grants += 1;
         self.report.alternates += u64::from(grant.alternate);
         self.report.demotions += u64::from(grant.demoted);
-        self.check_path(node, resource, grant)?;
+        self.check_path(node, lock, resource, grant)?;
         let member = self.member(node);
         let token = member.node.token(lock);
         ensure!(

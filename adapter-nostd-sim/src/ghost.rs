@@ -51,6 +51,8 @@ pub(crate) struct GhostLock {
     pub(crate) flags: Flags,
     /// It has read its value block, or will, so that it may write one.
     pub(crate) has_value: bool,
+    /// Step in which it asked last.
+    pub(crate) since: u64,
     /// End of its patience.
     pub(crate) deadline: Option<Instant>,
     /// Where the value block's history stood for this node when the lock was asked for.

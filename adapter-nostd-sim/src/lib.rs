@@ -12,6 +12,9 @@
 //!             nothing is overlooked that waits ends        retained
 //! ```
 //!
+//! In most seeds slots move from node to node meanwhile, some of them in every phase. An account of its own follows
+//! each transfer by its messages: who decides about what, what was sent and what has arrived.
+//!
 //! [`run`] takes one seed through all four phases. No clock, no randomness and no thread of the host is used,
 //! so a failure repeats exactly; its text names the seed.
 #![no_std]
@@ -20,6 +23,7 @@ extern crate alloc;
 
 mod cluster;
 mod ghost;
+mod moves;
 mod network;
 mod options;
 mod plan;
@@ -31,8 +35,8 @@ mod tables;
 mod trace;
 
 pub use cluster::Cluster;
-pub use options::Options;
+pub use options::{Moving, Options};
 pub use plan::{NODES_MAX, SLOTS_MAX};
 pub use random::Random;
-pub use report::{Failure, FaultCounts, Report, Rule};
+pub use report::{Failure, FaultCounts, MoveCounts, Report, Rule};
 pub use run::{run, run_on};

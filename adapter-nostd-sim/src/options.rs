@@ -5,6 +5,18 @@ use lockmaster_core::Limits;
 
 use crate::plan::NODES_MAX;
 
+/// How often the management of slots moves to another node while a run is unruly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Moving {
+    /// As the seed decides: not at all, now and then, or all the time.
+    #[default]
+    Drawn,
+    /// Never. The seed decides everything else as if transfers did not exist.
+    Never,
+    /// All the time, many at once, in small chunks.
+    Often,
+}
+
 /// What every run of a series has in common.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -14,6 +26,8 @@ pub struct Options {
     pub nodes: (u16, u16),
     /// Capacities of every node; drawn from the seed if absent.
     pub limits: Option<Limits>,
+    /// How often slots move.
+    pub moving: Moving,
     /// Lines of the trace that a failure shows.
     pub lines: usize,
     /// Gets every line of the trace as it is written.
@@ -30,6 +44,7 @@ impl Default for Options {
             steps: 400,
             nodes: (1, NODES_MAX),
             limits: None,
+            moving: Moving::Drawn,
             lines: 60,
             echo: None,
             #[cfg(lockmaster_faults)]

@@ -7,14 +7,17 @@ use lockmaster_core::Limits;
 use lockmaster_core::{ClusterId, Incarnation, Mode, Name, NodeId, SpaceId};
 use lockmaster_core::{Config, Retention, SpaceConfig};
 
-use crate::options::Options;
+use crate::options::{Moving, Options};
 use crate::random::Random;
 
 /// Most nodes of a simulated cluster.
 pub const NODES_MAX: u16 = 5;
 
 /// Most slots of all spaces together.
-pub const SLOTS_MAX: u32 = 16;
+pub const SLOTS_MAX: u32 = 32;
+
+/// Most slots of a space, but for the first one of a few seeds.
+const SPACE_SLOTS_MAX: u64 = 8;
 
 /// Everything that is fixed for one run.
 #[derive(Clone, Debug)]
@@ -28,6 +31,7 @@ pub(crate) struct Plan {
     pub(crate) frame_lens: Vec<usize>,
     pub(crate) weather: Weather,
     pub(crate) appetite: Appetite,
+    pub(crate) mobility: Mobility,
     pub(crate) steps: u32,
 }
 
@@ -80,26 +84,67 @@ pub(crate) struct Appetite {
     pub(crate) is_patient: bool,
 }
 
+/// How slots move; rates in thousandths. It is drawn from chance of its own, so that a seed without it is the seed
+/// that it was.
+#[derive(Clone, Debug)]
+pub(crate) struct Mobility {
+    /// How often somebody moves slots instead of using locks.
+    pub(crate) rate: u32,
+    /// Most transfers that begin at one instant.
+    pub(crate) at_once: u64,
+    /// Of these occasions, those on which a transfer is taken back.
+    pub(crate) withdraw: u32,
+    /// Of these occasions, those on which a call makes no sense.
+    pub(crate) nonsense: u32,
+    /// Slots move also once the network is well.
+    pub(crate) is_healing: bool,
+}
+
+impl Mobility {
+    const NEVER: Self = Self { rate: 0, at_once: 0, withdraw: 0, nonsense: 0, is_healing: false };
+
+    pub(crate) const fn is_on(&self) -> bool {
+        self.rate > 0
+    }
+}
+
 impl Plan {
-    pub(crate) fn draw(random: &mut Random, options: &Options) -> Self {
+    pub(crate) fn draw(random: &mut Random, mover: &mut Random, options: &Options) -> Self {
         let nodes = random.between(u64::from(options.nodes.0), u64::from(options.nodes.1));
         let nodes = u16::try_from(nodes.clamp(1, u64::from(NODES_MAX))).expect("nodes are few");
-        let spaces = draw_spaces(random);
-        let resources = draw_resources(random, spaces.len());
+        let mut spaces = draw_spaces(random);
+        let mut resources = draw_resources(random, spaces.len());
+        let mobility = draw_mobility(mover, options.moving);
+        if mobility.is_on() {
+            draw_more(mover, &mut spaces, &mut resources);
+        }
         let appetite = draw_appetite(random);
         let needed = appetite.locks_max.max(usize::from(nodes) * resources.len());
-        let is_roomy = options.limits.is_none() && !random.chance(120);
+        let is_tight = random.chance(120) || (mobility.is_on() && mover.chance(150));
+        let is_roomy = options.limits.is_none() && !is_tight;
         let limits = options.limits.unwrap_or_else(|| {
             if is_roomy {
-                Limits::uniform(u32::try_from(needed + 8).expect("locks are few"))
+                draw_roomy_limits(mover, needed, &mobility)
             } else {
-                draw_tight_limits(random)
+                draw_tight_limits(random, mover)
             }
         });
-        let configs = draw_configs(random, nodes, &spaces, options);
-        let frame_lens = (0..nodes).map(|_| *random.pick(&[512, 512, 700, 2048, 65_536])).collect();
+        let configs = draw_configs(random, mover, nodes, &spaces, options);
+        let frame_lens = (0..nodes).map(|_| *random.pick(&[1024, 1024, 1200, 2048, 65_536])).collect();
         let weather = draw_weather(random);
-        Self { configs, limits, is_roomy, resources, frame_lens, weather, appetite, steps: options.steps }
+        let steps = options.steps;
+        Self { configs, limits, is_roomy, resources, frame_lens, weather, appetite, mobility, steps }
+    }
+
+    /// The place of a resource in the plan.
+    pub(crate) fn resource(&self, space: SpaceId, name: &[u8]) -> Option<usize> {
+        self.resources.iter().position(|(of, named)| *of == space && named[..] == *name)
+    }
+
+    /// Most chunks of a transfer that are on their way at a time.
+    pub(crate) fn chunks_under_way(&self) -> usize {
+        // A chunk without units is as long as its head.
+        self.configs[0].window as usize / 64 + 1
     }
 
     pub(crate) fn repeat_after(&self) -> Duration {
@@ -140,7 +185,7 @@ fn draw_spaces(random: &mut Random) -> Vec<SpaceConfig> {
         };
         spaces.push(SpaceConfig {
             name: Name::new(name.as_bytes()).expect("the name is short"),
-            slots: u32::try_from(random.between(1, u64::from(SLOTS_MAX / 2))).expect("slots are few"),
+            slots: u32::try_from(random.between(1, SPACE_SLOTS_MAX)).expect("slots are few"),
             retention,
             retained_max: if random.chance(300) { u32::from(random.chance(700)) } else { 1000 },
             grants_after_demand: u32::try_from(random.below(3)).expect("it is small"),
@@ -161,7 +206,28 @@ fn draw_resources(random: &mut Random, spaces: usize) -> Vec<(SpaceId, Vec<u8>)>
     resources
 }
 
-fn draw_tight_limits(random: &mut Random) -> Limits {
+/// More resources, and in a few seeds many slots, so that there are slots with none, one and several.
+fn draw_more(mover: &mut Random, spaces: &mut [SpaceConfig], resources: &mut Vec<(SpaceId, Vec<u8>)>) {
+    if mover.chance(150) {
+        let most = u64::from(SLOTS_MAX) - SPACE_SLOTS_MAX;
+        spaces[0].slots = u32::try_from(mover.between(SPACE_SLOTS_MAX, most)).expect("slots are few");
+    }
+    for _ in 0..mover.below(3) {
+        let space = SpaceId(u16::try_from(mover.index(spaces.len())).expect("spaces are few"));
+        let letter = b'a' + u8::try_from(resources.len()).expect("resources are few");
+        resources.push((space, alloc::vec![letter; *mover.pick(&[1, 8, 25, 64])]));
+    }
+}
+
+/// Room for all that owners can ask for, at one master, and for what is kept free for slots that are coming.
+fn draw_roomy_limits(mover: &mut Random, needed: usize, mobility: &Mobility) -> Limits {
+    let needed = if mobility.is_on() { needed * 4 + 64 } else { needed + 8 };
+    let limits = Limits::uniform(u32::try_from(needed).expect("locks are few"));
+    // Positions that find no room on their way to a new master are said again.
+    Limits { relays: *mover.pick(&[1, 2, 8, 64]), ..limits }
+}
+
+fn draw_tight_limits(random: &mut Random, mover: &mut Random) -> Limits {
     let mut few = |low, high| u32::try_from(random.between(low, high)).expect("limits are small");
     Limits {
         resources: few(1, 6),
@@ -169,14 +235,41 @@ fn draw_tight_limits(random: &mut Random) -> Limits {
         locks: few(2, 10),
         names: few(1, 4),
         values: few(2, 12),
+        relays: *mover.pick(&[1, 2, 8]),
     }
 }
 
-fn draw_configs(random: &mut Random, nodes: u16, spaces: &[SpaceConfig], options: &Options) -> Vec<Config> {
+fn draw_mobility(mover: &mut Random, moving: Moving) -> Mobility {
+    let rate = match (moving, mover.below(10)) {
+        (Moving::Never, _) => return Mobility::NEVER,
+        (Moving::Drawn, 0..3) => 0,
+        (Moving::Drawn, 3..6) => mover.between(1, 15),
+        (Moving::Drawn, 6..9) => mover.between(15, 80),
+        (Moving::Drawn, _) | (Moving::Often, _) => mover.between(100, 400),
+    };
+    Mobility {
+        rate: u32::try_from(rate).expect("a rate is at most a thousand"),
+        at_once: mover.between(1, 5),
+        withdraw: self::rate(mover, 200),
+        nonsense: self::rate(mover, 100),
+        is_healing: mover.chance(500),
+    }
+}
+
+fn draw_configs(
+    random: &mut Random,
+    mover: &mut Random,
+    nodes: u16,
+    spaces: &[SpaceConfig],
+    options: &Options,
+) -> Vec<Config> {
     let hash_seed = random.bits();
     let repeat_after = millis(random, 20, 200);
     let repeat_waiting_after = repeat_after + millis(random, 0, 2000);
     let queued_after = millis(random, 2, 100);
+    let chunk = *mover.pick(&[256, 256, 256, 300, 400, 700, 2048, 16_384]);
+    let window =
+        chunk * *mover.pick(&[1, 1, 2, 3, 16]) + u32::try_from(mover.below(256)).expect("it is small");
     let node = |at: u16| {
         let mut config = Config::new(ClusterId(7), NodeId(at), Incarnation(1 + u64::from(at)));
         config.members = (0..nodes).map(NodeId).collect();
@@ -185,6 +278,8 @@ fn draw_configs(random: &mut Random, nodes: u16, spaces: &[SpaceConfig], options
         config.repeat_after = repeat_after;
         config.repeat_waiting_after = repeat_waiting_after;
         config.queued_after = queued_after;
+        config.chunk = chunk;
+        config.window = window;
         options.switch_off(&mut config);
         config
     };

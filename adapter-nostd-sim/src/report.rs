@@ -46,6 +46,8 @@ pub struct Report {
     pub messages: u64,
     /// What the network did to them.
     pub faults: FaultCounts,
+    /// What became of transfers.
+    pub moves: MoveCounts,
     /// Hash over all that happened: the same for the same seed, on every storage.
     pub trace: u64,
 }
@@ -79,6 +81,77 @@ pub struct FaultCounts {
     pub strangers: u64,
     /// Inputs whose events were not polled before the next.
     pub deaf: u64,
+}
+
+/// What became of transfers, as seen from outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MoveCounts {
+    /// Transfers asked for and taken.
+    pub asked: u64,
+    /// Transfers that came to their end.
+    pub done: u64,
+    /// Transfers that the other node did not want.
+    pub refused: u64,
+    /// Transfers taken back.
+    pub withdrawn: u64,
+    /// Calls refused, of transfers and of withdrawals.
+    pub nonsense: u64,
+    /// Chunks sent, those that were sent again included.
+    pub chunks: u64,
+    /// Times that an old master went back to a unit that it had sent.
+    pub repeats: u64,
+    /// Chunks after which the window had no room for another one.
+    pub full_windows: u64,
+    /// Records of resources sent.
+    pub records: u64,
+    /// Locks sent.
+    pub locks: u64,
+    /// Chunks that went on with a record that the one before had begun.
+    pub split: u64,
+    /// Positions passed on.
+    pub relays: u64,
+    /// Grants about a resource of a slot whose transfer had begun and not ended.
+    pub grants: u64,
+}
+
+impl MoveCounts {
+    /// Every counter with its name.
+    #[must_use]
+    pub const fn all(&self) -> [(&'static str, u64); 13] {
+        [
+            ("transfers asked for", self.asked),
+            ("transfers done", self.done),
+            ("transfers refused", self.refused),
+            ("transfers withdrawn", self.withdrawn),
+            ("transfers without sense", self.nonsense),
+            ("chunks", self.chunks),
+            ("chunks sent again", self.repeats),
+            ("windows filled", self.full_windows),
+            ("records moved", self.records),
+            ("locks moved", self.locks),
+            ("records in several chunks", self.split),
+            ("positions passed on", self.relays),
+            ("grants during transfers", self.grants),
+        ]
+    }
+}
+
+impl AddAssign for MoveCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.asked += other.asked;
+        self.done += other.done;
+        self.refused += other.refused;
+        self.withdrawn += other.withdrawn;
+        self.nonsense += other.nonsense;
+        self.chunks += other.chunks;
+        self.repeats += other.repeats;
+        self.full_windows += other.full_windows;
+        self.records += other.records;
+        self.locks += other.locks;
+        self.split += other.split;
+        self.relays += other.relays;
+        self.grants += other.grants;
+    }
 }
 
 impl FaultCounts {
@@ -150,6 +223,7 @@ impl AddAssign for Report {
         self.frames += other.frames;
         self.messages += other.messages;
         self.faults += other.faults;
+        self.moves += other.moves;
         self.trace = self.trace.rotate_left(5) ^ other.trace;
     }
 }
@@ -187,6 +261,12 @@ pub enum Rule {
     Answer,
     /// Requests are granted, denied, cancelled or pending.
     Conservation,
+    /// At most one node decides about a resource, and authority goes from the old master to the new one only.
+    Authority,
+    /// A transfer goes step by step, and each message about it is true.
+    Transfer,
+    /// In the end all nodes agree who is master of which slot.
+    Map,
     /// Tokens rise over grants that exclude each other.
     Tokens,
     /// A reader gets the last value, or is told that there is none.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use lockmaster_core::wire::{Body, Position};
+use lockmaster_core::wire::{Body, Position, TransferBody, TransferMessage, Unit};
 use lockmaster_core::{Mode, Value, ValueState, ValueWrite};
 
 /// A body of a message, short.
@@ -67,6 +67,10 @@ impl fmt::Display for ShownBody<'_> {
             }
             Body::Written(number) => write!(f, "Written #{}", number.0),
             Body::Redirect(redirect) => write!(f, "{redirect:?}"),
+            Body::UpdatedLocks(updated) => {
+                write!(f, "UpdatedLocks of node {}: ", updated.from)?;
+                show_position(&updated.position, f)
+            }
         }
     }
 }
@@ -86,4 +90,37 @@ fn show_position(position: &Position, f: &mut fmt::Formatter<'_>) -> fmt::Result
         write!(f, ", writes {} under {}", ShownValue(value), write.version.grant)?;
     }
     Ok(())
+}
+
+/// A message about a transfer, short.
+pub(crate) struct ShownTransfer<'a, 'b>(pub(crate) &'a TransferMessage<'b>);
+
+impl fmt::Display for ShownTransfer<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TransferMessage { range, version, body } = self.0;
+        write!(f, "slots {range} under {}: ", version.count)?;
+        let TransferBody::InitialLocks(chunk) = body else { return write!(f, "{body:?}") };
+        let last = if chunk.is_last { ", the last" } else { "" };
+        let (slot, position, sent) = (chunk.head.slot.0, chunk.head.position, chunk.sent);
+        write!(f, "InitialLocks of slot {slot} at unit {position}{last}, {sent} bytes so far")?;
+        chunk.units.into_iter().try_for_each(|unit| show_unit(&unit, f))
+    }
+}
+
+fn show_unit(unit: &Unit<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match unit {
+        Unit::Record(record) => {
+            let name = core::str::from_utf8(record.name).unwrap_or("?");
+            write!(f, " [{name:.1} {} locks", record.locks)?;
+            if let Some(value) = &record.value {
+                write!(f, ", {} of {}", ShownValue(value.state), value.version.grant)?;
+            }
+            f.write_str("]")
+        }
+        Unit::Lock(lock) => {
+            let (held, wanted) = (letters(lock.held), letters(lock.wanted));
+            write!(f, " [{:?} node {} #{} {held} > {wanted}", lock.queue, lock.node, lock.number.0)?;
+            write!(f, ", answer {:?}, due {:?}]", lock.answer, lock.due)
+        }
+    }
 }

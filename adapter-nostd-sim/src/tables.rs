@@ -7,7 +7,7 @@ use lockmaster_core::{
     Limits, LockView, Mode, NodeId, Number, PhysicalView, QueueName, ResourceView, SpaceId, ValueState, Visit,
 };
 
-use crate::report::{Violation, broken, ensure};
+use crate::report::{Violation, ensure};
 use crate::show::{ShownValue, letters};
 
 /// The tables of one node, a row for each resource of the run.
@@ -15,16 +15,22 @@ use crate::show::{ShownValue, letters};
 pub(crate) struct Tables {
     pub(crate) rows: Vec<Row>,
     strangers: u32,
-    /// Records that have gone: resource, node, and the highest number that one of them had.
-    gone: Vec<(usize, NodeId, Number)>,
-    /// A record that came back although its number is not above that.
-    returned: Option<(usize, PhysicalView)>,
+}
+
+/// The records of one resource's physical locks, followed from master to master.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Roll {
+    present: Vec<(NodeId, Number)>,
+    /// Records that have gone: node, and the highest number that one of them had.
+    gone: Vec<(NodeId, Number)>,
 }
 
 /// One resource, as one node has it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Row {
     pub(crate) is_known: bool,
+    /// The node says that it decides about the resource.
+    pub(crate) decides: bool,
     pub(crate) master: Option<NodeId>,
     pub(crate) held: Option<Mode>,
     pub(crate) wanted: Option<Mode>,
@@ -137,56 +143,25 @@ impl Visit for Look<'_> {
 impl Tables {
     pub(crate) fn new(resources: usize) -> Self {
         let rows = alloc::vec![Row::default(); resources];
-        Self { rows, strangers: 0, gone: Vec::new(), returned: None }
+        Self { rows, strangers: 0 }
     }
 
     /// Looks again; `visit` shows the node's tables.
     pub(crate) fn look(&mut self, names: &[(SpaceId, Vec<u8>)], visit: impl FnOnce(&mut dyn Visit)) {
         self.strangers = 0;
-        let before: Vec<Vec<PhysicalView>> = self.rows.iter().map(|row| row.physical.clone()).collect();
         for row in &mut self.rows {
             row.clear();
         }
         visit(&mut Look { names, tables: self, at: None });
-        for (at, before) in before.iter().enumerate() {
-            self.compare(at, before);
-        }
-    }
-
-    /// Keeps account of the records of a resource that have gone and come since the last look.
-    fn compare(&mut self, at: usize, before: &[PhysicalView]) {
-        let now = &self.rows[at].physical;
-        for new in now.iter().filter(|new| before.iter().all(|old| old.node != new.node)) {
-            let is_back = |(of, node, number): &(usize, NodeId, Number)| {
-                *of == at && *node == new.node && new.number <= *number
-            };
-            if self.gone.iter().any(is_back) {
-                self.returned = Some((at, *new));
-            }
-        }
-        for old in before.iter().filter(|old| now.iter().all(|new| new.node != old.node)) {
-            match self.gone.iter_mut().find(|(of, node, _)| *of == at && *node == old.node) {
-                Some((_, _, number)) => *number = old.number.max(*number),
-                None => self.gone.push((at, old.node, old.number)),
-            }
-        }
     }
 
     /// Rules about one node alone.
-    pub(crate) fn check(&self, node: NodeId, limits: &Limits, is_open: bool) -> Result<(), Violation> {
+    pub(crate) fn check(&self, limits: &Limits, is_open: bool) -> Result<(), Violation> {
         self.check_bounds(limits)?;
-        if let Some((at, back)) = &self.returned {
-            return Err(broken!(ExactlyOnce, "resource {at}: a record that had gone came back: {back:?}"));
-        }
         for (at, row) in self.rows.iter().enumerate() {
-            let is_master = row.master == Some(node);
-            ensure!(
-                is_master || row.physical.is_empty(),
-                PhysicalExclusion,
-                "node {node} has locks of resource {at} on record and is not its master"
-            );
             check_physical_exclusion(at, row)?;
-            if is_open {
+            // A record that is partly here, or packed, waits for nobody.
+            if is_open && row.decides {
                 check_first(at, row)?;
             }
         }
@@ -204,6 +179,28 @@ impl Tables {
         for (what, count, limit) in counts {
             ensure!(count <= limit as usize, Bounds, "{count} {what}, with room for {limit}");
         }
+        Ok(())
+    }
+}
+
+impl Roll {
+    /// Keeps account of the records that have gone and come; `now` is what their keeper shows.
+    pub(crate) fn follow(&mut self, at: usize, now: &[PhysicalView]) -> Result<(), Violation> {
+        for new in now.iter().filter(|new| self.present.iter().all(|(node, _)| *node != new.node)) {
+            let is_back = self.gone.iter().any(|(node, number)| *node == new.node && new.number <= *number);
+            ensure!(!is_back, ExactlyOnce, "resource {at}: a record that had gone came back: {new:?}");
+        }
+        for (node, number) in &self.present {
+            if now.iter().any(|new| new.node == *node) {
+                continue;
+            }
+            match self.gone.iter_mut().find(|(of, _)| of == node) {
+                Some((_, highest)) => *highest = (*highest).max(*number),
+                None => self.gone.push((*node, *number)),
+            }
+        }
+        self.present.clear();
+        self.present.extend(now.iter().map(|one| (one.node, one.number)));
         Ok(())
     }
 }

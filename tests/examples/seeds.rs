@@ -1,26 +1,32 @@
 //! Runs seeds of the simulator: `seeds FROM TO`, or `seeds SEED --trace` for every line of one.
-//! `seeds FROM TO --count` goes on after a failure and counts them by rule. `--steps N` makes runs longer.
+//! `seeds FROM TO --count` goes on after a failure and counts them by rule. `--steps N` makes runs longer, `--moving`
+//! moves slots all the time in every seed, `--still` in none.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use lockmaster_sim::Options;
+use lockmaster_sim::{Moving, Options};
 use lockmaster_tests::seeds::{examine, examine_all};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |at: usize| arguments.get(at).and_then(|argument| argument.parse::<u64>().ok());
     let (Some(from), to) = (number(0), number(1)) else {
-        eprintln!("usage: seeds FROM TO [--count] [--steps N] | seeds SEED [--trace] [--steps N]");
+        eprintln!("usage: seeds FROM TO [--count] | seeds SEED [--trace]; [--steps N] [--moving | --still]");
         return ExitCode::from(2);
     };
-    let is_traced = arguments.iter().any(|argument| argument == "--trace");
-    let echo = is_traced.then_some((|line| println!("{line}")) as fn(&str));
+    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let echo = has("--trace").then_some((|line| println!("{line}")) as fn(&str));
     let steps = arguments.iter().position(|argument| argument == "--steps").and_then(|at| number(at + 1));
     let steps = steps.and_then(|steps| u32::try_from(steps).ok()).unwrap_or(Options::default().steps);
-    let options = Options { echo, steps, ..Options::default() };
-    if arguments.iter().any(|argument| argument == "--count") {
+    let moving = match (has("--moving"), has("--still")) {
+        (true, _) => Moving::Often,
+        (false, true) => Moving::Never,
+        (false, false) => Moving::Drawn,
+    };
+    let options = Options { echo, steps, moving, ..Options::default() };
+    if has("--count") {
         return count(from, to.unwrap_or(from + 1), &options);
     }
     let begin = Instant::now();
@@ -29,7 +35,8 @@ fn main() -> ExitCode {
     let seconds = begin.elapsed().as_secs_f64();
     match result {
         Ok(report) => {
-            for (what, count) in report.all().into_iter().chain(report.faults.all()) {
+            for (what, count) in report.all().into_iter().chain(report.moves.all()).chain(report.faults.all())
+            {
                 println!("{count:>12} {what}");
             }
             println!("{:016x} trace", report.trace);

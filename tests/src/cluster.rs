@@ -3,12 +3,16 @@
 use core::time::Duration;
 use std::collections::BTreeSet;
 
-use lockmaster_core::wire::{Body, Messages};
+mod frame;
+mod moves;
+
+pub use frame::{ForgedChunk, Frame, OwnedUnit, Word};
+
 use lockmaster_core::{
     Asked, Cancelled, ClusterId, Config, Conversion, ConvertError, Dropped, Event, Flags, Grant, HeapMemory,
     Incarnation, Instant, Limits, LockId, LockView, Mode, Name, Node, NodeId, OwnerId, PhysicalView,
-    Priority, Request, RequestError, ResourceView, Retention, SpaceConfig, SpaceId, Storage, ValueState,
-    ValueWrite, Visit,
+    Priority, Progress, Request, RequestError, ResourceView, Retention, SpaceConfig, SpaceId, Storage,
+    ValueState, ValueWrite, Visit,
 };
 
 /// The member that is the master of the resource in question.
@@ -60,48 +64,22 @@ pub struct Cluster {
     now: Instant,
     name: Vec<u8>,
     events: Vec<Vec<Event>>,
+    /// What the nodes told of the transfers that they give.
+    news: Vec<Vec<Progress>>,
+    /// Every resource that somebody asked for.
+    names: BTreeSet<(SpaceId, Vec<u8>)>,
+    /// Every message that was sent, in a frame of its own.
+    said: Vec<Frame>,
     /// Who has named whom as somebody that something waits for.
     owed: BTreeSet<(NodeId, NodeId)>,
     owners: u64,
-}
-
-/// A frame on its way.
-#[derive(Clone, Debug)]
-pub struct Frame {
-    /// Who sent it.
-    pub from: NodeId,
-    /// To whom.
-    pub to: NodeId,
-    bytes: Vec<u8>,
-}
-
-impl Frame {
-    /// The same frame on its way to somebody else.
-    #[must_use]
-    pub fn strayed_to(&self, to: NodeId) -> Self {
-        Self { to, ..self.clone() }
-    }
-
-    /// What it says.
-    ///
-    /// # Panics
-    /// If it is no frame of messages.
-    #[must_use]
-    pub fn bodies(&self) -> Vec<Body> {
-        let (_, messages) = Messages::new(&self.bytes).expect("the frame is sound");
-        messages.map(|message| message.body).collect()
-    }
-
-    /// The one thing that it says.
-    ///
-    /// # Panics
-    /// If it says more.
-    #[must_use]
-    pub fn body(&self) -> Body {
-        let bodies = self.bodies();
-        let [body] = bodies[..] else { panic!("one message was expected: {bodies:?}") };
-        body
-    }
+    /// Events are polled after every so many inputs only.
+    laziness: u64,
+    inputs: u64,
+    /// Bytes of the buffers that frames are written to.
+    frame_len: usize,
+    /// A member says what no honest one says, so that the members need not agree.
+    is_betrayed: bool,
 }
 
 impl Cluster {
@@ -152,19 +130,44 @@ impl Cluster {
     }
 
     fn made(limits: &[Limits], retention: Retention) -> Self {
+        Self::shaped(limits, retention, |_| {})
+    }
+
+    /// A member for each of these capacities, whose configurations were changed in the same way; they have not
+    /// heard each other yet.
+    pub(crate) fn shaped(limits: &[Limits], retention: Retention, shape: impl Fn(&mut Config)) -> Self {
         let members = u16::try_from(limits.len()).expect("members are few");
         let node = |(node, limits): (u16, &Limits)| {
-            let config = config_of(node, members, retention);
+            let mut config = config_of(node, members, retention);
+            shape(&mut config);
             let memory = HeapMemory::new(limits, &config);
             Node::new(config, memory).expect("the memory fits")
         };
         let mut nodes: Vec<Node<HeapMemory>> = (1..=members).zip(limits).map(node).collect();
         let name = name_mastered_by(&mut nodes[0], MASTER, "r");
         let events = nodes.iter().map(|_| Vec::new()).collect();
-        Self { nodes, now: Instant::START, name, events, owed: BTreeSet::new(), owners: 0 }
+        let news = nodes.iter().map(|_| Vec::new()).collect();
+        let (names, said, owed) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
+        Self {
+            nodes,
+            now: Instant::START,
+            name,
+            events,
+            news,
+            names,
+            said,
+            owed,
+            owners: 0,
+            laziness: 1,
+            inputs: 0,
+            frame_len: 4096,
+            is_betrayed: false,
+        }
     }
 
-    fn members(&self) -> Vec<NodeId> {
+    /// All members.
+    #[must_use]
+    pub fn members(&self) -> Vec<NodeId> {
         self.nodes.iter().map(|node| node.config().node).collect()
     }
 
@@ -212,8 +215,24 @@ impl Cluster {
         mode: Mode,
         flags: Flags,
     ) -> Result<Asked, RequestError> {
+        self.ask_in(SpaceId(0), name, node, mode, flags)
+    }
+
+    /// An owner asks for a resource of this space.
+    ///
+    /// # Errors
+    /// What the node refuses it for.
+    pub fn ask_in(
+        &mut self,
+        space: SpaceId,
+        name: &[u8],
+        node: NodeId,
+        mode: Mode,
+        flags: Flags,
+    ) -> Result<Asked, RequestError> {
         self.owners += 1;
-        let request = Request { owner: OwnerId(self.owners), ..request_for(name, mode, flags) };
+        let request = Request { space, owner: OwnerId(self.owners), ..request_for(name, mode, flags) };
+        self.names.insert((space, name.to_vec()));
         let now = self.now;
         let asked = self.node(node).request(now, &request);
         self.listen(node);
@@ -308,11 +327,53 @@ impl Cluster {
         core::mem::take(&mut self.events[usize::from(node.0) - 1])
     }
 
+    /// From now on events are polled, and left work is done, after every so many inputs only.
+    pub fn be_lazy(&mut self, laziness: u64) {
+        self.laziness = laziness;
+    }
+
+    /// Frames are no longer than this from now on.
+    pub fn limit_frames(&mut self, len: usize) {
+        self.frame_len = len;
+    }
+
+    /// From now on a master may lie: what the members agree on is not checked any more, only each by itself.
+    pub fn betray(&mut self) {
+        self.is_betrayed = true;
+    }
+
+    /// Hears what a node has to tell after a script has used it by itself.
+    pub fn attend(&mut self, node: NodeId) {
+        self.listen(node);
+    }
+
     fn listen(&mut self, node: NodeId) {
+        self.inputs += 1;
+        let is_polling = self.inputs.is_multiple_of(self.laziness);
+        self.hear_of(node, is_polling);
+    }
+
+    /// Hears what has been left so far; says whether anybody has something to say.
+    fn listen_to_all(&mut self) -> bool {
+        for node in self.members() {
+            self.hear_of(node, true);
+        }
+        !self.owed.is_empty()
+    }
+
+    fn hear_of(&mut self, node: NodeId, is_polling: bool) {
         let at = usize::from(node.0) - 1;
         self.nodes[at].check();
-        while let Some(event) = self.nodes[at].poll_event() {
-            self.events[at].push(event);
+        while let Some(event) = is_polling.then(|| self.nodes[at].poll_event()).flatten() {
+            match event {
+                Event::Transfer(progress) => self.news[at].push(progress),
+                Event::Granted { .. } | Event::Denied { .. } | Event::Demanded { .. } => {
+                    self.events[at].push(event);
+                }
+            }
+        }
+        if !self.is_betrayed {
+            self.check_authority();
         }
         while let Some(peer) = self.nodes[at].poll_ready() {
             self.owed.insert((node, peer));
@@ -339,7 +400,7 @@ impl Cluster {
             return None;
         }
         let now = self.now;
-        let mut bytes = vec![0; 4096];
+        let mut bytes = vec![0; self.frame_len];
         let len = self.node(from).poll_transmit(now, to, &mut bytes);
         self.listen(from);
         let Some(len) = len else {
@@ -347,7 +408,9 @@ impl Cluster {
             return None;
         };
         bytes.truncate(len);
-        Some(Frame { from, to, bytes })
+        let frame = Frame { from, to, bytes };
+        self.said.extend(frame.split());
+        Some(frame)
     }
 
     /// The next frame that a node has for another.
@@ -370,10 +433,18 @@ impl Cluster {
     /// # Panics
     /// If it is dropped as a whole.
     pub fn deliver(&mut self, frame: &Frame) {
+        assert_eq!(self.hear(frame), Ok(()), "the frame is taken");
+    }
+
+    /// A frame arrives that may be none.
+    ///
+    /// # Errors
+    /// Why it was dropped as a whole.
+    pub fn hear(&mut self, frame: &Frame) -> Result<(), Dropped> {
         let now = self.now;
         let heard = self.node(frame.to).handle_frame(now, frame.from, &frame.bytes);
-        assert_eq!(heard, Ok(()), "the frame is taken");
         self.listen(frame.to);
+        heard
     }
 
     /// A frame arrives as one of `from` at `to`, and is dropped for this reason without any effect.
@@ -413,7 +484,12 @@ impl Cluster {
     /// If that never ends.
     pub fn run(&mut self) {
         for _ in 0..100_000 {
-            let Some((from, to)) = self.owed.first().copied() else { return };
+            let Some((from, to)) = self.owed.first().copied() else {
+                if self.laziness > 1 && self.listen_to_all() {
+                    continue;
+                }
+                return;
+            };
             while let Some(frame) = self.next_frame(from, to) {
                 self.deliver(&frame);
             }
@@ -440,6 +516,17 @@ impl Cluster {
             self.listen(node);
         }
         panic!("a timer fires for ever");
+    }
+
+    /// The next timer fires; says whether there was one within this time.
+    pub fn pass_to_timer(&mut self, within: Duration) -> bool {
+        let deadline = self.nodes.iter().filter_map(Node::poll_timeout).min();
+        let is_near = deadline.filter(|deadline| *deadline <= self.now.after(within));
+        if let Some(deadline) = is_near {
+            let span = deadline.as_nanos().saturating_sub(self.now.as_nanos());
+            self.pass(Duration::from_nanos(span));
+        }
+        is_near.is_some()
     }
 
     /// Time passes, timers fire, and everything arrives.
@@ -488,6 +575,8 @@ pub struct Look {
     pub wanted: Option<Mode>,
     /// Mode that a demand lets stay.
     pub demanded: Option<Mode>,
+    /// At the master: the value block.
+    pub value: Option<ValueState>,
     /// At the master: all records, in queue order.
     pub physical: Vec<PhysicalView>,
     /// The node's own locks, in queue order.
@@ -501,6 +590,7 @@ impl Visit for Look {
         self.held = resource.held;
         self.wanted = resource.wanted;
         self.demanded = resource.demanded;
+        self.value = resource.value;
     }
 
     fn physical(&mut self, physical: PhysicalView) {

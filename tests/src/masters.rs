@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lockmaster_core::wire::{
-    Body, DenyReason, FrameHeader, FrameWriter, Hello, Message, Messages, Position, PositionKind,
-    VersionRange,
+    Body, DenyReason, FrameHeader, FrameWriter, Hello, LockMessage, Message, Messages, Position,
+    PositionKind, VersionRange,
 };
 use lockmaster_core::{
     DemandId, Flags, HeapMemory, Incarnation, Instant, Limits, LockView, Mode, Node, NodeId, Number,
@@ -167,7 +167,7 @@ impl Masters {
             len: 0,
         };
         let mut writer = FrameWriter::new(header, &mut frame);
-        assert!(writer.push(&Message { space: SpaceId(0), name: &self.name, body }), "one message fits");
+        assert!(writer.push(&LockMessage { space: SpaceId(0), name: &self.name, body }), "one message fits");
         let len = writer.finish();
         self.node.handle_frame(Instant::START, node_of(who), &frame[..len]).expect("the frame is sound");
     }
@@ -180,7 +180,7 @@ impl Masters {
             let mut frame = [0; 4096];
             while let Some(len) = self.node.poll_transmit(Instant::START, peer, &mut frame) {
                 let (_, messages) = Messages::new(&frame[..len]).expect("the frame is sound");
-                let bodies: Vec<Body> = messages.map(|message| message.body).collect();
+                let bodies: Vec<Body> = messages.map(body_of).collect();
                 for body in bodies {
                     self.hear(who, &body);
                 }
@@ -227,7 +227,9 @@ impl Masters {
                 member.demand = Some((demand.id, demand.stay));
             }
             Body::Queued(queued) => assert_eq!(queued.number, number, "{who} waits for what it asks for now"),
-            Body::Position(_) | Body::Written(_) | Body::Redirect(_) => panic!("{who} hears {body:?}"),
+            Body::Position(_) | Body::Written(_) | Body::Redirect(_) | Body::UpdatedLocks(_) => {
+                panic!("{who} hears {body:?}")
+            }
         }
     }
 
@@ -279,5 +281,12 @@ impl Visit for Look {
 
     fn lock(&mut self, lock: LockView) {
         panic!("the master has no owners: {lock:?}");
+    }
+}
+
+fn body_of(message: Message<'_>) -> Body {
+    match message {
+        Message::Lock(message) => message.body,
+        Message::Transfer(message) => panic!("nobody transfers anything: {message:?}"),
     }
 }

@@ -136,6 +136,7 @@ impl<S: Storage> Owners<S> {
                     panic!("{} was denied: {event:?}", letter(owner));
                 }
                 Event::Demanded { owner, mode, .. } => self.tell(Outcome::Demanded(letter(owner), mode)),
+                Event::Transfer(_) => panic!("nobody transfers anything: {event:?}"),
             }
         }
     }

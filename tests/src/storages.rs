@@ -2,7 +2,7 @@
 
 use lockmaster_core::{
     ArrayMemory, Bucket, Config, HeapMemory, Limits, Lock, Memory, NameCell, Number, Peer, Physical,
-    Resource, Slot, ValueCell,
+    RelayCell, Resource, Slot, ValueCell,
 };
 
 /// Records of each kind in the fixed memories.
@@ -10,7 +10,7 @@ pub const RECORDS: usize = 48;
 /// Places in their index.
 pub const BUCKETS: usize = 128;
 /// Slots that they have room for.
-pub const SLOTS: usize = 16;
+pub const SLOTS: usize = lockmaster_sim::SLOTS_MAX as usize;
 /// Members that they have room for.
 pub const MEMBERS: usize = 5;
 /// A floor for each slot and member.
@@ -29,6 +29,7 @@ pub type Inline = Memory<
     heapless::Vec<Lock, RECORDS>,
     heapless::Vec<NameCell, RECORDS>,
     heapless::Vec<ValueCell, RECORDS>,
+    heapless::Vec<RelayCell, RECORDS>,
     heapless::Vec<Bucket, BUCKETS>,
     heapless::Vec<Slot, SLOTS>,
     heapless::Vec<Number, FLOORS>,
@@ -43,6 +44,7 @@ pub type Vectors = Memory<
     Vec<Lock>,
     Vec<NameCell>,
     Vec<ValueCell>,
+    Vec<RelayCell>,
     Vec<Bucket>,
     Vec<Slot>,
     Vec<Number>,
@@ -65,6 +67,7 @@ pub fn inline() -> Inline {
         locks: (0..RECORDS).map(|_| Lock::VACANT).collect(),
         names: (0..RECORDS).map(|_| NameCell::VACANT).collect(),
         values: (0..RECORDS).map(|_| ValueCell::VACANT).collect(),
+        relays: (0..RECORDS).map(|_| RelayCell::VACANT).collect(),
         buckets: (0..BUCKETS).map(|_| Bucket::EMPTY).collect(),
         slots: (0..SLOTS).map(|_| Slot::VACANT).collect(),
         floors: (0..FLOORS).map(|_| Number(0)).collect(),
@@ -82,6 +85,7 @@ pub fn vectors() -> Vectors {
         locks: (0..RECORDS).map(|_| Lock::VACANT).collect(),
         names: (0..RECORDS).map(|_| NameCell::VACANT).collect(),
         values: (0..RECORDS).map(|_| ValueCell::VACANT).collect(),
+        relays: (0..RECORDS).map(|_| RelayCell::VACANT).collect(),
         buckets: (0..BUCKETS).map(|_| Bucket::EMPTY).collect(),
         slots: (0..SLOTS).map(|_| Slot::VACANT).collect(),
         floors: (0..FLOORS).map(|_| Number(0)).collect(),

@@ -8,7 +8,7 @@ use std::alloc::System;
 
 use lockmaster_core::{
     Conversion, Event, Flags, HeapMemory, Instant, Limits, LockId, Mode, Node, NodeId, OwnerId, Request,
-    Retention, Value, ValueWrite,
+    Retention, SlotId, SlotRange, Stage, Value, ValueWrite,
 };
 use lockmaster_sim::Random;
 use lockmaster_tests::cluster::{config_of, request_for};
@@ -45,7 +45,7 @@ const MEMBERS: usize = 2;
 const LOCKS: usize = 12;
 const FRAMES: usize = 64;
 const FRAME_LEN: usize = 1024;
-const STEPS: u32 = 200_000;
+const STEPS: u32 = 400_000;
 const NAMES: [&[u8]; 3] = [b"a", b"a name of more than 24 bytes", b"c"];
 
 /// A frame in a fixed place.
@@ -65,6 +65,7 @@ struct Run {
     random: Random,
     grants: u64,
     sent: u64,
+    moves: u64,
 }
 
 impl Run {
@@ -72,6 +73,7 @@ impl Run {
         let node = |at: u16| {
             let mut config = config_of(at, 2, Retention::UntilDemanded);
             config.spaces[0].retained_max = 1;
+            (config.chunk, config.window) = (256, 600);
             let memory = HeapMemory::new(&Limits::uniform(32), &config);
             Node::new(config, memory).expect("the memory fits")
         };
@@ -87,13 +89,26 @@ impl Run {
             random: Random::new(1),
             grants: 0,
             sent: 0,
+            moves: 0,
         }
     }
 
     fn step(&mut self) {
         let at = self.random.index(MEMBERS);
         let place = self.random.index(LOCKS);
-        match self.random.below(8) {
+        if self.random.chance(20) {
+            self.transfer(at);
+        } else {
+            let number = self.random.below(8);
+            self.use_lock(number, at, place);
+        }
+        for at in 0..MEMBERS {
+            self.drain(at);
+        }
+    }
+
+    fn use_lock(&mut self, number: u64, at: usize, place: usize) {
+        match number {
             0 | 1 => self.request(at, place),
             2 => self.convert(at, place),
             3 => self.release(at, place),
@@ -101,8 +116,17 @@ impl Run {
             5 => self.wait(),
             _ => self.deliver(),
         }
-        for at in 0..MEMBERS {
-            self.drain(at);
+    }
+
+    /// A node gives a slot away, or takes that back.
+    fn transfer(&mut self, at: usize) {
+        let all = self.nodes[at].all_slots();
+        let slot = SlotId(u32::try_from(self.random.below(u64::from(all.len))).expect("slots are few"));
+        let to = self.nodes[1 - at].config().node;
+        // Refusals are welcome, as above.
+        let transfer = self.nodes[at].transfer(self.now, SlotRange::one(slot), to);
+        if self.random.chance(100) {
+            let _ = transfer.map(|transfer| self.nodes[at].withdraw(self.now, transfer));
         }
     }
 
@@ -178,6 +202,7 @@ impl Run {
                     let place = usize::try_from(owner.0).expect("owners are places");
                     self.locks[at][place] = None;
                 }
+                Event::Transfer(progress) => self.moves += u64::from(progress.stage == Stage::Done),
                 Event::Denied { .. } | Event::Demanded { .. } => {}
             }
         }
@@ -204,6 +229,7 @@ fn a_node_allocates_nothing_after_it_was_made() {
     }
     let after = allocations();
     assert!(run.grants > 10_000 && run.sent > 10_000, "{} grants, {} frames", run.grants, run.sent);
+    assert!(run.moves > 1000, "{} transfers", run.moves);
     assert!(before > 0, "allocations are counted");
     assert_eq!(after, before, "{} steps allocated", STEPS);
 }

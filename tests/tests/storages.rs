@@ -3,13 +3,13 @@
 use lockmaster_core::wire::{Body, DenyReason};
 use lockmaster_core::{
     Asked, Conversion, ConvertError, Event, Flags, Full, HeapMemory, Instant, Limits, LockId, Mode, Node,
-    NodeId, RequestError, Retention, Storage, ValueWrite,
+    NodeId, RequestError, Retention, SlotId, SlotRange, Storage, TransferError, ValueWrite,
 };
-use lockmaster_sim::{Options, Report, run_on};
+use lockmaster_sim::{Moving, Options, Report, run_on};
 use lockmaster_tests::cluster::{ANNA, Cluster, MASTER, config_of, request_for};
 use lockmaster_tests::notation::traces;
 use lockmaster_tests::owners::Owners;
-use lockmaster_tests::storages::{LIMITS, arrays, boxes, inline, vectors};
+use lockmaster_tests::storages::{LIMITS, SLOTS, arrays, boxes, inline, vectors};
 
 // ---- the same everywhere ----
 
@@ -45,9 +45,10 @@ fn the_traces_hold_on_boxes() {
 
 #[test]
 fn a_seed_does_the_same_on_every_storage_and_every_time() {
-    let options = Options { limits: Some(LIMITS), ..Options::default() };
     let mut total = Report::default();
     for seed in 0..60 {
+        let moving = if seed % 2 == 0 { Moving::Often } else { Moving::Drawn };
+        let options = Options { limits: Some(LIMITS), moving, ..Options::default() };
         let report = run_on(seed, &options, |config, _| boxes(config)).expect("the seed is sound");
         let again = run_on(seed, &options, |config, _| boxes(config)).expect("the seed is sound");
         let on_arrays =
@@ -60,7 +61,26 @@ fn a_seed_does_the_same_on_every_storage_and_every_time() {
         }
         total += report;
     }
-    assert!(total.grants > 0 && total.messages > 0, "something was compared: {total:?}");
+    let is_much = total.grants > 0 && total.messages > 0 && total.moves.done > 0 && total.moves.relays > 0;
+    assert!(is_much, "something was compared: {total:?}");
+}
+
+#[test]
+fn memory_for_more_slots_makes_no_more_of_them() {
+    let mut config = config_of(1, 1, Retention::Never);
+    config.spaces[0].slots = 3;
+    let mut roomy = Node::new(config.clone(), Box::new(arrays()).into_lent()).expect("the memory fits");
+    let mut exact = Node::new(config.clone(), boxes(&config)).expect("the memory fits");
+    assert_eq!(roomy.digest(), exact.digest());
+    let all = SlotRange { first: SlotId(0), len: 3 };
+    assert_eq!((roomy.all_slots(), exact.all_slots()), (all, all));
+    for slot in [SlotId(3), SlotId(u32::try_from(SLOTS).expect("slots are few"))] {
+        assert_eq!((roomy.slot(slot), exact.slot(slot)), (None, None));
+        let range = SlotRange { first: SlotId(1), len: slot.0 };
+        let beyond = Err(TransferError::Range);
+        assert_eq!(roomy.transfer(NOW, range, NodeId(2)), beyond);
+        assert_eq!(exact.transfer(NOW, range, NodeId(2)), beyond);
+    }
 }
 
 /// Large tables, moved to the heap as a whole, so that many of them fit.

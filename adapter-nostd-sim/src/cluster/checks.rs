@@ -51,6 +51,9 @@ impl<S: Storage> Cluster<S> {
         let member = &mut self.members[usize::from(node.0)];
         member.node.check();
         member.tables.look(names, |visit| member.node.visit(visit));
+        for (row, (space, name)) in member.tables.rows.iter_mut().zip(names) {
+            row.decides = member.node.decides(*space, name) == Ok(true);
+        }
         if self.trace.is_shown() {
             self.show(node);
         }
@@ -68,17 +71,38 @@ impl<S: Storage> Cluster<S> {
         let member = &self.members[usize::from(node.0)];
         let is_open = self.is_open(node);
         ensure!(member.node.is_open() == is_open, Opening, "node {node} is open: {}", member.node.is_open());
-        member.tables.check(node, &self.plan.limits, is_open)?;
+        member.tables.check(&self.plan.limits, is_open)?;
         self.check_owners(node)?;
         self.check_conservation(node)?;
         for at in 0..self.plan.resources.len() {
+            self.check_authority(node, at)?;
             self.check_coverage(at)?;
             self.look_at_value(node, at);
         }
         Ok(())
     }
 
-    fn is_open(&self, node: NodeId) -> bool {
+    /// One node decides about each resource, or none while its record is on its way; nobody else has records of it.
+    fn check_authority(&mut self, node: NodeId, at: usize) -> Result<(), Violation> {
+        let step = self.report.steps;
+        let deciders = self.members.iter().zip(0..).filter(|(member, _)| member.tables.rows[at].decides);
+        let members = &self.members;
+        let is_open = |node: NodeId| members[usize::from(node.0)].node.is_open();
+        self.moves.follow(step, at, deciders.map(|(_, node)| NodeId(node)), is_open)?;
+        let row = &self.members[usize::from(node.0)].tables.rows[at];
+        if self.moves.keeper(at) == node {
+            self.rolls[at].follow(at, &row.physical)?;
+        } else {
+            ensure!(
+                row.physical.is_empty() || self.moves.may_have_record(node, at),
+                Authority,
+                "node {node} has locks of resource {at} on record, which is not its own"
+            );
+        }
+        self.moves.check_frozen(node, at, row)
+    }
+
+    pub(super) fn is_open(&self, node: NodeId) -> bool {
         let heard = &self.members[usize::from(node.0)].heard;
         heard.iter().enumerate().all(|(at, heard)| *heard || at == usize::from(node.0))
     }
@@ -100,19 +124,29 @@ impl<S: Storage> Cluster<S> {
     pub(super) fn check_path(
         &mut self,
         node: NodeId,
+        lock: LockId,
         resource: usize,
         grant: &Grant,
     ) -> Result<(), Violation> {
-        let master = self.masters[resource];
-        ensure!(self.is_open(master), Opening, "node {master} granted before every member was heard");
+        let keeper = self.moves.keeper(resource);
+        ensure!(self.is_open(keeper), Opening, "node {keeper} granted before every member was heard");
+        let since = self.ghost.at(node, lock).map_or(0, |at| self.ghost.locks[at].since);
         let is_true = match grant.path {
             Path::Retained => true,
-            Path::Local => master == node,
-            Path::Remote => master != node,
+            // Its record may have come in the step that is not over yet.
+            Path::Local => self.decides(node, resource) || self.moves.has_decided(node, resource, since),
+            // The grant may have been under way when the resource came to this node.
+            Path::Remote => self.moves.has_other_decided(node, resource),
         };
-        ensure!(is_true, Answer, "{:?} of node {node}, mastered by node {master}", grant.path);
+        ensure!(is_true, Answer, "{:?} of node {node}, resource {resource} of node {keeper}", grant.path);
         self.report.retained += u64::from(grant.path == Path::Retained);
+        self.moves.counts.grants += u64::from(self.moves.is_moving(resource));
         Ok(())
+    }
+
+    fn decides(&mut self, node: NodeId, resource: usize) -> bool {
+        let (space, name) = &self.plan.resources[resource];
+        self.members[usize::from(node.0)].node.decides(*space, name) == Ok(true)
     }
 
     /// The node's logical locks are those that its owners know of.
@@ -173,17 +207,17 @@ impl<S: Storage> Cluster<S> {
         Ok(())
     }
 
-    /// What the master has on record covers what each node holds.
+    /// What is on record where the resource is decided, or frozen, covers what each node holds.
     fn check_coverage(&self, at: usize) -> Result<(), Violation> {
-        let master = self.masters[at];
-        let record = &self.members[usize::from(master.0)].tables.rows[at];
+        let keeper = self.moves.keeper(at);
+        let record = &self.members[usize::from(keeper.0)].tables.rows[at];
         for node in self.nodes() {
             let Some(held) = self.members[usize::from(node.0)].tables.rows[at].held else { continue };
             let known = record.of_node(node).and_then(|physical| physical.held);
             ensure!(
                 known.is_some_and(|known| known.covers(held)),
                 Coverage,
-                "node {node} holds {held} of resource {at}; its master has {known:?} on record"
+                "node {node} holds {held} of resource {at}; node {keeper} has {known:?} on record"
             );
         }
         Ok(())
@@ -207,7 +241,8 @@ impl<S: Storage> Cluster<S> {
 
     /// What the master's table shows of the value block moves the ghost's account forward.
     fn look_at_value(&mut self, node: NodeId, at: usize) {
-        if self.masters[at] != node {
+        // The record may have been dropped, or written, in the same step in which the slot was packed.
+        if self.moves.keeper(at) != node {
             return;
         }
         let row = &self.members[usize::from(node.0)].tables.rows[at];

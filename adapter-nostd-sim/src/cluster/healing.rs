@@ -24,9 +24,40 @@ impl<S: Storage> Cluster<S> {
         for node in self.nodes() {
             self.settle(node)?;
         }
+        self.finish_moves()?;
         let until = self.now.after(self.plan.repeat_waiting_after() * 3 + self.slack());
         self.step_until(until)?;
+        self.check_map()?;
         self.check_stillness()
+    }
+
+    /// Every transfer ends, whatever owners do.
+    fn finish_moves(&mut self) -> Result<(), Violation> {
+        // Each of a few hundred chunks may need a repeat and its way.
+        let until = self.now.after((self.plan.repeat_after() + self.plan.weather.delay_max * 2) * 500);
+        let begin = self.report.steps;
+        while let Some(one) = self.moves.running() {
+            let steps = self.report.steps - begin;
+            let is_in_time = steps < STEPS_MAX && self.next_at().is_some_and(|at| at <= until);
+            ensure!(is_in_time, Progress, "after {steps} steps a transfer has not ended: {one}");
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    /// Every slot has one master, all nodes know it, and nothing is left of the transfers.
+    fn check_map(&mut self) -> Result<(), Violation> {
+        for slot in self.moves.slots() {
+            let reign = self.moves.reign(slot);
+            for node in self.nodes() {
+                let view = self.member(node).node.slot(slot);
+                let is_known = view.is_some_and(|view| {
+                    view.master == reign.master && view.version == reign.version && !view.is_moving
+                });
+                ensure!(is_known, Map, "node {node} has {view:?} of {slot:?}, of which is true {reign:?}");
+            }
+        }
+        self.moves.check_over()
     }
 
     /// Longest time that a few round trips take.
@@ -48,7 +79,7 @@ impl<S: Storage> Cluster<S> {
     /// Master and nodes agree, and whoever is in somebody's way was told.
     fn check_stillness(&self) -> Result<(), Violation> {
         for at in 0..self.plan.resources.len() {
-            let master = self.masters[at];
+            let master = self.moves.master(at);
             let record = &self.members[usize::from(master.0)].tables.rows[at];
             for node in self.nodes() {
                 let row = &self.members[usize::from(node.0)].tables.rows[at];
@@ -69,7 +100,7 @@ impl<S: Storage> Cluster<S> {
     /// Every watched owner on another node that stands in the way of this request has been told so, but for
     /// those whose node converts, as far as the master knows.
     fn check_demanded(&self, at: usize, asking: NodeId, wanted: Mode) -> Result<(), Violation> {
-        let record = &self.members[usize::from(self.masters[at].0)].tables.rows[at];
+        let record = &self.members[usize::from(self.moves.master(at).0)].tables.rows[at];
         for ghost in self.ghost.of_resource(at).filter(|ghost| ghost.node != asking && ghost.is_watched) {
             let Standing::Held(held) = ghost.standing else { continue };
             if record.of_node(ghost.node).is_some_and(|physical| physical.queue == QueueName::Convert) {
@@ -92,6 +123,9 @@ impl<S: Storage> Cluster<S> {
     pub(crate) fn heal(&mut self) -> Result<(), Violation> {
         self.trace.line(self.now, format_args!("owners release what they get"));
         self.cancel_endless()?;
+        if self.plan.mobility.is_healing {
+            self.begin_moves()?;
+        }
         let until = self.now.after(self.plan.repeat_waiting_after() * 60 + self.slack() * 10);
         let begin = self.report.steps;
         while self.ghost.locks.iter().any(GhostLock::is_waiting) {
@@ -149,6 +183,8 @@ impl<S: Storage> Cluster<S> {
 
     /// Somebody asks for everything once, so that what was lost on the way comes to light, and releases it.
     pub(crate) fn sweep(&mut self) -> Result<(), Violation> {
+        // A release that meets a record on its way may be lost, as on a bad network.
+        self.finish_moves()?;
         self.trace.line(self.now, format_args!("everything is asked for once more"));
         for at in 0..self.plan.resources.len() {
             self.sweep_resource(at)?;
@@ -159,6 +195,7 @@ impl<S: Storage> Cluster<S> {
         for at in 0..self.plan.resources.len() {
             self.check_swept(at)?;
         }
+        self.check_map()?;
         self.check_rest()
     }
 
@@ -198,7 +235,7 @@ impl<S: Storage> Cluster<S> {
             retaining += usize::from(row.held.is_some_and(|held| held != Mode::Null));
             // Nobody is ever in the way of NL, so a lost release of it comes to light by an audit only.
             let is_null_only = row.physical.iter().all(|physical| physical.held == Some(Mode::Null));
-            let is_master = self.masters[at] == node && !row.physical.is_empty();
+            let is_master = self.moves.master(at) == node && !row.physical.is_empty();
             ensure!(
                 row.is_known == (row.held.is_some() || is_master),
                 Bounds,

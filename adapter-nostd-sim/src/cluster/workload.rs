@@ -38,6 +38,9 @@ impl<S: Storage> Cluster<S> {
     /// An owner of some node does something, after the weather had its turn.
     pub(super) fn act(&mut self) -> Result<(), Violation> {
         self.weather()?;
+        if self.plan.mobility.is_on() && self.mover.chance(self.plan.mobility.rate) {
+            self.move_slots()?;
+        }
         let node = self.pick_node();
         let action = self.pick_action(node);
         if let Action::Convert | Action::Release | Action::Watch | Action::Nonsense = action {
@@ -210,6 +213,7 @@ impl<S: Storage> Cluster<S> {
             standing: Standing::Waiting { wanted: mode },
             flags,
             has_value: flags.has(Flags::VALUE),
+            since: self.report.steps,
             deadline: patience.map(|patience| now.after(patience)),
             floor,
             is_watched: false,
@@ -227,7 +231,7 @@ impl<S: Storage> Cluster<S> {
         node: NodeId,
         flags: Flags,
         refusal: RequestError,
-        before: u64,
+        before: Option<u64>,
     ) -> Result<(), Violation> {
         match refusal {
             RequestError::Busy => {
@@ -236,9 +240,9 @@ impl<S: Storage> Cluster<S> {
                 Ok(())
             }
             RequestError::Full(full) => {
-                ensure!(!self.plan.is_roomy, Bounds, "{full} and has room");
+                ensure!(self.may_be_full(self.report.steps), Bounds, "{full} and has room");
                 self.report.full += 1;
-                self.unchanged(node, before)
+                before.map_or(Ok(()), |before| self.unchanged(node, before))
             }
             RequestError::Name(_) | RequestError::UnknownSpace | RequestError::Flags(_) => {
                 Err(broken!(Answer, "a sound request was refused: {refusal}"))
@@ -246,13 +250,22 @@ impl<S: Storage> Cluster<S> {
         }
     }
 
-    /// The digest of a node whose tables may be full; it is slow, so it is taken only where it may be compared.
-    fn digest_if_full(&mut self, node: NodeId) -> u64 {
-        if self.plan.is_roomy { 0 } else { self.member(node).node.digest() }
+    /// May there have been no room at some time since a step? While slots move, what they need is kept free at their
+    /// new master, and for new records in them there is no more than that.
+    pub(super) fn may_be_full(&self, since: u64) -> bool {
+        !self.plan.is_roomy || self.moves.has_moved(since)
+    }
+
+    /// The digest of a node whose tables may be full; it is slow, so it is taken only where it may be compared, and
+    /// where slots move now and then.
+    fn digest_if_full(&mut self, node: NodeId) -> Option<u64> {
+        let is_wanted = !self.plan.mobility.is_on() || self.report.asked.is_multiple_of(4);
+        let may_be_full = is_wanted && self.may_be_full(self.report.steps);
+        may_be_full.then(|| self.member(node).node.digest())
     }
 
     /// L7: what is refused changes nothing.
-    fn unchanged(&mut self, node: NodeId, before: u64) -> Result<(), Violation> {
+    pub(super) fn unchanged(&mut self, node: NodeId, before: u64) -> Result<(), Violation> {
         let is_same = self.member(node).node.digest() == before;
         ensure!(is_same, RefusalUnchanged, "node {node} was changed by a call that it refused");
         Ok(())
@@ -297,6 +310,7 @@ impl<S: Storage> Cluster<S> {
         let ghost = &mut self.ghost.locks[at];
         ghost.standing = Standing::Converting { held, wanted: mode };
         ghost.flags = flags;
+        ghost.since = self.report.steps;
         ghost.deadline = patience.map(|patience| now.after(patience));
         ghost.floor = floor;
         if let Some(grant) = granted {
@@ -329,7 +343,7 @@ impl<S: Storage> Cluster<S> {
         node: NodeId,
         flags: Flags,
         refusal: ConvertError,
-        before: u64,
+        before: Option<u64>,
     ) -> Result<(), Violation> {
         match refusal {
             ConvertError::Busy => {
@@ -345,9 +359,9 @@ impl<S: Storage> Cluster<S> {
                 Ok(())
             }
             ConvertError::Full(full) => {
-                ensure!(!self.plan.is_roomy, Bounds, "{full} and has room");
+                ensure!(self.may_be_full(self.report.steps), Bounds, "{full} and has room");
                 self.report.full += 1;
-                self.unchanged(node, before)
+                before.map_or(Ok(()), |before| self.unchanged(node, before))
             }
             ConvertError::Unknown
             | ConvertError::InFlight

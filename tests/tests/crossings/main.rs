@@ -38,7 +38,8 @@ pub(crate) fn denial(frame: &Frame) -> Option<DenyReason> {
         | Body::Grant(_)
         | Body::Demand(_)
         | Body::Written(_)
-        | Body::Redirect(_) => None,
+        | Body::Redirect(_)
+        | Body::UpdatedLocks(_) => None,
     }
 }
 
@@ -50,7 +51,7 @@ pub(crate) fn number(frame: &Frame) -> u64 {
         Body::Deny(deny) => deny.number.0,
         Body::Demand(demand) => demand.number.0,
         Body::Written(number) => number.0,
-        Body::Redirect(_) => 0,
+        Body::Redirect(_) | Body::UpdatedLocks(_) => 0,
     }
 }
 
@@ -70,6 +71,6 @@ pub(crate) fn is_granted(cluster: &mut Cluster, node: NodeId, lock: LockId) -> b
 pub(crate) fn is_denied(cluster: &mut Cluster, node: NodeId, lock: LockId) -> Option<Denial> {
     cluster.happened(node).iter().find_map(|event| match event {
         Event::Denied { lock: of, reason, .. } if *of == lock => Some(*reason),
-        Event::Denied { .. } | Event::Granted { .. } | Event::Demanded { .. } => None,
+        Event::Denied { .. } | Event::Granted { .. } | Event::Demanded { .. } | Event::Transfer(_) => None,
     })
 }
