@@ -33,6 +33,8 @@ pub struct Builder<R> {
     members: Vec<(NodeId, SocketAddr)>,
     spaces: Vec<SpaceConfig>,
     limits: Limits,
+    chunk: Option<u32>,
+    window: Option<u32>,
     incarnation: Option<u64>,
     hash_seed: u64,
     is_insecure: bool,
@@ -56,6 +58,8 @@ impl<R: Runtime> Builder<R> {
             members: Vec::new(),
             spaces: Vec::new(),
             limits: Limits::default(),
+            chunk: None,
+            window: None,
             incarnation: None,
             hash_seed: 0,
             is_insecure: false,
@@ -95,6 +99,19 @@ impl<R: Runtime> Builder<R> {
     /// How many locks, resources and so on the node has room for. All of it is allocated at the start.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Most bytes of a transfer that are packed or installed at a time, while every call waits: 256 to 65536, 16384
+    /// unless it is named.
+    pub fn chunk(mut self, bytes: u32) -> Self {
+        self.chunk = Some(bytes);
+        self
+    }
+
+    /// Most bytes of a transfer that are on their way at a time, at least a chunk: 262144 unless it is named.
+    pub fn window(mut self, bytes: u32) -> Self {
+        self.window = Some(bytes);
         self
     }
 
@@ -164,6 +181,8 @@ impl<R: Runtime> Builder<R> {
         let incarnation = self.incarnation.unwrap_or_else(wall_clock);
         let mut config = Config::new(self.cluster, id, Incarnation(incarnation));
         config.hash_seed = self.hash_seed;
+        config.chunk = self.chunk.unwrap_or(config.chunk);
+        config.window = self.window.unwrap_or(config.window);
         let others = self.members.iter().map(|(member, _)| *member);
         for member in others.chain([id]) {
             config.members.push(member).map_err(|_| ConfigError::Members)?;

@@ -4,8 +4,8 @@ use core::net::SocketAddr;
 use std::io;
 
 use lockmaster_core::{
-    ConfigError, ConvertError as ConversionRefused, Denial, FlagsError, Full, NameError, RequestError,
-    ValueTooLong,
+    ConfigError, ConvertError as ConversionRefused, Denial, FlagsError, Full, NameError, NodeId, Refusal,
+    RequestError, TRANSFERS_MAX, TransferError as TransferRefused, ValueTooLong,
 };
 
 /// Why a lock was not granted. Nothing is held, and nothing waits any more.
@@ -113,6 +113,52 @@ impl From<Denial> for ConvertError {
             Denial::Deadlock => Self::Deadlock,
             Denial::TimedOut => Self::TimedOut,
             Denial::Full => Self::MasterFull,
+        }
+    }
+}
+
+/// Why slots were not transferred. This node is their master as before, but for [`TransferError::Closed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// The range is empty or ends after the last slot: use [`Node::slots`](crate::Node::slots).
+    #[error("there are no such slots")]
+    Range,
+    /// This node is not the master of every slot of the range: ask the node that is.
+    #[error("this node is not the master of every slot of the range")]
+    NotMaster,
+    /// A part of the range is in transfer already: wait for its end.
+    #[error("a slot of the range is in transfer already")]
+    InTransfer,
+    /// No other member has this number: name one that the builder was given.
+    #[error("node {0} is no other member of this cluster")]
+    Member(NodeId),
+    /// [`TRANSFERS_MAX`] are under way, those counted whose end was not fetched yet: wait for an end.
+    #[error("{TRANSFERS_MAX} transfers are under way")]
+    TooMany,
+    /// Not every member was heard yet: wait for [`Node::opened`](crate::Node::opened).
+    #[error("not every member was heard yet")]
+    NotOpen,
+    /// The other node does not want the slots: see its reason.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It was withdrawn before it moved a record: ask again when it is wanted after all.
+    #[error("the transfer was withdrawn")]
+    Withdrawn,
+    /// The node was shut down, and what it had not given away yet is without a master: start another.
+    #[error("the node is shut down")]
+    Closed,
+}
+
+impl From<TransferRefused> for TransferError {
+    fn from(refused: TransferRefused) -> Self {
+        match refused {
+            TransferRefused::Range => Self::Range,
+            TransferRefused::NotMaster => Self::NotMaster,
+            TransferRefused::InTransfer => Self::InTransfer,
+            TransferRefused::Member(member) => Self::Member(member),
+            TransferRefused::TooMany => Self::TooMany,
+            TransferRefused::NotOpen => Self::NotOpen,
         }
     }
 }

@@ -36,6 +36,7 @@ mod guard;
 mod incoming;
 mod lifecycle;
 mod links;
+mod map;
 mod node;
 mod options;
 mod outgoing;
@@ -47,20 +48,24 @@ mod stats;
 mod sync;
 mod timer;
 mod trace;
+mod transfer;
 mod waiters;
 
 pub use acquire::Acquire;
 pub use builder::Builder;
 pub use convert::Convert;
-pub use error::{ConvertError, LockError, SetValueError, StartError};
+pub use error::{ConvertError, LockError, SetValueError, StartError, TransferError};
 pub use guard::{Contended, Guard};
 pub use lockmaster_core;
 pub use lockmaster_core::{
-    Flags, Grant, Instant, Limits, LockView, Mode, Name, NodeId, OwnerId, Path, PhysicalView, Priority,
-    QueueName, Retention, SpaceConfig, SpaceId, Stats, Token, Value, ValueState,
+    Flags, Full, Grant, Instant, Limits, LockView, MapVersion, Mode, Name, NodeId, OwnerId, Path,
+    PhysicalView, Priority, Progress, QueueName, Refusal, Retention, Room, SlotId, SlotRange, SlotView,
+    SpaceConfig, SpaceId, Stage, Stats, TRANSFERS_MAX, Token, TransferId, Value, ValueState, WithdrawError,
 };
+pub use map::{MasterMap, MasterShare};
 pub use node::Node;
 pub use options::LockOptions;
 pub use runtime::{Listener, Reader, Runtime, Writer};
 pub use snapshot::{Party, ResourceEntry, Snapshot, Wait};
 pub use stats::LinkStats;
+pub use transfer::Transfer;

@@ -2,17 +2,19 @@
 
 use core::fmt;
 
-use lockmaster_core::{Flags, Mode, NodeId, SpaceId, Stats};
+use lockmaster_core::{Flags, Mode, NodeId, SlotId, SlotRange, SlotView, SpaceId, Stats};
 
 use crate::acquire::Acquire;
 use crate::builder::Builder;
 use crate::lifecycle::Lifecycle;
+use crate::map::MasterMap;
 use crate::options::LockOptions;
 use crate::runtime::{Runtime, Writer};
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::stats::LinkStats;
 use crate::sync::Arc;
+use crate::transfer::Transfer;
 
 /// A member of a cluster, running.
 ///
@@ -70,6 +72,18 @@ impl<R: Runtime> Node<R> {
         Acquire::new(self, name, options)
     }
 
+    /// Gives the management of slots, which this node masters, to another node, while their locks stay in use (seed
+    /// patent on re-distributing lock management, claims 1 and 8).
+    ///
+    /// Whoever holds a lock keeps it, and whoever waits keeps his place. If the future is dropped before it
+    /// resolves, the transfer goes on; [`Transfer::withdraw`] takes it back as long as no record has moved.
+    ///
+    /// # Errors
+    /// The future resolves to a [`TransferError`](crate::TransferError) if the slots were not transferred.
+    pub fn transfer(&self, range: SlotRange, to: NodeId) -> Transfer<'_, R> {
+        Transfer::new(self, range, to)
+    }
+
     /// Resolves once every member was heard, so that this node grants locks; also once it is shut down.
     ///
     /// Locks may be asked for before: they wait.
@@ -110,6 +124,40 @@ impl<R: Runtime> Node<R> {
             return None;
         }
         state.node.master_of(space, name.as_ref()).ok().flatten()
+    }
+
+    /// The slots of a space; absent if there is no such space.
+    #[must_use]
+    pub fn slots(&self, space: SpaceId) -> Option<SlotRange> {
+        self.life.shared.lock().node.slots(space)
+    }
+
+    /// The slots of all spaces.
+    #[must_use]
+    pub fn all_slots(&self) -> SlotRange {
+        self.life.shared.lock().node.all_slots()
+    }
+
+    /// The slot of a resource; absent if there can be no such resource.
+    #[must_use]
+    pub fn slot_of(&self, space: SpaceId, name: impl AsRef<[u8]>) -> Option<SlotId> {
+        self.life.shared.lock().node.slot_of(space, name.as_ref()).ok().flatten()
+    }
+
+    /// A slot: its master, whether it moves, and what is on record here; absent if there is no such slot.
+    #[must_use]
+    pub fn slot(&self, slot: SlotId) -> Option<SlotView> {
+        self.life.shared.lock().node.slot(slot)
+    }
+
+    /// Who masters how many slots, as this node's map has it, and what is on record here for the slots that are its
+    /// own.
+    ///
+    /// All slots are looked at under the node's mutex, and every call waits meanwhile: for people and tests, and
+    /// now and then for who balances.
+    #[must_use]
+    pub fn map(&self) -> MasterMap {
+        MasterMap::of(&mut self.life.shared.lock().node)
     }
 
     /// What this node counted since its start.

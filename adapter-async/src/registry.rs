@@ -11,11 +11,17 @@
 //!
 //! A denied request has ended in the node while its outcome still waits here to be fetched, and the node may
 //! give its place to another lock. The outcome is then put aside under the old handle.
+//!
+//! Beside the locks are the transfers that somebody waits for.
+
+mod transfers;
 
 use core::task::{Poll, Waker};
 use std::collections::BTreeMap;
 
 use lockmaster_core::{Denial, Grant, LockId, Mode};
+
+pub(crate) use self::transfers::Transfers;
 
 /// How a wait ended.
 pub(crate) type Outcome = Result<Grant, Denied>;
@@ -38,6 +44,7 @@ pub(crate) struct Registry {
     aside: BTreeMap<LockId, Outcome>,
     watches: u64,
     waiting: u32,
+    pub(crate) transfers: Transfers,
 }
 
 #[derive(Debug, Default)]
@@ -70,6 +77,7 @@ impl Registry {
             aside: BTreeMap::new(),
             watches: 0,
             waiting: 0,
+            transfers: Transfers::default(),
         }
     }
 
@@ -202,6 +210,7 @@ impl Registry {
                 }
             }
         }
+        self.transfers.close(wake);
     }
 
     /// The slot of this lock, made its own if it was another's before.

@@ -335,6 +335,13 @@ impl<W: Writer> Outlet for Drain<'_, W> {
             Event::Demanded { lock, owner: _, mode } => {
                 return self.registry.demand(lock, mode, |waker| self.errands.wake(waker));
             }
+            Event::Transfer(progress) => {
+                trace::transfer(self.node, &progress);
+                if !progress.stage.is_end() {
+                    return;
+                }
+                self.registry.transfers.complete(progress)
+            }
         };
         waker.into_iter().for_each(|waker| self.errands.wake(waker));
     }

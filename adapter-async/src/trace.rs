@@ -5,7 +5,7 @@
     allow(unused_variables, reason = "without the feature nothing is told")
 )]
 
-use lockmaster_core::{Denial, Dropped, HelloError, NodeId, OwnerId};
+use lockmaster_core::{Denial, Dropped, HelloError, NodeId, OwnerId, Progress};
 
 pub(crate) fn started(node: NodeId, members: usize) {
     #[cfg(feature = "tracing")]
@@ -60,4 +60,26 @@ pub(crate) fn frame_dropped(node: NodeId, peer: NodeId, error: Dropped) {
 pub(crate) fn denied(node: NodeId, owner: OwnerId, reason: Denial) {
     #[cfg(feature = "tracing")]
     tracing::debug!(node = node.0, owner = owner.0, ?reason, "lock denied");
+}
+
+pub(crate) fn transfer(node: NodeId, progress: &Progress) {
+    #[cfg(feature = "tracing")]
+    {
+        use lockmaster_core::Stage;
+        let Progress { range, to, stage, resources, locks, bytes, relayed, transfer: _ } = *progress;
+        match stage {
+            Stage::Offered | Stage::Moving | Stage::Announced => {
+                tracing::debug!(node = node.0, %range, to = to.0, ?stage, resources, locks, bytes, relayed, "transfer goes on");
+            }
+            Stage::Done => {
+                tracing::info!(node = node.0, %range, to = to.0, resources, locks, bytes, relayed, "slots transferred");
+            }
+            Stage::Refused(reason) => {
+                tracing::warn!(node = node.0, %range, to = to.0, %reason, "transfer refused");
+            }
+            Stage::Withdrawn => {
+                tracing::info!(node = node.0, %range, to = to.0, "transfer withdrawn");
+            }
+        }
+    }
 }

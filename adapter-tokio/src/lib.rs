@@ -39,9 +39,11 @@ use std::net::TcpListener;
 use std::time::Instant as Clock;
 
 pub use lockmaster_async::{
-    ConvertError, Flags, Grant, Limits, LinkStats, LockError, LockOptions, LockView, Mode, Name, NodeId,
-    OwnerId, Party, Path, PhysicalView, Priority, QueueName, ResourceEntry, Retention, SetValueError,
-    Snapshot, SpaceConfig, SpaceId, StartError, Stats, Token, Value, ValueState, Wait, lockmaster_core,
+    ConvertError, Flags, Full, Grant, Limits, LinkStats, LockError, LockOptions, LockView, MapVersion,
+    MasterMap, MasterShare, Mode, Name, NodeId, OwnerId, Party, Path, PhysicalView, Priority, Progress,
+    QueueName, Refusal, ResourceEntry, Retention, Room, SetValueError, SlotId, SlotRange, SlotView, Snapshot,
+    SpaceConfig, SpaceId, Stage, StartError, Stats, TRANSFERS_MAX, Token, TransferError, TransferId, Value,
+    ValueState, Wait, WithdrawError, lockmaster_core,
 };
 use lockmaster_async::{Instant, Runtime};
 
@@ -53,6 +55,9 @@ pub type Node = lockmaster_async::Node<TokioRuntime>;
 pub type Builder = lockmaster_async::Builder<TokioRuntime>;
 /// A lock that is held, until it is dropped.
 pub type Guard = lockmaster_async::Guard<TokioRuntime>;
+
+/// Slots on their way to another node.
+pub type Transfer<'a> = lockmaster_async::Transfer<'a, TokioRuntime>;
 
 /// Longest that one timer of the runtime is set for.
 const SLEEP_MAX: Duration = Duration::from_secs(24 * 60 * 60);

@@ -10,9 +10,22 @@ use loom::thread;
 
 use lockmaster_core::wire::FRAME_HEADER_LEN;
 
-use super::Arc;
-use super::still::{EX, ME, PEER, Pipe, Still, granted, name_at_peer, node, node_with_peer, poll};
-use crate::{LockError, Node};
+use super::still::{EX, ME, PEER, Pipe, Still, granted, name_at_peer, node, node_with_peer, own_slot, poll};
+use super::{Arc, Instant};
+use crate::{LockError, Node, TransferError};
+
+/// Words of the stack on which a node is made: its state is moved about several times until it is in its place.
+const STACK: usize = 1 << 16;
+
+/// Tries every order of what `act` does.
+fn model(act: impl Fn() + Send + Sync + 'static) {
+    let act = Arc::new(act);
+    loom::model(move || {
+        let act = Arc::clone(&act);
+        let thread = thread::Builder::new().stack_size(STACK).spawn(move || act());
+        thread.unwrap().join().unwrap();
+    });
+}
 
 fn nobody_locks(node: &Node<Still>) -> bool {
     node.snapshot().locks().next().is_none()
@@ -20,7 +33,7 @@ fn nobody_locks(node: &Node<Still>) -> bool {
 
 #[test]
 fn no_wake_up_is_missed() {
-    loom::model(|| {
+    model(|| {
         let node = node(&[ME]);
         let other = node.clone();
         let other = thread::spawn(move || block_on(other.lock("a", EX)).map(drop));
@@ -32,7 +45,7 @@ fn no_wake_up_is_missed() {
 
 #[test]
 fn a_cancelled_wait_leaves_nothing_behind() {
-    loom::model(|| {
+    model(|| {
         let node = node(&[ME]);
         let guard = granted(node.lock("a", EX));
         let other = node.clone();
@@ -48,7 +61,7 @@ fn a_cancelled_wait_leaves_nothing_behind() {
 
 #[test]
 fn a_cancelled_conversion_keeps_the_mode_that_the_node_keeps() {
-    loom::model(|| {
+    model(|| {
         let node = node(&[ME]);
         let (mine, mut other) = (granted(node.lock("a", PR)), granted(node.lock("a", PR)));
         let other = thread::spawn(move || {
@@ -63,7 +76,7 @@ fn a_cancelled_conversion_keeps_the_mode_that_the_node_keeps() {
 
 #[test]
 fn shutdown_ends_every_wait() {
-    loom::model(|| {
+    model(|| {
         let node = node(&[ME]);
         let guard = granted(node.lock("a", EX));
         let other = node.clone();
@@ -76,7 +89,7 @@ fn shutdown_ends_every_wait() {
 
 #[test]
 fn a_holder_learns_of_a_waiter() {
-    loom::model(|| {
+    model(|| {
         let node = node(&[ME]);
         let guard = granted(node.lock("a", EX));
         let other = node.clone();
@@ -89,7 +102,7 @@ fn a_holder_learns_of_a_waiter() {
 
 #[test]
 fn what_two_calls_say_is_written_by_one_of_them() {
-    loom::model(|| {
+    model(|| {
         let pipe = Pipe::with_room(usize::MAX / 2);
         let (node, _) = node_with_peer(&pipe);
         let (one, two) = (name_at_peer(&node, 0), name_at_peer(&node, 1000));
@@ -112,7 +125,7 @@ fn what_two_calls_say_is_written_by_one_of_them() {
 
 #[test]
 fn the_writer_task_hears_of_what_is_left() {
-    loom::model(|| {
+    model(|| {
         let pipe = Pipe::with_room(FRAME_HEADER_LEN);
         let (node, link) = node_with_peer(&pipe);
         let name = name_at_peer(&node, 0);
@@ -123,6 +136,37 @@ fn the_writer_task_hears_of_what_is_left() {
         let mut waiting = pin!(node.lock(name, EX));
         assert!(matches!(poll(waiting.as_mut(), Waker::noop()), Poll::Pending));
         assert!(writer.join().unwrap().is_some());
+    });
+}
+
+#[test]
+fn the_end_of_a_transfer_is_not_missed() {
+    model(|| {
+        let (node, _) = node_with_peer(&Pipe::with_room(usize::MAX / 2));
+        let range = own_slot(&node);
+        let mut transfer = Box::pin(node.transfer(range, PEER));
+        assert!(poll(transfer.as_mut(), Waker::noop()).is_pending());
+        let id = transfer.progress().unwrap().transfer;
+        let other = node.clone();
+        let other = thread::spawn(move || {
+            let taken_back =
+                other.life.shared.turn(|state, _| state.node.withdraw(Instant::from_nanos(1), id));
+            assert_eq!(taken_back, Some(Ok(())));
+        });
+        assert_eq!(block_on(transfer), Err(TransferError::Withdrawn));
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn shutdown_ends_the_wait_for_a_transfer() {
+    model(|| {
+        let (node, _) = node_with_peer(&Pipe::with_room(usize::MAX / 2));
+        let range = own_slot(&node);
+        let other = node.clone();
+        let other = thread::spawn(move || block_on(other.transfer(range, PEER)));
+        node.life.shared.close();
+        assert_eq!(other.join().unwrap(), Err(TransferError::Closed));
     });
 }
 

@@ -10,7 +10,9 @@ use std::net::TcpListener;
 use std::sync::Mutex;
 
 use lockmaster_core::wire::{Frames, Hello};
-use lockmaster_core::{ClusterId, Config, Incarnation, Limits, Mode, SpaceConfig, SpaceId};
+use lockmaster_core::{
+    ClusterId, Config, Incarnation, Limits, Mode, SlotId, SlotRange, SpaceConfig, SpaceId,
+};
 
 use super::{Arc, HeapMemory, Instant, Node, NodeId, Runtime, Shared, Writer, poll_fn};
 use crate::LockError;
@@ -137,6 +139,13 @@ pub(crate) fn node_with_peer(pipe: &Arc<Pipe>) -> (crate::Node<Still>, LinkId) {
         state.links.attach(PEER, Arc::clone(pipe)).0
     });
     (node, link.unwrap())
+}
+
+/// The first slot of this node.
+pub(crate) fn own_slot(node: &crate::Node<Still>) -> SlotRange {
+    let mut slots = (0..).map(SlotId);
+    let own = slots.find(|slot| node.slot(*slot).unwrap().master == ME);
+    SlotRange::one(own.unwrap())
 }
 
 /// A name whose master is the peer.

@@ -9,10 +9,10 @@ use std::task::Wake;
 
 use lockmaster_core::wire::FRAME_HEADER_LEN;
 
-use super::still::{EX, ME, PEER, Pipe, Still, granted, name_at_peer, node, node_with_peer, poll};
+use super::still::{EX, ME, PEER, Pipe, Still, granted, name_at_peer, node, node_with_peer, own_slot, poll};
 use super::{Arc, Shared};
-use crate::LockError;
 use crate::connection::keep_writing;
+use crate::{LockError, TRANSFERS_MAX, TransferError};
 
 /// Counts how often it was woken, and looks whether the mutex is free then.
 struct Alarmed {
@@ -150,4 +150,54 @@ fn a_connection_that_is_replaced_ends_its_writer_task() {
     let mut waiting = pin!(node.lock(name_at_peer(&node, 0), EX));
     assert!(poll(waiting.as_mut(), Waker::noop()).is_pending());
     assert_eq!((old.frames(), new.frames()), ((0, 0), (1, 0)));
+}
+
+#[test]
+fn a_transfer_is_offered_in_the_call() {
+    let pipe = Pipe::with_room(usize::MAX / 2);
+    let (node, _) = node_with_peer(&pipe);
+    let mut transfer = pin!(node.transfer(own_slot(&node), PEER));
+    assert!(poll(transfer.as_mut(), Waker::noop()).is_pending());
+    assert_eq!(pipe.frames(), (1, 0));
+}
+
+#[test]
+fn a_withdrawn_transfer_wakes_who_waits_for_it() {
+    let (node, _) = node_with_peer(&Pipe::with_room(usize::MAX / 2));
+    let alarmed = Alarmed::new(&node.life.shared);
+    let waker = Waker::from(Arc::clone(&alarmed));
+    let mut transfer = pin!(node.transfer(own_slot(&node), PEER));
+    assert!(poll(transfer.as_mut(), &waker).is_pending());
+    transfer.withdraw().unwrap();
+    assert_eq!(alarmed.woken(), 1);
+    // The end is there, also for who asks after the node was shut down.
+    node.life.shared.close();
+    assert_eq!(poll(transfer, &waker), Poll::Ready(Err(TransferError::Withdrawn)));
+}
+
+#[test]
+fn a_transfer_ends_with_its_node() {
+    let (node, _) = node_with_peer(&Pipe::with_room(usize::MAX / 2));
+    let alarmed = Alarmed::new(&node.life.shared);
+    let waker = Waker::from(Arc::clone(&alarmed));
+    let mut transfer = pin!(node.transfer(own_slot(&node), PEER));
+    assert!(poll(transfer.as_mut(), &waker).is_pending());
+    node.life.shared.close();
+    assert_eq!(alarmed.woken(), 1);
+    assert_eq!(poll(transfer, &waker), Poll::Ready(Err(TransferError::Closed)));
+}
+
+#[test]
+fn dropped_transfers_take_no_place() {
+    // Nothing is sent, so all that is withdrawn stays in the core's table.
+    let (node, _) = node_with_peer(&Pipe::with_room(0));
+    let range = own_slot(&node);
+    let mut transfers = (0..=TRANSFERS_MAX).map(|_| Box::pin(node.transfer(range, PEER)));
+    for mut transfer in transfers.by_ref().take(TRANSFERS_MAX) {
+        assert!(poll(transfer.as_mut(), Waker::noop()).is_pending());
+        transfer.withdraw().unwrap();
+    }
+    let mut one_too_many = transfers.next().unwrap();
+    assert_eq!(poll(one_too_many.as_mut(), Waker::noop()), Poll::Ready(Err(TransferError::TooMany)));
+    assert!(!node.life.shared.lock().registry.transfers.is_full());
 }

@@ -7,4 +7,6 @@ mod connections;
 #[cfg(test)]
 mod locks;
 #[cfg(test)]
+mod transfers;
+#[cfg(test)]
 mod waiting;

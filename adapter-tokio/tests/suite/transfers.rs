@@ -1,0 +1,346 @@
+//! Slots move to other nodes while their locks are in use.
+
+use core::cell::Cell;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::Arc;
+
+use lockmaster_tokio::lockmaster_core::ConfigError;
+use lockmaster_tokio::{
+    Limits, Mode, Node, NodeId, Refusal, SlotId, SlotRange, SpaceConfig, SpaceId, Stage, StartError,
+    TRANSFERS_MAX, TransferError, WithdrawError,
+};
+
+use crate::cluster::{builder, cluster_with, name_at, names_at, nobody_locks, poll_once, socket, until};
+
+const EX: Mode = Mode::Exclusive;
+const PR: Mode = Mode::ProtectedRead;
+
+/// Slots of each test's space.
+const SLOTS: u32 = 48;
+
+/// A space with few slots.
+fn space() -> SpaceConfig {
+    SpaceConfig { slots: SLOTS, ..SpaceConfig::new("default").unwrap() }
+}
+
+/// As many nodes, connected and open, with few slots.
+async fn cluster(count: u16) -> Vec<Node> {
+    cluster_with(count, |builder| builder.space(space())).await
+}
+
+/// The first slots that follow each other and are a node's in its own map.
+fn slots_of(node: &Node) -> SlotRange {
+    let is_own = |slot: &u32| node.slot(SlotId(*slot)).unwrap().master == node.id();
+    let first = (0..SLOTS).find(is_own).expect("a node masters something");
+    let len = (first..SLOTS).take_while(is_own).count();
+    SlotRange { first: SlotId(first), len: u32::try_from(len).unwrap() }
+}
+
+/// All nodes agree that the slots are this node's, and that none of them moves.
+fn is_master_of(nodes: &[Node], range: SlotRange, master: &Node) -> bool {
+    nodes.iter().all(|node| {
+        (range.first.0..).take(range.len as usize).all(|slot| {
+            let view = node.slot(SlotId(slot)).unwrap();
+            view.master == master.id() && !view.is_moving
+        })
+    })
+}
+
+#[tokio::test]
+async fn every_node_has_the_same_map_at_first() {
+    let nodes = cluster(3).await;
+    for node in &nodes {
+        let map = node.map();
+        assert_eq!(map.node, node.id());
+        assert_eq!(map.shares, nodes[0].map().shares);
+        assert!(map.shares.iter().all(|share| share.slots == SLOTS / 3 && share.moving == 0));
+        assert_eq!(node.slots(SpaceId(0)), Some(SlotRange { first: SlotId(0), len: SLOTS }));
+        assert_eq!(node.slots(SpaceId(1)), None);
+        assert_eq!(node.all_slots().len, SLOTS);
+        assert_eq!(node.slot(SlotId(SLOTS)), None);
+        assert_eq!(node.slot_of(SpaceId(0), ""), None);
+        assert_eq!(node.slot_of(SpaceId(1), "a"), None);
+        let slot = node.slot_of(SpaceId(0), "a").unwrap();
+        assert_eq!(node.slot(slot).map(|view| view.master), node.master_of(SpaceId(0), "a"));
+    }
+}
+
+#[tokio::test]
+async fn locks_stay_held_and_waiting_while_their_slots_move() {
+    for count in [2, 3] {
+        let nodes = cluster(count).await;
+        let (old, new, last) = (&nodes[0], &nodes[1], nodes.last().unwrap());
+        let range = slots_of(old);
+        let names = names_at(old, old, 20).await;
+        let mut held = Vec::new();
+        let mut waiting = Vec::new();
+        for (at, name) in names.iter().enumerate() {
+            let holder = &nodes[at % nodes.len()];
+            held.push(holder.lock(name, EX).await.unwrap());
+            let (waiter, name) = (nodes[(at + 1) % nodes.len()].clone(), name.clone());
+            waiting.push(tokio::spawn(async move {
+                waiter.lock(name, PR).await.map(|guard| guard.fencing_token())
+            }));
+        }
+        until(|| old.snapshot().waits().count() >= names.len()).await;
+
+        let end = old.transfer(range, new.id()).await.unwrap();
+        assert_eq!((end.range, end.to, end.stage), (range, new.id(), Stage::Done));
+        assert_eq!(end.resources, 20);
+        assert!(end.locks >= 20 && end.bytes > 0, "{end:?}");
+        assert!(is_master_of(&nodes, range, new));
+        for (at, name) in names.iter().enumerate() {
+            assert!(nodes.iter().all(|node| node.master_of(SpaceId(0), name) == Some(new.id())));
+            let other = &nodes[(at + 1) % nodes.len()];
+            assert!(other.try_lock(name, PR).await.is_err(), "{name} is held");
+        }
+        assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
+        for (guard, waiting) in held.into_iter().zip(waiting) {
+            let before = guard.fencing_token();
+            drop(guard);
+            assert!(waiting.await.unwrap().unwrap() > before, "tokens rise");
+        }
+        let guard = last.lock(&names[0], EX).await.unwrap();
+        assert_eq!(guard.mode(), EX);
+        assert_eq!(
+            new.map().slots_of(new.id()),
+            new.map().shares.iter().map(|share| share.slots).sum::<u32>() / u32::from(count) * 2
+        );
+        assert_eq!((old.stats().transfers_out, new.stats().transfers_in), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_transfer_tells_how_far_it_is() {
+    let nodes = cluster(3).await;
+    let names = names_at(&nodes[0], &nodes[0], 5).await;
+    for name in &names {
+        drop(nodes[2].lock(name, EX).await.unwrap());
+    }
+    let range = slots_of(&nodes[0]);
+    let mut transfer = nodes[0].transfer(range, nodes[1].id());
+    assert_eq!(transfer.progress(), None);
+    assert!(poll_once(&mut transfer).await.is_pending());
+    let progress = transfer.progress().unwrap();
+    assert_eq!((progress.stage, progress.range, progress.to), (Stage::Offered, range, nodes[1].id()));
+    assert!(nodes[0].slot(range.first).unwrap().is_moving);
+    let end = (&mut transfer).await.unwrap();
+    assert_eq!(transfer.progress(), Some(end));
+    assert_eq!((end.stage, end.resources), (Stage::Done, 5));
+}
+
+#[tokio::test]
+async fn a_future_that_was_never_polled_transfers_nothing() {
+    let nodes = cluster(2).await;
+    let range = slots_of(&nodes[0]);
+    let transfer = nodes[0].transfer(range, nodes[1].id());
+    assert_eq!(transfer.withdraw(), Err(WithdrawError::Unknown));
+    drop(transfer);
+    assert!(is_master_of(&nodes, range, &nodes[0]));
+}
+
+#[tokio::test]
+async fn a_dropped_future_lets_the_transfer_go_on() {
+    let nodes = cluster(3).await;
+    let range = slots_of(&nodes[0]);
+    let name = name_at(&nodes[0], &nodes[0]).await;
+    let guard = nodes[2].lock(&name, EX).await.unwrap();
+    // Often enough that places which are never given back would run out.
+    for round in 0..2 * TRANSFERS_MAX + 2 {
+        let (from, to) = (&nodes[round % 2], &nodes[(round + 1) % 2]);
+        let mut transfer = from.transfer(range, to.id());
+        assert!(poll_once(&mut transfer).await.is_pending());
+        drop(transfer);
+        until(|| is_master_of(&nodes, range, to)).await;
+    }
+    assert!(nodes[1].try_lock(&name, PR).await.is_err());
+    drop(guard);
+    drop(nodes[1].lock(&name, EX).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_transfer_is_withdrawn_before_it_moves_anything() {
+    let nodes = cluster(3).await;
+    let range = slots_of(&nodes[0]);
+    let name = name_at(&nodes[0], &nodes[0]).await;
+    let guard = nodes[2].lock(&name, EX).await.unwrap();
+    let mut transfer = nodes[0].transfer(range, nodes[1].id());
+    assert!(poll_once(&mut transfer).await.is_pending());
+    transfer.withdraw().unwrap();
+    assert_eq!((&mut transfer).await, Err(TransferError::Withdrawn));
+    assert_eq!(transfer.progress().unwrap().stage, Stage::Withdrawn);
+    assert_eq!(transfer.withdraw(), Err(WithdrawError::Unknown));
+    until(|| is_master_of(&nodes, range, &nodes[0])).await;
+    assert!(nodes[1].try_lock(&name, PR).await.is_err());
+    drop(guard);
+
+    let transfer = nodes[0].transfer(range, nodes[1].id()).await;
+    assert_eq!(transfer.unwrap().stage, Stage::Done);
+}
+
+#[tokio::test]
+async fn what_cannot_be_transferred_is_refused_in_the_call() {
+    let nodes = cluster(3).await;
+    let (node, other) = (&nodes[0], nodes[1].id());
+    let range = slots_of(node);
+    let refused = async |range, to| node.transfer(range, to).await.unwrap_err();
+    for wrong in [SlotRange { len: 0, ..range }, SlotRange { first: SlotId(SLOTS - 1), len: 2 }] {
+        assert_eq!(refused(wrong, other).await, TransferError::Range);
+    }
+    let more = SlotRange { len: range.len + 1, ..range };
+    for wrong in [more, slots_of(&nodes[1])] {
+        assert_eq!(refused(wrong, other).await, TransferError::NotMaster);
+    }
+    for wrong in [node.id(), NodeId(9)] {
+        assert_eq!(refused(range, wrong).await, TransferError::Member(wrong));
+    }
+    let mut first = node.transfer(range, other);
+    assert!(poll_once(&mut first).await.is_pending());
+    assert_eq!(refused(SlotRange::one(range.first), other).await, TransferError::InTransfer);
+    assert_eq!(first.await.unwrap().stage, Stage::Done);
+    assert_eq!(refused(range, other).await, TransferError::NotMaster);
+}
+
+#[tokio::test]
+async fn only_so_many_transfers_go_on_at_a_time() {
+    let nodes = cluster_with(2, |builder| builder.space(space())).await;
+    let range = slots_of(&nodes[0]);
+    let mut slots = (range.first.0..).map(|slot| SlotRange::one(SlotId(slot)));
+    let mut under_way = Vec::new();
+    for slot in slots.by_ref().take(TRANSFERS_MAX) {
+        let mut transfer = nodes[0].transfer(slot, nodes[1].id());
+        assert!(poll_once(&mut transfer).await.is_pending());
+        under_way.push(transfer);
+    }
+    let next = slots.next().unwrap();
+    assert_eq!(nodes[0].transfer(next, nodes[1].id()).await, Err(TransferError::TooMany));
+    for transfer in under_way {
+        assert_eq!(transfer.await.unwrap().stage, Stage::Done);
+    }
+    assert_eq!(nodes[0].transfer(next, nodes[1].id()).await.unwrap().stage, Stage::Done);
+}
+
+#[tokio::test]
+async fn a_node_without_room_refuses() {
+    let number = Cell::new(0);
+    let nodes = cluster_with(2, |builder| {
+        number.set(number.get() + 1);
+        let builder = builder.space(space());
+        if number.get() == 2 { builder.limits(Limits::uniform(8)) } else { builder }
+    });
+    let nodes = nodes.await;
+    let range = slots_of(&nodes[0]);
+    let mut held = Vec::new();
+    for name in names_at(&nodes[0], &nodes[0], 20).await {
+        held.push(nodes[0].lock(name, EX).await.unwrap());
+    }
+    let refused = nodes[0].transfer(range, nodes[1].id()).await.unwrap_err();
+    assert!(matches!(refused, TransferError::Refused(Refusal::Full(_))), "{refused}");
+    until(|| is_master_of(&nodes, range, &nodes[0])).await;
+}
+
+#[tokio::test]
+async fn a_node_that_has_not_heard_all_gives_nothing_away() {
+    let (_nobody, at) = socket();
+    let node = builder(1).space(space()).member(2, at).start().await.unwrap();
+    let refused = node.transfer(slots_of(&node), NodeId(2)).await;
+    assert_eq!(refused, Err(TransferError::NotOpen));
+}
+
+#[tokio::test]
+async fn shutdown_ends_the_wait_for_a_transfer() {
+    let nodes = cluster(2).await;
+    let range = slots_of(&nodes[0]);
+    let mut transfer = nodes[0].transfer(range, nodes[1].id());
+    assert!(poll_once(&mut transfer).await.is_pending());
+    nodes[0].shutdown().await;
+    assert_eq!(transfer.progress(), None);
+    assert_eq!(transfer.withdraw(), Err(WithdrawError::Unknown));
+    assert_eq!(transfer.await, Err(TransferError::Closed));
+    assert_eq!(nodes[0].transfer(range, nodes[1].id()).await, Err(TransferError::Closed));
+}
+
+#[tokio::test]
+async fn small_chunks_bring_everything_too() {
+    let nodes = cluster_with(2, |builder| builder.space(space()).chunk(256).window(256)).await;
+    let range = slots_of(&nodes[0]);
+    let names = names_at(&nodes[0], &nodes[0], 300).await;
+    let mut held = Vec::new();
+    for (at, name) in names.iter().enumerate() {
+        held.push(nodes[at % 2].lock(name, EX).await.unwrap());
+    }
+    let end = nodes[0].transfer(range, nodes[1].id()).await.unwrap();
+    assert_eq!((end.resources, end.locks), (300, 300));
+    for (at, name) in names.iter().enumerate() {
+        assert!(nodes[(at + 1) % 2].try_lock(name, PR).await.is_err());
+    }
+
+    for (chunk, window) in [(255, 1024), (1 << 17, 1 << 18), (1024, 512)] {
+        let odd = builder(1).chunk(chunk).window(window).start().await;
+        assert!(matches!(odd, Err(StartError::Config(ConfigError::Chunks))));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn locks_come_and_go_while_slots_go_round() {
+    let nodes = cluster_with(3, |builder| builder.space(space()).chunk(512).window(2048)).await;
+    let mut names = Vec::new();
+    for master in &nodes {
+        names.extend(names_at(&nodes[0], master, 4).await);
+    }
+    let inside: Arc<Vec<AtomicU32>> = Arc::new(names.iter().map(|_| AtomicU32::new(0)).collect());
+    let mut tasks = Vec::new();
+    for task in 0..300_usize {
+        let (node, names, inside) = (nodes[task % 3].clone(), names.clone(), Arc::clone(&inside));
+        tasks.push(tokio::spawn(async move {
+            for round in 0..20 {
+                let at = (task / 3 + round * 5) % names.len();
+                let is_writer = (task + round) % 3 == 0;
+                let guard = node.lock(&names[at], if is_writer { EX } else { PR }).await.unwrap();
+                let weight = if is_writer { 1 << 16 } else { 1 };
+                let before = inside[at].fetch_add(weight, Ordering::SeqCst);
+                assert!(
+                    if is_writer { before == 0 } else { before < 1 << 16 },
+                    "{before:x} beside {weight:x}"
+                );
+                tokio::task::yield_now().await;
+                inside[at].fetch_sub(weight, Ordering::SeqCst);
+                drop(guard);
+            }
+        }));
+    }
+    let is_over = Arc::new(AtomicBool::new(false));
+    let mut movers = Vec::new();
+    for (at, node) in nodes.iter().enumerate() {
+        let (node, to, is_over) = (node.clone(), nodes[(at + 1) % 3].id(), Arc::clone(&is_over));
+        movers.push(tokio::spawn(async move {
+            let mut done = 0;
+            while done == 0 || !is_over.load(Ordering::Relaxed) {
+                let own = (0..SLOTS).find(|slot| node.slot(SlotId(*slot)).unwrap().master == node.id());
+                let Some(first) = own else {
+                    tokio::task::yield_now().await;
+                    continue;
+                };
+                match node.transfer(SlotRange::one(SlotId(first)), to).await {
+                    Ok(_) => done += 1,
+                    Err(TransferError::InTransfer | TransferError::Refused(_)) => {
+                        tokio::task::yield_now().await;
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    is_over.store(true, Ordering::Relaxed);
+    for mover in movers {
+        mover.await.unwrap();
+    }
+    assert!(nobody_locks(&nodes));
+    let maps: Vec<_> = nodes.iter().map(Node::map).collect();
+    assert!(maps.iter().all(|map| map.shares == maps[0].shares), "{maps:?}");
+    let own: u32 = nodes.iter().map(|node| node.map().slots_of(node.id())).sum();
+    assert_eq!(own, SLOTS);
+}
