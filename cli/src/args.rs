@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, value_parser};
 use serde::{Deserialize, Serialize};
 
+/// Longest time that can be asked for.
+const SPAN_MAX: Duration = Duration::from_secs(86_400);
+
 /// A distributed lock manager: see it work, and check what it did.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
@@ -24,6 +27,10 @@ pub(crate) enum Command {
     /// At the end there is a table of what it took, and a verdict: money conserved, no torn page, no token going
     /// back. The exit status is 0 if all of that is so and 1 if not. Ctrl-C ends the run early, with the table of
     /// what was done.
+    ///
+    /// Meanwhile every node gives slots away, again and again: parts of what it decides about, whose locks stay in
+    /// use. The table says what moved, what that took, who decides about how much in the end, and how long locks took
+    /// whose slot was moving.
     Demo(DemoArgs),
     /// One node of a demonstration, started by `demo`
     #[command(hide = true)]
@@ -68,6 +75,12 @@ pub(crate) struct DemoArgs {
     /// Grants that a node still makes to its own tasks once another node wants the lock
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) grants_after_demand: u32,
+    /// How often every node transfers some of the slots that it masters to another node while their locks are in use,
+    /// like `200ms` or `1s`; `0` is never
+    ///
+    /// A node has one transfer under way at a time. Each takes slots that follow each other, at most an eighth of all.
+    #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = span)]
+    pub(crate) transfer_interval: Duration,
     /// Seed of the tasks' choices
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
@@ -111,6 +124,19 @@ fn share(text: &str) -> Result<f64, String> {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
         Ok(_) | Err(_) => Err("expected a number from 0 to 1".to_owned()),
     }
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
+    let number = digits.parse().ok();
+    let span = number.and_then(|number| match &text[digits.len()..] {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "" if number == 0 => Some(Duration::ZERO),
+        _ => None,
+    });
+    span.filter(|span| *span <= SPAN_MAX)
+        .ok_or_else(|| "expected a time of up to a day like `200ms` or `1s`, or `0`".to_owned())
 }
 
 #[cfg(test)]

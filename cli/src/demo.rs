@@ -5,6 +5,7 @@ mod data_file;
 mod figures;
 mod locks;
 mod message;
+mod mover;
 mod node;
 mod place;
 mod progress;
@@ -67,6 +68,7 @@ async fn demonstrate(args: &DemoArgs) -> Result<Verdict, Failure> {
     let was_interrupted = demonstrate_run(&mut cluster, args, &mut progress).await;
     let elapsed = progress.elapsed();
     demonstrate_stop(&mut cluster).await;
+    demonstrate_survey(&mut cluster).await;
     progress.end();
 
     let mut summary = Summary::new(args, elapsed, was_interrupted);
@@ -102,6 +104,7 @@ async fn demonstrate_start(cluster: &mut Cluster, args: &DemoArgs, path: &Path) 
         read_share: args.read_share,
         retention: args.retention,
         grants_after_demand: args.grants_after_demand,
+        transfer_interval: args.transfer_interval,
         seed: args.seed,
         without_locks: args.without_locks,
     };
@@ -152,6 +155,16 @@ async fn demonstrate_stop(cluster: &mut Cluster) {
         };
         deadline = stop(cluster, grace).await.min(deadline);
     }
+}
+
+/// Asks all nodes what they know of the master map. Where one has died or was abandoned it may not be whole.
+async fn demonstrate_survey(cluster: &mut Cluster) {
+    if !cluster.is_at(Stage::Finished) {
+        return;
+    }
+    cluster.order(|_| Order::Survey).await;
+    let deadline = Instant::now() + ANSWER_MAX;
+    while !cluster.is_at(Stage::Surveyed) && cluster.news(deadline).await != News::Late {}
 }
 
 /// Tells all nodes to stop. Returns when they should have answered.

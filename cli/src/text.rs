@@ -37,7 +37,20 @@ pub(crate) fn duration(time: Duration) -> String {
         1_000_000..1_000_000_000 => ("ms", 1e3),
         _ => ("s", 1.0),
     };
-    let value = time.as_secs_f64() * scale;
+    three_digits(time.as_secs_f64() * scale, unit)
+}
+
+/// Bytes with three significant digits: `950 B`, `1.23 KiB`, `45.6 MiB`.
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let step = count.ilog2() / 10;
+    three_digits(count as f64 / (1_u64 << (10 * step)) as f64, UNITS[step as usize - 1])
+}
+
+fn three_digits(value: f64, unit: &str) -> String {
     let decimals = if value < 9.995 {
         2
     } else if value < 99.95 {
@@ -46,6 +59,21 @@ pub(crate) fn duration(time: Duration) -> String {
         0
     };
     format!("{value:.decimals$} {unit}")
+}
+
+/// A table: the first column to the left, the others to the right, each as wide as it must be.
+pub(crate) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut text = String::new();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = core::array::from_fn(width);
+    for row in rows {
+        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
+            let cell = if column == 0 { format!("{cell:<width$}") } else { format!("  {cell:>width$}") };
+            text.push_str(&cell);
+        }
+        text.push('\n');
+    }
+    text
 }
 
 #[cfg(test)]

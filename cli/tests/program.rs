@@ -89,15 +89,44 @@ fn a_short_run_is_clean_and_so_is_its_history() {
         let line = text.lines().find(|line| line.starts_with(name)).unwrap();
         assert!(!line.contains(" - "), "no lock was {line}");
     }
+    check_transfers(&text);
     let text = check_history(&history, 0);
     assert!(text.starts_with("history    3 files with ") && text.contains("verdict    clean"), "{text}");
     assert!(!text.contains("open ") && !text.contains("cut short"), "{text}");
 }
 
+/// Slots were transferred, and in the end all of them have a master.
+fn check_transfers(text: &str) {
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    let begin = |words: &[&str]| lines.iter().position(|line| line.starts_with(words)).unwrap();
+    let transfers = &lines[begin(&["slot", "transfers", "done"])..];
+    let all = transfers.iter().find(|line| line.starts_with(&["all", "nodes"])).unwrap();
+    assert!(all[2] != "0" && all[4] != "0", "nothing was transferred: {all:?}");
+    let masters = &lines[begin(&["masters", "in", "the", "end"])..];
+    let all = masters.iter().find(|line| line.starts_with(&["all", "nodes"])).unwrap();
+    assert_eq!(all[2], "4,096", "{text}");
+}
+
+#[test]
+fn slots_move_all_the_time_and_the_history_is_clean() {
+    let directory = TempDir::new().unwrap();
+    let mut command = program("demo --nodes 4 --seconds 2 --transfer-interval 1ms --pages 64 --history");
+    check_transfers(&check(command.arg(directory.path()), 0));
+    check_history(directory.path(), 0);
+}
+
+#[test]
+fn slots_stay_if_nobody_transfers_them() {
+    let text = check(&mut program("demo --nodes 2 --seconds 1 --transfer-interval 0"), 0);
+    assert!(!text.contains("slot transfers  "), "{text}");
+    let shares = text.lines().filter(|line| line.starts_with("node ") && line.contains(" 2,048 "));
+    assert_eq!(shares.count(), 2, "{text}");
+}
+
 #[test]
 fn other_options_are_clean_too() {
     check(&mut program("demo --nodes 2 --seconds 1 --retention never --skew 0.1 --read-share 0.9"), 0);
-    check(&mut program("demo --nodes 1 --seconds 1 --pages 1 --tasks 4"), 0);
+    check(&mut program("demo --nodes 1 --seconds 1 --pages 1 --tasks 4 --transfer-interval 10ms"), 0);
     check(
         &mut program(
             "demo --nodes 4 --seconds 1 --pages 8 --retention idle:5 --grants-after-demand 3 --seed 9",

@@ -37,6 +37,21 @@ fn shares_are_from_0_to_1() {
 }
 
 #[test]
+fn the_interval_of_transfers_has_a_unit() {
+    let interval = |words: &str| check(words).map(|args| args.transfer_interval);
+    assert_eq!(interval("").unwrap(), Duration::from_millis(200));
+    assert_eq!(interval("--transfer-interval 50ms").unwrap(), Duration::from_millis(50));
+    assert_eq!(interval("--transfer-interval 2s").unwrap(), Duration::from_secs(2));
+    for never in ["0", "0s", "0ms"] {
+        assert_eq!(interval(&format!("--transfer-interval {never}")).unwrap(), Duration::ZERO);
+    }
+    for wrong in ["50", "ms", "-1s", "1.5s", "1h", "1 s", "86401s", "99999999999999999999s", "1µs"] {
+        let wrong = ["lockmaster".to_owned(), "demo".to_owned(), format!("--transfer-interval={wrong}")];
+        assert_eq!(Args::try_parse_from(wrong).unwrap_err().kind(), ErrorKind::ValueValidation);
+    }
+}
+
+#[test]
 fn counts_have_bounds() {
     for wrong in ["--nodes 0", "--nodes 65", "--tasks 0", "--pages 0", "--pages 65537", "--seconds 0"] {
         assert_eq!(check(wrong).unwrap_err(), ErrorKind::ValueValidation);

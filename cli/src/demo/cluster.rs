@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{sleep_until, timeout};
 
 use crate::Failure;
-use crate::demo::figures::Figures;
+use crate::demo::figures::{Figures, Survey};
 use crate::demo::message::{Order, Word};
 
 /// How long a process whose pipes are closed may take to end.
@@ -22,8 +22,8 @@ const END_MAX: Duration = Duration::from_secs(5);
 /// How far a node process has come.
 ///
 /// ```text
-/// Started ──listening──► Listening ──opened──► Opened ──finished──► Finished
-///    └───────────────────────┴─────────────────────┴── failed, or gone ──► Dead
+/// Started ──listening──► Listening ──opened──► Opened ──finished──► Finished ──surveyed──► Surveyed
+///    └───────────────────────┴─────────────────────┴─────────────────────┴── failed, or gone ──► Dead
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
@@ -31,6 +31,7 @@ pub(super) enum Stage {
     Listening,
     Opened,
     Finished,
+    Surveyed,
     /// It reached none of the later stages and never will.
     Dead,
 }
@@ -46,6 +47,8 @@ pub(super) struct Member {
     pub(super) operations: u64,
     /// What it has told in the end.
     pub(super) figures: Option<Figures>,
+    /// What it knew of the master map in the end.
+    pub(super) survey: Option<Survey>,
     /// Why it is dead.
     pub(super) death: Option<String>,
     process: Child,
@@ -98,6 +101,7 @@ impl Cluster {
                 address: None,
                 operations: 0,
                 figures: None,
+                survey: None,
                 death: None,
                 orders: process.stdin.take(),
                 process,
@@ -173,6 +177,10 @@ impl Member {
                 self.figures = Some(*figures);
                 self.stage = Stage::Finished;
             }
+            Word::Surveyed(survey) => {
+                self.survey = Some(survey);
+                self.stage = Stage::Surveyed;
+            }
             Word::Failed { reason } => return self.die(reason),
         }
         News::Said
@@ -181,8 +189,8 @@ impl Member {
     /// The process will say nothing more.
     async fn gone(&mut self) -> News {
         match self.stage {
-            Stage::Finished | Stage::Dead => News::Said,
-            Stage::Started | Stage::Listening | Stage::Opened => {
+            Stage::Surveyed | Stage::Dead => News::Said,
+            Stage::Started | Stage::Listening | Stage::Opened | Stage::Finished => {
                 let end = match timeout(END_MAX, self.process.wait()).await {
                     Ok(Ok(status)) => Ending(status).to_string(),
                     Ok(Err(_)) | Err(_) => "closed its output".to_owned(),

@@ -1,10 +1,15 @@
 //! What is counted and measured while tasks work.
 
+mod latencies;
+mod slots;
+
 use core::time::Duration;
 
-use hdrhistogram::Histogram;
 use lockmaster_tokio::Path;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+
+pub(super) use self::latencies::Latencies;
+pub(super) use self::slots::{SlotTransfers, Survey};
 
 /// Descriptions that are kept of what went wrong; all of it is counted.
 const NOTES_MAX: usize = 5;
@@ -13,11 +18,27 @@ const NOTES_MAX: usize = 5;
 pub(super) const PATHS: [(Path, &str); 3] =
     [(Path::Retained, "retained"), (Path::Local, "locally mastered"), (Path::Remote, "remotely mastered")];
 
+/// What the slot of a lock did when its master was asked for the lock and when it answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Course {
+    /// It stayed where it is.
+    AtRest,
+    /// It was on its way to another master, at one of these times at least.
+    InTransfer,
+}
+
+/// Courses, as places in an array.
+pub(super) const COURSES: [(Course, &str); 2] =
+    [(Course::AtRest, "slot at rest"), (Course::InTransfer, "slot in transfer")];
+
 /// Counts and measurements of one or more tasks.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Figures {
     /// Time from asking for a lock to having it, in the order of [`PATHS`].
     pub(super) acquire: [Latencies; PATHS.len()],
+    /// The same by course, in the order of [`COURSES`], as far as it is known.
+    pub(super) acquire_by_course: [[Latencies; COURSES.len()]; PATHS.len()],
+    /// Transfers of money.
     pub(super) transfers: u64,
     pub(super) audits: u64,
     /// Messages that nodes sent each other.
@@ -32,6 +53,8 @@ pub(super) struct Figures {
     pub(super) unfinished: u64,
     /// What the first pages and locks above were.
     pub(super) notes: Vec<String>,
+    /// Transfers of slots.
+    pub(super) slots: SlotTransfers,
 }
 
 impl Figures {
@@ -40,14 +63,20 @@ impl Figures {
         self.transfers + self.audits
     }
 
-    /// Notes how long a lock took.
-    pub(super) fn acquired(&mut self, path: Path, time: Duration) {
+    /// Notes how long a lock took, and the course of its slot if somebody looked.
+    pub(super) fn acquired(&mut self, path: Path, course: Option<Course>, time: Duration) {
         let place = match path {
             Path::Retained => 0,
             Path::Local => 1,
             Path::Remote => 2,
         };
         self.acquire[place].record(time);
+        let of_path = &mut self.acquire_by_course[place];
+        match course {
+            Some(Course::AtRest) => of_path[0].record(time),
+            Some(Course::InTransfer) => of_path[1].record(time),
+            None => {}
+        }
     }
 
     /// Keeps a description, if there are not many yet.
@@ -62,6 +91,10 @@ impl Figures {
         for (mine, others) in self.acquire.iter_mut().zip(&other.acquire) {
             mine.add(others);
         }
+        let others = other.acquire_by_course.iter().flatten();
+        for (mine, others) in self.acquire_by_course.iter_mut().flatten().zip(others) {
+            mine.add(others);
+        }
         self.transfers += other.transfers;
         self.audits += other.audits;
         self.messages += other.messages;
@@ -72,60 +105,7 @@ impl Figures {
         for note in other.notes {
             self.note(note);
         }
-    }
-}
-
-/// How long something took, each time it was done, to three digits. Sent as pairs of nanoseconds and count.
-#[derive(Clone, Debug)]
-pub(super) struct Latencies(Histogram<u64>);
-
-impl Latencies {
-    fn record(&mut self, time: Duration) {
-        self.0.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.0.add(&other.0).expect("all histograms have the same bounds");
-    }
-
-    /// How often it was done.
-    pub(super) fn count(&self) -> u64 {
-        self.0.len()
-    }
-
-    /// The time within which this share of them was done, 0 to 1.
-    pub(super) fn quantile(&self, share: f64) -> Duration {
-        Duration::from_nanos(self.0.value_at_quantile(share))
-    }
-
-    /// The longest time.
-    pub(super) fn max(&self) -> Duration {
-        Duration::from_nanos(self.0.max())
-    }
-}
-
-impl Default for Latencies {
-    /// None, with room for up to an hour.
-    fn default() -> Self {
-        let hour = 3_600_000_000_000;
-        Self(Histogram::new_with_bounds(1, hour, 3).expect("the bounds and digits are in order"))
-    }
-}
-
-impl Serialize for Latencies {
-    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
-        output
-            .collect_seq(self.0.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())))
-    }
-}
-
-impl<'a> Deserialize<'a> for Latencies {
-    fn deserialize<D: Deserializer<'a>>(input: D) -> Result<Self, D::Error> {
-        let mut latencies = Self::default();
-        for (nanos, count) in Vec::<(u64, u64)>::deserialize(input)? {
-            latencies.0.saturating_record_n(nanos, count);
-        }
-        Ok(latencies)
+        self.slots.add(&other.slots);
     }
 }
 

@@ -4,19 +4,25 @@ use std::net::TcpListener;
 
 use lockmaster_tokio::lockmaster_core::Epoch;
 use lockmaster_tokio::{
-    Guard, Limits, LockError, LockOptions, Mode, Node, OwnerId, Path, Retention, SpaceConfig, Token,
+    Guard, Limits, LockError, LockOptions, Mode, Node, OwnerId, Path, Retention, SlotId, SpaceConfig,
+    SpaceId, Stats, Token,
 };
 
 use crate::Failure;
 use crate::args::Retain;
 use crate::clock;
+use crate::demo::figures::Survey;
 use crate::demo::message::Plan;
 use crate::page::PageNumber;
 
 /// Who gives out locks.
 pub(super) enum Locks {
     /// A node of the lock manager.
-    Node(Node),
+    Node {
+        node: Node,
+        /// The slot of each page; none if nobody transfers slots.
+        slots: Vec<SlotId>,
+    },
     /// Nobody: what is asked for is had, and tokens are times.
     Nobody,
 }
@@ -47,7 +53,7 @@ impl Locks {
         let others = (1..).zip(&plan.addresses).filter(|(member, _)| *member != plan.node);
         let builder = others.fold(builder, |builder, (member, address)| builder.member(member, *address));
         match builder.start().await {
-            Ok(node) => Ok(Self::Node(node)),
+            Ok(node) => Ok(Self::Node { slots: slots_of_pages(&node, plan), node }),
             Err(error) => Err(Failure::Broken(format!("starting the node: {error}"))),
         }
     }
@@ -55,7 +61,7 @@ impl Locks {
     /// Waits until locks are given out.
     pub(super) async fn opened(&self) {
         match self {
-            Self::Node(node) => node.opened().await,
+            Self::Node { node, .. } => node.opened().await,
             Self::Nobody => {}
         }
     }
@@ -63,7 +69,7 @@ impl Locks {
     /// Waits for a lock.
     pub(super) async fn lock(&self, owner: OwnerId, page: PageNumber, mode: Mode) -> Result<Held, LockError> {
         match self {
-            Self::Node(node) => {
+            Self::Node { node, .. } => {
                 let options = LockOptions::new(mode).owner(owner);
                 let guard = node.lock_with(page.to_string(), options).await?;
                 Ok(Held { token: guard.fencing_token(), path: guard.path(), _guard: Some(guard) })
@@ -75,31 +81,71 @@ impl Locks {
         }
     }
 
-    /// Messages sent to other nodes since the start.
-    pub(super) fn messages(&self) -> u64 {
+    /// Is the slot of a page in transfer? Nothing if slots are not transferred at all.
+    pub(super) fn is_moving(&self, page: PageNumber) -> Option<bool> {
+        let Self::Node { node, slots } = self else { return None };
+        Some(node.slot(*slots.get(page.0 as usize)?)?.is_moving)
+    }
+
+    /// The node that transfers slots, if any does.
+    pub(super) fn transferring(&self) -> Option<&Node> {
         match self {
-            Self::Node(node) => node.stats().messages_out,
-            Self::Nobody => 0,
+            Self::Node { node, slots } if !slots.is_empty() => Some(node),
+            Self::Node { .. } | Self::Nobody => None,
+        }
+    }
+
+    /// What was counted since the start.
+    pub(super) fn stats(&self) -> Stats {
+        match self {
+            Self::Node { node, .. } => node.stats(),
+            Self::Nobody => Stats::default(),
+        }
+    }
+
+    /// Who is the master of what.
+    pub(super) fn survey(&self) -> Survey {
+        let Self::Node { node, .. } = self else { return Survey::default() };
+        let map = node.map();
+        Survey {
+            slots: map.slots_of(node.id()).into(),
+            resources: map.room.resources.into(),
+            locks: map.room.physical.into(),
+            shares: map.shares.iter().map(|share| share.slots).collect(),
         }
     }
 
     /// Leaves the cluster.
     pub(super) async fn end(&self) {
         match self {
-            Self::Node(node) => node.shutdown().await,
+            Self::Node { node, .. } => node.shutdown().await,
             Self::Nobody => {}
         }
     }
 }
 
+/// The slot of each page, if slots are transferred.
+fn slots_of_pages(node: &Node, plan: &Plan) -> Vec<SlotId> {
+    if plan.transfer_interval.is_zero() || plan.addresses.len() < 2 {
+        return Vec::new();
+    }
+    let slot = |number| node.slot_of(SpaceId(0), PageNumber(number).to_string());
+    (0..plan.pages).map(|number| slot(number).expect("the name of a page is short")).collect()
+}
+
 /// Room for what the plan can need: a node may hold and master every page, and each task holds two at most.
+///
+/// Twice that for the pages, because a node that is offered slots sets room aside for them while it still holds
+/// locks in others.
 fn limits(plan: &Plan) -> Limits {
     let nodes = u32::try_from(plan.addresses.len()).unwrap_or(u32::MAX);
+    let pages = plan.pages.saturating_mul(2);
     Limits {
-        resources: plan.pages,
-        physical: plan.pages.saturating_mul(nodes),
+        resources: pages,
+        physical: pages.saturating_mul(nodes),
         locks: plan.tasks * 2,
         names: 0,
         values: 0,
+        relays: 1024,
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::args::Retain;
-use crate::demo::figures::Figures;
+use crate::demo::figures::{Figures, Survey};
 
 /// Everything that a node process has to know.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub(super) struct Plan {
     pub(super) read_share: f64,
     pub(super) retention: Retain,
     pub(super) grants_after_demand: u32,
+    /// How often slots are transferred; never if zero.
+    pub(super) transfer_interval: Duration,
     pub(super) seed: u64,
     pub(super) without_locks: bool,
 }
@@ -40,6 +42,8 @@ pub(super) enum Order {
     /// Let the tasks end what they are at. Those that do not end in time are abandoned. A second order can only
     /// shorten the time.
     Stop { grace: Duration },
+    /// Say who is the master of what, now that nobody transfers slots any more.
+    Survey,
 }
 
 /// What a node process tells the demonstration.
@@ -53,6 +57,8 @@ pub(super) enum Word {
     Progress { operations: u64 },
     /// Its tasks have ended. It serves the other nodes until its standard input is closed.
     Finished(Box<Figures>),
+    /// What it knows of the master map.
+    Surveyed(Survey),
     /// It cannot go on.
     Failed { reason: String },
 }

@@ -10,6 +10,7 @@ use std::io::{BufRead, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -18,6 +19,7 @@ use crate::demo::data_file::DataFile;
 use crate::demo::figures::Figures;
 use crate::demo::locks::Locks;
 use crate::demo::message::{Order, Plan, Word};
+use crate::demo::mover::Mover;
 use crate::demo::worker::{Bench, Worker};
 use crate::history::Journal;
 use crate::{Failure, Verdict};
@@ -27,6 +29,14 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
 /// How long the process may live once its standard input has ended, whatever it is busy with.
 const AFTERLIFE: Duration = Duration::from_secs(5);
+
+/// What a task of the node does.
+enum Role {
+    /// It works on pages.
+    Worker,
+    /// It transfers slots.
+    Mover,
+}
 
 type Orders = UnboundedReceiver<Order>;
 
@@ -81,6 +91,7 @@ async fn serve(plan: &Plan, listener: TcpListener, orders: &mut Orders) -> Resul
         journal: journal.transpose().map_err(broken("starting the history"))?.map(Arc::new),
         figures: Mutex::default(),
         must_stop: AtomicBool::new(false),
+        stopping: Notify::new(),
         locks: Locks::start(plan, listener).await?,
     });
     tokio::select! {
@@ -90,11 +101,13 @@ async fn serve(plan: &Plan, listener: TcpListener, orders: &mut Orders) -> Resul
     say(&Word::Opened)?;
     match orders.recv().await {
         Some(Order::Go) => {}
-        Some(order @ (Order::Join(_) | Order::Stop { .. })) => return Err(unexpected(&order)),
+        Some(order @ (Order::Join(_) | Order::Stop { .. } | Order::Survey)) => {
+            return Err(unexpected(&order));
+        }
         None => return Ok(()),
     }
 
-    let messages_before = bench.locks.messages();
+    let before = bench.locks.stats();
     if !serve_tasks(plan, &bench, orders).await? {
         return Ok(());
     }
@@ -102,11 +115,22 @@ async fn serve(plan: &Plan, listener: TcpListener, orders: &mut Orders) -> Resul
         journal.close().map_err(broken("writing the history"))?;
     }
     let mut figures: Figures = bench.figures().clone();
-    figures.messages = bench.locks.messages() - messages_before;
+    let after = bench.locks.stats();
+    figures.messages = after.messages_out - before.messages_out;
+    figures.slots.relayed = after.relayed_out - before.relayed_out;
+    figures.slots.renewed = after.renewals - before.renewals;
+    figures.slots.redirected = after.redirects - before.redirects;
     say(&Word::Finished(Box::new(figures)))?;
 
-    // Other nodes may still wait for locks that this one decides about.
-    while orders.recv().await.is_some() {}
+    // Other nodes may still wait for locks that this one decides about, and transfer slots to it.
+    while let Some(order) = orders.recv().await {
+        match order {
+            Order::Survey => say(&Word::Surveyed(bench.locks.survey()))?,
+            // Meant for those that have not ended yet.
+            Order::Stop { .. } => {}
+            Order::Join(_) | Order::Go => return Err(unexpected(&order)),
+        }
+    }
     bench.locks.end().await;
     Ok(())
 }
@@ -115,7 +139,16 @@ async fn serve(plan: &Plan, listener: TcpListener, orders: &mut Orders) -> Resul
 async fn serve_tasks(plan: &Plan, bench: &Arc<Bench>, orders: &mut Orders) -> Result<bool, Failure> {
     let mut tasks = JoinSet::new();
     for task in 1..=plan.tasks {
-        tasks.spawn(Worker::new(Arc::clone(bench), plan, task).run());
+        let worker = Worker::new(Arc::clone(bench), plan, task);
+        tasks.spawn(async { worker.run().await.map(|()| Role::Worker) });
+    }
+    let mut movers = 0;
+    if let Some(mover) = Mover::new(bench, plan) {
+        movers = 1;
+        tasks.spawn(async {
+            mover.run().await;
+            Ok(Role::Mover)
+        });
     }
     let mut ticks = interval(PROGRESS_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -125,18 +158,24 @@ async fn serve_tasks(plan: &Plan, bench: &Arc<Bench>, orders: &mut Orders) -> Re
             order = orders.recv() => match order {
                 Some(Order::Stop { grace }) => {
                     bench.must_stop.store(true, Ordering::Relaxed);
+                    bench.stopping.notify_one();
                     let asked = Instant::now() + grace;
                     deadline = Some(deadline.map_or(asked, |deadline| deadline.min(asked)));
                 }
-                Some(order @ (Order::Join(_) | Order::Go)) => return Err(unexpected(&order)),
+                Some(order @ (Order::Join(_) | Order::Go | Order::Survey)) => return Err(unexpected(&order)),
                 None => return Ok(false),
             },
             ended = tasks.join_next() => match ended {
-                Some(ended) => serve_ended_task(ended)?,
+                Some(ended) => match serve_ended_task(ended)? {
+                    Role::Worker => {}
+                    Role::Mover => movers = 0,
+                },
                 None => return Ok(true),
             },
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                bench.figures().unfinished = u64::try_from(tasks.len()).unwrap_or(u64::MAX);
+                let unfinished = u64::try_from(tasks.len()).unwrap_or(u64::MAX);
+                bench.figures().unfinished = unfinished - movers;
+                bench.figures().slots.unfinished = movers;
                 tasks.shutdown().await;
                 return Ok(true);
             }
@@ -148,7 +187,7 @@ async fn serve_tasks(plan: &Plan, bench: &Arc<Bench>, orders: &mut Orders) -> Re
     }
 }
 
-fn serve_ended_task(ended: Result<std::io::Result<()>, JoinError>) -> Result<(), Failure> {
+fn serve_ended_task(ended: Result<std::io::Result<Role>, JoinError>) -> Result<Role, Failure> {
     match ended {
         Ok(result) => result.map_err(broken("the data file")),
         Err(error) => Err(Failure::Broken(format!("a task broke: {error}"))),

@@ -1,10 +1,14 @@
 //! The table at the end of a demonstration.
 
+mod slots;
+
 use core::fmt::{Result, Write};
 use core::time::Duration;
 
+use lockmaster_tokio::Path;
+
 use crate::args::Retain;
-use crate::demo::figures::{Latencies, PATHS};
+use crate::demo::figures::{COURSES, Latencies, PATHS};
 use crate::demo::summary::Summary;
 use crate::text::{count, counted, duration};
 
@@ -13,6 +17,7 @@ pub(super) fn render(summary: &Summary<'_>) -> String {
     let mut text = String::new();
     render_run(&mut text, summary)
         .and_then(|()| render_latencies(&mut text, summary))
+        .and_then(|()| slots::render(&mut text, summary))
         .and_then(|()| render_findings(&mut text, summary))
         .expect("a string takes everything");
     text
@@ -34,9 +39,14 @@ fn render_run(text: &mut String, summary: &Summary<'_>) -> Result {
         Retain::Idle(time) => format!("idle:{}", time.as_millis()),
         Retain::UntilDemanded => "demanded".to_owned(),
     };
+    let transfers = if summary.has_transfers() {
+        format!("slot transfers every {}", interval(args.transfer_interval))
+    } else {
+        "no slot transfers".to_owned()
+    };
     writeln!(
         text,
-        "with         skew {}, read share {}, retention {retention}, grants after demand {}, seed {}{}",
+        "with         skew {}, read share {}, retention {retention}, grants after demand {}, {transfers}, seed {}{}",
         args.skew,
         args.read_share,
         args.grants_after_demand,
@@ -67,19 +77,28 @@ fn render_latencies(text: &mut String, summary: &Summary<'_>) -> Result {
         "\n{:<20}{:>12}{:>9}{:>11}{:>11}{:>11}{:>11}",
         "acquired locks", "count", "share", "p50", "p99", "p99.9", "max"
     )?;
-    for ((_, name), latencies) in PATHS.iter().zip(&summary.figures.acquire) {
-        write!(text, "{name:<20}{:>12}", count(latencies.count()))?;
-        if latencies.count() == 0 {
-            writeln!(text, "{:>9}{:>11}{:>11}{:>11}{:>11}", "-", "-", "-", "-", "-")?;
-            continue;
+    for (at, (path, name)) in PATHS.iter().enumerate() {
+        render_latency(text, name, &summary.figures.acquire[at], all)?;
+        // Who retained a lock asks no master, wherever its slot is.
+        if summary.has_transfers() && *path != Path::Retained {
+            for ((_, course), latencies) in COURSES.iter().zip(&summary.figures.acquire_by_course[at]) {
+                render_latency(text, &format!("  {course}"), latencies, all)?;
+            }
         }
-        write!(text, "{:>7} %", percent(latencies.count(), all))?;
-        for share in [0.5, 0.99, 0.999] {
-            write!(text, "{:>11}", duration(latencies.quantile(share)))?;
-        }
-        writeln!(text, "{:>11}", duration(latencies.max()))?;
     }
     writeln!(text)
+}
+
+fn render_latency(text: &mut String, name: &str, latencies: &Latencies, all: u64) -> Result {
+    write!(text, "{name:<20}{:>12}", count(latencies.count()))?;
+    if latencies.count() == 0 {
+        return writeln!(text, "{:>9}{:>11}{:>11}{:>11}{:>11}", "-", "-", "-", "-", "-");
+    }
+    write!(text, "{:>7} %", percent(latencies.count(), all))?;
+    for share in [0.5, 0.99, 0.999] {
+        write!(text, "{:>11}", duration(latencies.quantile(share)))?;
+    }
+    writeln!(text, "{:>11}", duration(latencies.max()))
 }
 
 fn render_findings(text: &mut String, summary: &Summary<'_>) -> Result {
@@ -90,6 +109,13 @@ fn render_findings(text: &mut String, summary: &Summary<'_>) -> Result {
     if figures.unfinished > 0 {
         let tasks = counted(figures.unfinished, "task");
         writeln!(text, "TASKS        {tasks} did not end in time and had to be abandoned")?;
+    }
+    if figures.slots.unfinished > 0 {
+        let transfers = counted(figures.slots.unfinished, "slot transfer");
+        writeln!(text, "SLOTS        {transfers} did not end in time and had to be abandoned")?;
+    }
+    if !summary.is_map_agreed() {
+        writeln!(text, "MASTERS      NODES DISAGREE who decides about which slots")?;
     }
     if figures.refused > 0 {
         writeln!(text, "LOCKS        {} refused", counted(figures.refused, "lock"))?;
@@ -113,6 +139,14 @@ fn render_findings(text: &mut String, summary: &Summary<'_>) -> Result {
         writeln!(text, "             {note}")?;
     }
     writeln!(text, "verdict      {}", if summary.is_clean() { "clean" } else { "FAILED" })
+}
+
+/// A time as it was asked for: `50 ms`, `2 s`.
+fn interval(time: Duration) -> String {
+    match time.as_millis() {
+        millis if millis.is_multiple_of(1000) => format!("{} s", millis / 1000),
+        millis => format!("{millis} ms"),
+    }
 }
 
 /// So many a second.

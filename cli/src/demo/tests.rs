@@ -1,5 +1,6 @@
 //! What the demonstration's tests share.
 
+use core::time::Duration;
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -21,6 +22,7 @@ pub(super) fn plan() -> Plan {
         read_share: 0.5,
         retention: Retain::UntilDemanded,
         grants_after_demand: 0,
+        transfer_interval: Duration::ZERO,
         seed: 1,
         without_locks: false,
     }

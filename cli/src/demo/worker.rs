@@ -5,10 +5,11 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use lockmaster_tokio::{Mode, OwnerId};
+use lockmaster_tokio::{Mode, OwnerId, Path};
+use tokio::sync::Notify;
 
 use crate::demo::data_file::{DataFile, ReadError, Suspect};
-use crate::demo::figures::Figures;
+use crate::demo::figures::{Course, Figures};
 use crate::demo::locks::{Held, Locks};
 use crate::demo::message::Plan;
 use crate::demo::workload::{Account, Operation, Workload};
@@ -22,6 +23,8 @@ pub(super) struct Bench {
     pub(super) journal: Option<Arc<Journal>>,
     pub(super) figures: Mutex<Figures>,
     pub(super) must_stop: AtomicBool,
+    /// Tells the same to who transfers slots, and waits for long.
+    pub(super) stopping: Notify,
 }
 
 impl Bench {
@@ -110,6 +113,7 @@ impl Worker {
     }
 
     async fn lock(&mut self, page: PageNumber, mode: Mode) -> Option<PageLock> {
+        let was_moving = self.bench.locks.is_moving(page);
         let start = Instant::now();
         let answer = self.bench.locks.lock(self.owner, page, mode).await;
         let time = start.elapsed();
@@ -117,7 +121,15 @@ impl Worker {
             Ok(lock) => {
                 let held = PageLock { page, mode, lock, scribe: self.scribe.clone() };
                 held.write(Happening::Granted);
-                self.bench.figures().acquired(held.lock.path, time);
+                let path = held.lock.path;
+                // Who asks no master does not care where the slot is.
+                let was_moving = was_moving.filter(|_| path != Path::Retained);
+                let course = was_moving.and_then(|was| {
+                    // Not at any time in between: the longer a wait, the more transfers it would count as its own.
+                    let is_moving = was || self.bench.locks.is_moving(page)?;
+                    Some(if is_moving { Course::InTransfer } else { Course::AtRest })
+                });
+                self.bench.figures().acquired(path, course, time);
                 Some(held)
             }
             Err(reason) => {

@@ -24,3 +24,24 @@ fn durations_have_three_digits() {
         assert_eq!(duration(Duration::from_nanos(nanos)), text);
     }
 }
+
+#[test]
+fn bytes_have_three_digits() {
+    for (count, text) in [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.00 KiB"),
+        (12_345, "12.1 KiB"),
+        (1 << 20, "1.00 MiB"),
+        (345 << 20, "345 MiB"),
+        (u64::MAX, "16.0 EiB"),
+    ] {
+        assert_eq!(bytes(count), text);
+    }
+}
+
+#[test]
+fn columns_are_as_wide_as_they_must_be() {
+    let rows = [["", "slots"], ["node 1", "7"], ["µ", "1,000,000"]].map(|row| row.map(str::to_owned));
+    assert_eq!(columns(&rows), "            slots\nnode 1          7\nµ       1,000,000\n");
+}

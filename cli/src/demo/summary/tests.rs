@@ -42,3 +42,15 @@ fn a_missing_node_a_stuck_task_and_a_refused_lock_fail() {
     check(|summary| summary.figures.unfinished = 1, false);
     check(|summary| summary.figures.refused = 1, false);
 }
+
+#[test]
+fn a_stuck_transfer_and_nodes_that_disagree_fail() {
+    check(|summary| summary.figures.slots.unfinished = 1, false);
+    let node = |node, shares: [u32; 2]| NodeSummary {
+        node,
+        transfers: SlotTransfers::default(),
+        survey: Some(Survey { shares: shares.to_vec(), ..Survey::default() }),
+    };
+    check(|summary| summary.nodes = vec![node(1, [5, 7]), node(2, [5, 7])], true);
+    check(|summary| summary.nodes = vec![node(1, [5, 7]), node(2, [6, 6])], false);
+}
