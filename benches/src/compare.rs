@@ -1,18 +1,29 @@
 //! Two pieces of code side by side: rounds of both in turn, so that what slows the machine slows both.
 
+use core::fmt;
 use core::time::Duration;
 
-const WARM_UP: usize = 20;
+/// Rounds before the first that counts, where a round is short.
+pub(crate) const WARM_UP: usize = 20;
 
 /// One line of the table of figures.
 pub(crate) struct Row {
     pub(crate) what: &'static str,
     pub(crate) baseline: &'static str,
-    /// Medians, nanoseconds an operation.
+    pub(crate) unit: &'static str,
+    /// Medians.
     pub(crate) ours: f64,
     pub(crate) theirs: f64,
-    /// The ratio that is aimed at.
-    pub(crate) aim: f64,
+    pub(crate) aim: Aim,
+    /// What else was seen, a line each.
+    pub(crate) notes: Vec<String>,
+}
+
+/// The ratio that is aimed at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Aim {
+    AtMost(f64),
+    AtLeast(f64),
 }
 
 impl Row {
@@ -21,35 +32,51 @@ impl Row {
     }
 }
 
+impl fmt::Display for Aim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtMost(ratio) => write!(f, "<= {ratio:.1}"),
+            Self::AtLeast(ratio) => write!(f, ">= {ratio:.1}"),
+        }
+    }
+}
+
 /// What is compared, and how much of it a round does.
 pub(crate) struct Plan {
     pub(crate) what: &'static str,
     pub(crate) baseline: &'static str,
+    /// Times the baseline, at most.
     pub(crate) aim: f64,
     /// Operations a round.
     pub(crate) batch: u32,
+    /// Rounds that do not count.
+    pub(crate) warm_up: usize,
     pub(crate) rounds: usize,
 }
 
 impl Plan {
     /// Runs both in turn and takes the median round of each. `round` does one of ours, or of theirs, and says
     /// how long that took.
-    pub(crate) fn run(self, mut round: impl FnMut(Side) -> Duration) -> Row {
+    pub(crate) fn run(self, mut round: impl FnMut(Side) -> Duration) -> Vec<Row> {
         let mut times = [Vec::with_capacity(self.rounds), Vec::with_capacity(self.rounds)];
-        for number in 0..WARM_UP + self.rounds {
+        for number in 0..self.warm_up + self.rounds {
             for (side, times) in [Side::Ours, Side::Theirs].into_iter().zip(&mut times) {
                 let time = round(side);
-                if number >= WARM_UP {
+                if number >= self.warm_up {
                     times.push(time);
                 }
             }
         }
-        let [ours, theirs] = times.map(|mut times| {
-            times.sort_unstable();
-            times[times.len() / 2].as_secs_f64() * 1e9 / f64::from(self.batch)
-        });
-        Row { what: self.what, baseline: self.baseline, ours, theirs, aim: self.aim }
+        let [ours, theirs] = times.map(|times| median(times).as_secs_f64() * 1e9 / f64::from(self.batch));
+        let Self { what, baseline, aim, .. } = self;
+        vec![Row { what, baseline, unit: "ns", ours, theirs, aim: Aim::AtMost(aim), notes: Vec::new() }]
     }
+}
+
+/// The one in the middle.
+pub(crate) fn median<T: PartialOrd + Copy>(mut values: Vec<T>) -> T {
+    values.sort_unstable_by(|a, b| a.partial_cmp(b).expect("what is measured has an order"));
+    values[values.len() / 2]
 }
 
 /// Which of the two a round is of.

@@ -16,9 +16,7 @@ use tokio::sync::{Notify, oneshot};
 const FRAME: usize = 71;
 
 /// Echoes every connection, for ever.
-pub(crate) async fn serve(listener: std::net::TcpListener) {
-    listener.set_nonblocking(true).expect("a socket can be made non-blocking");
-    let listener = TcpListener::from_std(listener).expect("inside a runtime");
+pub(crate) async fn serve(listener: TcpListener) {
     loop {
         let (mut stream, _) = listener.accept().await.expect("loopback accepts");
         stream.set_nodelay(true).expect("a TCP option");

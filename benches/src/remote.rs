@@ -3,26 +3,20 @@
 //! Both processes run one tokio thread each. The other one (`peer`) masters the resources and echoes.
 
 use core::net::SocketAddr;
-use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 use std::time::Instant as Clock;
 
 use lockmaster_tokio::{Mode, Node, NodeId, Retention, SpaceConfig, SpaceId};
 use tokio::runtime::Runtime;
 
-use crate::compare::{Plan, Row, Side, name};
+use crate::compare::{Plan, Row, Side, WARM_UP, name};
 use crate::echo::{self, Echo};
+use crate::process::{self, Other};
 
 const BATCH_ONE: u32 = 200;
 const TASKS: u32 = 1024;
 /// Locks that each of the tasks takes in a round.
 const TURNS: u32 = 4;
-
-fn runtime() -> Runtime {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("the runtime starts")
-}
 
 async fn node(number: u16, listener: TcpListener, other: SocketAddr) -> Node {
     let space =
@@ -31,23 +25,12 @@ async fn node(number: u16, listener: TcpListener, other: SocketAddr) -> Node {
     builder.member(3 - number, other).start().await.expect("loopback is there")
 }
 
-/// The other process: says its addresses, hears ours, then serves until its input ends.
+/// The other process: serves until its input ends.
 pub(crate) fn serve() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
-    let echo = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
-    let address = |listener: &TcpListener| listener.local_addr().expect("it is bound");
-    println!("{} {}", address(&listener), address(&echo));
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).expect("the parent says its address");
-    let other = line.trim().parse().expect("an address");
-    std::thread::spawn(|| {
-        // The parent closes our input when it is done, or is gone.
-        let _ = std::io::stdin().read_line(&mut String::new());
-        std::process::exit(0);
-    });
-    runtime().block_on(async {
-        let _node = node(2, listener, other).await;
-        echo::serve(echo).await;
+    process::runtime().block_on(async {
+        let begun = process::begin().await;
+        let _node = node(2, begun.node, begun.other).await;
+        echo::serve(begun.baseline).await;
     });
 }
 
@@ -57,32 +40,22 @@ struct Pair {
     node: Node,
     echo: Echo,
     names: Vec<[u8; 16]>,
-    other: Child,
+    _other: Other,
 }
 
 impl Pair {
     fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
-        let program = std::env::current_exe().expect("this program has a path");
-        let command = Command::new(program).arg("peer").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut other = command.expect("this program can be started");
-        let mut line = String::new();
-        let output = other.stdout.take().expect("its output is piped");
-        BufReader::new(output).read_line(&mut line).expect("it says its addresses");
-        let mut addresses =
-            line.split_whitespace().map(|text| text.parse::<SocketAddr>().expect("an address"));
-        let (theirs, echo) = (addresses.next().expect("two"), addresses.next().expect("two"));
-        let input = other.stdin.as_mut().expect("its input is piped");
-        writeln!(input, "{}", listener.local_addr().expect("it is bound")).expect("it reads");
-        let runtime = runtime();
+        let listener = process::listener();
+        let (other, addresses) = Other::start("peer", &listener);
+        let runtime = process::runtime();
         let (node, echo) = runtime.block_on(async {
-            let node = node(1, listener, theirs).await;
+            let node = node(1, listener, addresses.node).await;
             node.opened().await;
-            (node, Echo::connect(echo).await)
+            (node, Echo::connect(addresses.baseline).await)
         });
         let is_remote = |name: &[u8; 16]| node.master_of(SpaceId(0), name) == Some(NodeId(2));
         let names = (0..).map(name).filter(is_remote).take(TASKS as usize).collect();
-        Self { runtime, node, echo, names, other }
+        Self { runtime, node, echo, names, _other: other }
     }
 
     async fn lock(&self, at: u32) {
@@ -90,21 +63,15 @@ impl Pair {
     }
 }
 
-impl Drop for Pair {
-    fn drop(&mut self) {
-        drop(self.other.stdin.take());
-        let _ = self.other.wait();
-    }
-}
-
 /// One task: a lock and its release cost one round trip and one message more.
-pub(crate) fn one_task() -> Row {
+pub(crate) fn one_task() -> Vec<Row> {
     let pair = Pair::start();
     let plan = Plan {
         what: "remote lock + unlock, not retained, one task",
         baseline: "raw tokio loopback echo",
         aim: 1.5,
         batch: BATCH_ONE,
+        warm_up: WARM_UP,
         rounds: 400,
     };
     plan.run(|side| {
@@ -122,13 +89,14 @@ pub(crate) fn one_task() -> Row {
 }
 
 /// Many tasks over one connection: frames with many messages, beside requests and responses of as many tasks.
-pub(crate) fn many_tasks() -> Row {
+pub(crate) fn many_tasks() -> Vec<Row> {
     let pair = Pair::start();
     let plan = Plan {
         what: "remote lock + unlock, not retained, 1024 tasks, one connection",
         baseline: "1024 tasks, request and response, one connection, echo server",
         aim: 3.0,
         batch: TASKS * TURNS,
+        warm_up: WARM_UP,
         rounds: 150,
     };
     let local = tokio::task::LocalSet::new();

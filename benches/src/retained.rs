@@ -8,13 +8,13 @@ use lockmaster_core::{SpaceId, hash};
 use lockmaster_tokio::{Mode, Node};
 use parking_lot::Mutex;
 
-use crate::compare::{Numbers, Plan, Row, Side, name};
+use crate::compare::{Numbers, Plan, Row, Side, WARM_UP, name};
 
 const RESOURCES: u32 = 10_000;
 const SEED: u64 = 7;
 const BATCH: u32 = 10_000;
 
-pub(crate) fn run() -> Row {
+pub(crate) fn run() -> Vec<Row> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("the runtime starts");
     let names: Vec<_> = (0..u64::from(RESOURCES)).map(name).collect();
@@ -27,6 +27,7 @@ pub(crate) fn run() -> Row {
         baseline: "parking_lot lock, hashbrown lookup by name, unlock",
         aim: 5.0,
         batch: BATCH,
+        warm_up: WARM_UP,
         rounds: 400,
     };
     runtime.block_on(async {

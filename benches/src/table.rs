@@ -9,14 +9,14 @@ use lockmaster_core::{
     Priority, Request, Retention, SpaceConfig, SpaceId, ValueWrite, hash,
 };
 
-use crate::compare::{Numbers, Plan, Row, Side, name};
+use crate::compare::{Numbers, Plan, Row, Side, WARM_UP, name};
 
 const RESIDENT: u32 = 1_000_000;
 const SEED: u64 = 7;
 /// Operations a round, each on a fresh random name.
 const BATCH: u32 = 1_000;
 
-pub(crate) fn run() -> Row {
+pub(crate) fn run() -> Vec<Row> {
     let mut node = resident_node();
     let mut table = ResidentTable::new();
     let (mut ours, mut theirs) = (Numbers(1), Numbers(1));
@@ -25,6 +25,7 @@ pub(crate) fn run() -> Row {
         baseline: "hashbrown: remove + insert of random names among 1 M",
         aim: 3.0,
         batch: BATCH,
+        warm_up: WARM_UP,
         rounds: 400,
     };
     plan.run(|side| {
