@@ -12,10 +12,11 @@ use lockmaster_tests::seeds::examine_all;
 const SEEDS: u64 = 5_000;
 
 /// Seeds that once found something, before slots moved, with what they found.
-const KEPT_STILL: [(u64, &str); 5] = [
+const KEPT_STILL: [(u64, &str); 6] = [
     (4_568, "a holder that came to pin more was still asked for what it could not give any more"),
     (5_069, "a conversion whose grant was taken back stood behind one that it blocked"),
     (29_511, "a demoted owner waited for another one of its node, which waited for it"),
+    (39_725, "what was given up beside a request that was out was asked back at once, for ever"),
     (71_939, "an owner whose conversion had ended was not told who waited for it"),
     (229_631, "a waiter that was served long ago read an old copy of the value block"),
 ];

@@ -2,6 +2,7 @@
 //!
 //! The rules H2, H3, H5, H6, N1 and N4 are those of `docs/protocol.md`.
 
+use super::Reach;
 use crate::event::{Denial, Path};
 use crate::flags::Flags;
 use crate::id::{DemandId, Number};
@@ -61,12 +62,16 @@ impl Machine<'_> {
     /// What the node goes on holding: less than now if a demand asks for it and its owners can do without,
     /// or if nobody uses it and the space does not retain (rule H3).
     fn position_held(&mut self, at: Idx<Resource>) -> Option<Mode> {
-        let holding = &mut self.resources[at].holding;
-        let held = holding.held?;
-        let mut need = holding.locks.need();
+        let held = self.resources[at].holding.held?;
+        let mut need = self.resources[at].holding.locks.need();
         if crate::fault_on!(self, EAGER_DOWNGRADE) {
             need = None;
         }
+        let holding = &self.resources[at].holding;
+        let is_asking = holding.demand.is_some() && holding.wish.is_some();
+        let asked_back = need.filter(|_| is_asking).and_then(|need| self.asked_back(at, need));
+        let asked_back = asked_back.filter(|wanted| held.covers(*wanted));
+        let holding = &mut self.resources[at].holding;
         let Some(demand) = holding.demand else {
             let is_unused = holding.locks.is_empty();
             return if is_unused && !self.is_retaining(at) { None } else { Some(held) };
@@ -75,8 +80,11 @@ impl Machine<'_> {
             None if demand.stay == Mode::Null => None,
             None => Some(held.meet(demand.stay)),
             Some(need) if demand.stay.covers(need) => Some(held.meet(demand.stay)),
-            // It cannot be met yet. A request that is out already keeps its place without what is held beside it.
-            Some(need) if holding.wish.is_some() => Some(need),
+            // It cannot be met yet. A request that is out already keeps its place without what is held beside it, but
+            // for what the node would then ask for instead, and be given at once.
+            Some(need) if holding.wish.is_some() => {
+                Some(held.meet(asked_back.map_or(need, |wanted| wanted.join(need))))
+            }
             // What the next waiters here would ask for again at once is not given up.
             Some(need) => Some(held.meet(holding.locks.wanted().map_or(need, |wanted| wanted.join(need)))),
         };
@@ -86,6 +94,15 @@ impl Machine<'_> {
         }
         let is_unused = holding.locks.is_empty();
         if is_unused && !self.is_retaining(at) { None } else { target }
+    }
+
+    /// What the first waiter wants that the node could not serve if it held no more than its owners need.
+    fn asked_back(&self, at: Idx<Resource>, need: Mode) -> Option<Mode> {
+        let reach = Reach { held: Some(need), ..self.reach(at) };
+        let waiter = self.resources[at].holding.locks.find_waiter(&self.locks, |lock| {
+            lock.claim.wanted.is_some_and(|wanted| !reach.covers(lock, wanted))
+        })?;
+        self.locks[waiter].claim.wanted
     }
 
     fn position_lower(&mut self, at: Idx<Resource>, target: Option<Mode>) {

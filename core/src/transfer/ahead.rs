@@ -9,7 +9,7 @@ use crate::wire::{Unit, Units};
 const YIELD_FOR: u8 = 64;
 
 /// Records of a chunk that are looked for ahead.
-const RECORDS_AHEAD: usize = 64;
+const RECORDS_AHEAD: usize = 256;
 
 /// Whether a transfer gives way to what its two nodes do beside it: then it has one small chunk on its way at a time,
 /// so that nobody waits behind many.
