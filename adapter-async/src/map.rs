@@ -1,6 +1,6 @@
 //! Who masters what, as one node knows it.
 
-use lockmaster_core::{HeapMemory, Node, NodeId, Room, SlotId};
+use lockmaster_core::{HeapMemory, Node, NodeId, Room};
 
 /// The master map of a node at one moment, summed up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +29,7 @@ impl MasterMap {
         let members = node.config().members.iter();
         let shares = members.map(|member| MasterShare { master: *member, slots: 0, moving: 0 }).collect();
         let mut map = Self { node: node.config().node, shares, room: Room::NONE };
-        let slots = node.all_slots();
-        for slot in (slots.first.0..).take(slots.len as usize).map(SlotId) {
+        for slot in node.all_slots().slots() {
             let view = node.slot(slot).expect("all slots are there");
             let share = map.shares.iter_mut().find(|share| share.master == view.master);
             let share = share.expect("a master is a member");

@@ -49,6 +49,11 @@ impl SlotRange {
         Self { first: slot, len: 1 }
     }
 
+    /// The slots, in order.
+    pub fn slots(self) -> impl Iterator<Item = SlotId> {
+        (0..self.len).map(move |at| SlotId(self.first.0 + at))
+    }
+
     /// The slot after the last, as a number that cannot overflow.
     pub(crate) const fn end(self) -> u64 {
         self.first.0 as u64 + self.len as u64

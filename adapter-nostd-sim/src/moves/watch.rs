@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use lockmaster_core::wire::{
     Body, InitialLocks, LockMessage, OfferAnswer, TransferBody, TransferMessage, Unit,
 };
-use lockmaster_core::{MapVersion, NodeId, SlotRange, SpaceId};
+use lockmaster_core::{MapVersion, NodeId, SlotId, SlotRange, SpaceId};
 
 use super::{Move, Moves, Reign, Sent, all_but};
 use crate::network::Way;
@@ -160,7 +160,7 @@ impl Moves {
             ensure!(is_it, Transfer, "node {} offers {range} to node {to}, twice: {one:?}", way.from);
             return Ok(());
         }
-        for slot in range.first.0..range.first.0 + range.len {
+        for SlotId(slot) in range.slots() {
             let reign = self.reigns[slot as usize].last().expect("every slot has a master");
             ensure!(
                 version > reign.version && reign.master == way.from,
@@ -233,7 +233,7 @@ impl Moves {
     fn begins(&mut self, at: usize) {
         let one = &self.all[at];
         let version = one.version.expect("it was offered");
-        for slot in one.range.first.0..one.range.first.0 + one.range.len {
+        for SlotId(slot) in one.range.slots() {
             self.reigns[slot as usize].push(Reign { version, master: one.to, old: one.from });
         }
     }
@@ -241,7 +241,7 @@ impl Moves {
     fn acknowledges(&mut self, node: NodeId, at: usize) {
         let one = &self.all[at];
         let version = one.version.expect("it was offered");
-        for slot in one.range.first.0..one.range.first.0 + one.range.len {
+        for SlotId(slot) in one.range.slots() {
             let place = self.place(node, slot as usize);
             self.acknowledged[place] = self.acknowledged[place].max(version);
         }

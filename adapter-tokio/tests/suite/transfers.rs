@@ -39,8 +39,8 @@ fn slots_of(node: &Node) -> SlotRange {
 /// All nodes agree that the slots are this node's, and that none of them moves.
 fn is_master_of(nodes: &[Node], range: SlotRange, master: &Node) -> bool {
     nodes.iter().all(|node| {
-        (range.first.0..).take(range.len as usize).all(|slot| {
-            let view = node.slot(SlotId(slot)).unwrap();
+        range.slots().all(|slot| {
+            let view = node.slot(slot).unwrap();
             view.master == master.id() && !view.is_moving
         })
     })
@@ -205,7 +205,7 @@ async fn what_cannot_be_transferred_is_refused_in_the_call() {
 async fn only_so_many_transfers_go_on_at_a_time() {
     let nodes = cluster_with(2, |builder| builder.space(space())).await;
     let range = slots_of(&nodes[0]);
-    let mut slots = (range.first.0..).map(|slot| SlotRange::one(SlotId(slot)));
+    let mut slots = range.slots().map(SlotRange::one);
     let mut under_way = Vec::new();
     for slot in slots.by_ref().take(TRANSFERS_MAX) {
         let mut transfer = nodes[0].transfer(slot, nodes[1].id());

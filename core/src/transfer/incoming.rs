@@ -118,7 +118,7 @@ impl Machine<'_> {
         version: MapVersion,
         to: Member,
     ) -> OfferAnswer {
-        for slot in range.first.0..range.first.0 + range.len {
+        for SlotId(slot) in range.slots() {
             let slot = self.slot_mut(slot);
             if slot.master == from && version > slot.offered && version > slot.version {
                 slot.heir = to;
@@ -139,12 +139,12 @@ impl Machine<'_> {
         let place = match self.incoming_of(from, range, version) {
             Some(place) => place,
             None => {
-                let is_offerable = |slot: u32| {
+                let is_offerable = |SlotId(slot)| {
                     let slot = self.slot(slot);
                     let is_news = version > slot.version && version > slot.offered;
                     slot.master == from && slot.course == Course::Still && is_news
                 };
-                if !(range.first.0..range.first.0 + range.len).all(is_offerable) {
+                if !range.slots().all(is_offerable) {
                     return OfferAnswer::Refused(Refusal::Stale);
                 }
                 let Some(place) = super::free_place(self.s.transfers.taking) else {
@@ -173,7 +173,7 @@ impl Machine<'_> {
             yielding: Yielding::since(self.other_work()),
             ..Incoming::VACANT
         };
-        for slot in range.first.0..range.first.0 + range.len {
+        for SlotId(slot) in range.slots() {
             let slot = self.slot_mut(slot);
             slot.course = Course::Incoming(place);
             slot.offered = version;
@@ -190,7 +190,7 @@ impl Machine<'_> {
             Some(_) => return false,
             None => {}
         }
-        for slot in range.first.0..range.first.0 + range.len {
+        for SlotId(slot) in range.slots() {
             let slot = self.slot_mut(slot);
             if slot.master == from && slot.offered <= version {
                 // A copy of the offer may still be on its way.
@@ -415,7 +415,7 @@ impl Machine<'_> {
     ) -> bool {
         let Some(old) = self.member_of(old) else { return false };
         let mut is_known = true;
-        for at in range.first.0..range.first.0 + range.len {
+        for SlotId(at) in range.slots() {
             let slot = self.slot(at);
             if slot.heir == from && slot.offered == version && slot.master == old && version > slot.version {
                 self.remap(at, from, version, self.slot(at).room.resources);

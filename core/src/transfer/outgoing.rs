@@ -225,7 +225,7 @@ impl Machine<'_> {
     }
 
     pub(super) fn set_course(&mut self, range: SlotRange, course: Course) {
-        for slot in range.first.0..range.first.0 + range.len {
+        for SlotId(slot) in range.slots() {
             self.slot_mut(slot).course = course;
         }
     }

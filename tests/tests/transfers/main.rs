@@ -176,7 +176,7 @@ pub(crate) fn names_of(chunks: &[Frame]) -> Vec<Vec<u8>> {
 
 /// Everybody's map gives these slots to this node, and nothing is in transfer any more.
 pub(crate) fn is_settled_on(cluster: &mut Cluster, range: SlotRange, master: NodeId) {
-    for slot in (range.first.0..range.first.0 + range.len).map(SlotId) {
+    for slot in range.slots() {
         let maps = cluster.maps(slot);
         assert!(maps.iter().all(|other| *other == master), "slot {}: {maps:?}", slot.0);
         assert!(cluster.moving(slot).iter().all(|is_moving| !is_moving), "slot {} is still moving", slot.0);

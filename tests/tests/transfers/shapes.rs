@@ -20,7 +20,7 @@ fn cluster_of(members: u16, slots: u32, shape: impl Fn(&mut Config)) -> Cluster 
 fn populate(cluster: &mut Cluster, range: SlotRange, each: usize) -> Vec<Owned> {
     let members = cluster.members();
     let mut owned = Vec::new();
-    for slot in (range.first.0..range.first.0 + range.len).map(SlotId) {
+    for slot in range.slots() {
         let plain = cluster.node(OLD).slots(PLAIN).expect("the space is configured");
         let space = if plain.contains(slot) { PLAIN } else { IDLE };
         for name in cluster.names_in(space, slot, "name ", each) {

@@ -23,7 +23,7 @@ fn only_free_slots_are_chosen_and_every_other_node() {
     assert_eq!(choices.len(), 1000);
     for (range, _) in &choices {
         assert!((1..=SLOTS / PART_MAX).contains(&range.len));
-        assert!((range.first.0..range.first.0 + range.len).all(|slot| is_free(SlotId(slot))));
+        assert!(range.slots().all(is_free));
     }
     for wanted in 1..=SLOTS / PART_MAX {
         assert!(choices.iter().any(|(range, _)| range.len == wanted));
