@@ -129,7 +129,7 @@ impl Machine<'_> {
 
     /// Digest of the tables; two equal tables have equal digests on any storage.
     pub(crate) fn digest(&mut self) -> u64 {
-        let mut digest = Fnv(0xcbf2_9ce4_8422_2325);
+        let mut digest = Digest(0xcbf2_9ce4_8422_2325);
         let live = |at: &usize| self.resources.0[*at].name_len > 0;
         for at in (0..self.resources.len()).filter(live) {
             write_to(&mut digest, &self.resources.0[at]);
@@ -182,9 +182,9 @@ fn check_queues<T: Entry>(queues: &Queues<T>, slab: &Slab<'_, T>) -> usize {
 }
 
 /// A hash over what a record prints, eight bytes at a time: the same wherever the record is kept.
-struct Fnv(u64);
+struct Digest(u64);
 
-impl Fnv {
+impl Digest {
     fn feed(&mut self, word: u64) {
         self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x100_0000_01b3);
     }
@@ -209,7 +209,7 @@ impl Fnv {
     }
 }
 
-impl Write for Fnv {
+impl Write for Digest {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for bytes in text.as_bytes().chunks(8) {
             self.feed(bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
@@ -218,6 +218,6 @@ impl Write for Fnv {
     }
 }
 
-fn write_to(digest: &mut Fnv, record: &dyn fmt::Debug) {
+fn write_to(digest: &mut Digest, record: &dyn fmt::Debug) {
     write!(digest, "{record:?}").expect("a digest takes everything");
 }

@@ -47,7 +47,7 @@ pub struct Resource {
 /// Where a master's record is on its way to another master.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Passage {
-    /// It is on no way.
+    /// It stays where it is.
     #[default]
     None,
     /// The new master has a part of it.

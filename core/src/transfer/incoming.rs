@@ -1,4 +1,5 @@
-//! The new master's side, and that of the others: makes room, installs, announces (rules R1 to R3, R5, R7 to R9, R13).
+//! The new master's side, and that of the others: makes room, installs, announces (rules R1, R2, R5, R7
+//! to R10, R12, R13).
 
 use super::ahead::Yielding;
 use super::pack::Unsound;

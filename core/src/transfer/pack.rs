@@ -1,6 +1,6 @@
 //! A master's record on its way: to units, frozen, installed from units, and forgotten (rules R4, R5 and R7).
 
-use crate::id::{DemandId, Number};
+use crate::id::{DemandId, Number, Token};
 use crate::machine::Machine;
 use crate::mode::Mode;
 use crate::queue::{Claim, Place};
@@ -23,7 +23,7 @@ impl Machine<'_> {
         RecordUnit {
             space: resource.space,
             name: self.name_bytes(resource),
-            locks: u8::try_from(resource.mastery.members.count_ones()).expect("at most one for each bit"),
+            locks: self.locks_of(at),
             value: resource.mastery.value.map(|cell| self.values[cell].copy),
         }
     }
@@ -93,7 +93,7 @@ impl Machine<'_> {
         self.resources[at].passage = Passage::Packed;
         // This node's own request waits at another node from now on.
         let holding = &self.resources[at].holding;
-        if holding.wish.is_some() || holding.write != crate::id::Number(0) {
+        if holding.wish.is_some() || holding.write != Number(0) {
             self.unlink_position(at);
             self.resources[at].route = self.master_at(&self.resources[at]);
             self.begin_repeat(at, Pace::Short);
@@ -283,7 +283,6 @@ fn claim_of(unit: &LockUnit) -> Claim {
 /// Can a master have such a record, beside what every reader of the format checks?
 fn is_sound(unit: &LockUnit) -> bool {
     let is_pinned_held = unit.pinned.is_none_or(|pinned| unit.held.is_some_and(|held| held.covers(pinned)));
-    let is_writer =
-        unit.writing_since == crate::id::Token::NONE || unit.held.is_some_and(Mode::may_write_value);
+    let is_writer = unit.writing_since == Token::NONE || unit.held.is_some_and(Mode::may_write_value);
     unit.number.0 > 0 && is_pinned_held && is_writer
 }

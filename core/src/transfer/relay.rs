@@ -1,6 +1,7 @@
 //! Positions that come to the old master about what is the new one's by now (rules R6, R7 and R13).
 
 use crate::holder::Named;
+use crate::id::Incarnation;
 use crate::machine::{Machine, Member};
 use crate::peer::Push;
 use crate::record::{Course, Resource, RingBody};
@@ -37,9 +38,7 @@ impl Machine<'_> {
 
     fn relay(&mut self, from: Member, named: Named, slot: u32, position: &Position) {
         let to = self.slot(slot).master;
-        let incarnation =
-            if self.is_me(from) { Some(self.s.config.incarnation) } else { self.peer(from).incarnation };
-        let (Some(incarnation), Some(at)) = (incarnation, self.take_relay()) else {
+        let (Some(incarnation), Some(at)) = (self.incarnation_of(from), self.take_relay()) else {
             self.s.stats.relays_dropped += 1;
             return;
         };
@@ -94,14 +93,8 @@ impl Machine<'_> {
         updated: &UpdatedLocks,
     ) {
         let slot = found.map_or_else(|| self.slot_of(named.space, hash), |at| self.resources[at].slot);
-        let origin = self.member_of(updated.from).filter(|origin| {
-            let known = if self.is_me(*origin) {
-                Some(self.s.config.incarnation)
-            } else {
-                self.peers[usize::from(*origin)].incarnation
-            };
-            known == Some(updated.incarnation)
-        });
+        let is_known = |origin: &Member| self.incarnation_of(*origin) == Some(updated.incarnation);
+        let origin = self.member_of(updated.from).filter(is_known);
         let is_here = self.is_coming_from(slot, from) && self.decides(slot, found);
         let Some(origin) = origin.filter(|_| is_here) else {
             self.s.stats.messages_dropped += 1;
@@ -109,5 +102,13 @@ impl Machine<'_> {
         };
         self.s.stats.relayed_in += 1;
         self.handle_position(origin, found, named, hash, &updated.position);
+    }
+
+    fn incarnation_of(&self, member: Member) -> Option<Incarnation> {
+        if self.is_me(member) {
+            Some(self.s.config.incarnation)
+        } else {
+            self.peers[usize::from(member)].incarnation
+        }
     }
 }

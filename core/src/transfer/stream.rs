@@ -325,7 +325,7 @@ impl Machine<'_> {
     }
 
     /// Locks of a record.
-    fn locks_of(&self, at: Idx<Resource>) -> u8 {
+    pub(super) fn locks_of(&self, at: Idx<Resource>) -> u8 {
         u8::try_from(self.resources[at].mastery.members.count_ones())
             .expect("at most one for each of 64 bits")
     }
