@@ -212,8 +212,8 @@ impl Moves {
         decider.unwrap_or_else(|| self.reign(self.slots[resource]).old)
     }
 
-    /// The transfers that have begun and not ended and concern a resource, and so the nodes that may have parts of
-    /// its record besides its master.
+    /// May a node have parts of a resource's record although it does not keep it? While a transfer of the slot has begun
+    /// and not ended, its two masters may.
     pub(crate) fn may_have_record(&self, node: NodeId, resource: usize) -> bool {
         let slot = self.slots[resource];
         self.all.iter().any(|one| {
@@ -390,7 +390,6 @@ impl Moves {
             Stage::Moving => all_but(&one.noted, &[one.from]) && !one.is_withdrawn,
             Stage::Announced => one.is_complete() && one.received == one.units.len(),
             Stage::Done => one.is_complete() && one.is_end_acked,
-            // The old master itself sees whether the room that it was given is enough.
             Stage::Refused(why) => {
                 // That the slots have outgrown the room is seen at the old master.
                 let is_outgrown = matches!(why, Refusal::Full(_)) && one.noted[usize::from(one.to.0)];

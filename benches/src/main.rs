@@ -27,7 +27,7 @@ const LINES: &[Line] = &[
     ("transfer-load", transfer::under_load),
 ];
 
-/// Begins anew with the heap on huge pages, as a node with large tables runs in production; for both sides of each line.
+/// Begins anew with the heap on huge pages, which large tables want; for both sides of each line.
 fn use_huge_pages() {
     const VARIABLE: &str = "GLIBC_TUNABLES";
     if std::env::var_os(VARIABLE).is_none() {
