@@ -1,8 +1,8 @@
 //! Frames in the hands of a script: what they say, and frames that a script writes itself.
 
 use lockmaster_core::wire::{
-    Body, ChunkHead, FRAME_HEADER_LEN, FrameHeader, FrameWriter, InitialLocks, LockMessage, LockUnit,
-    Message, Messages, OfferAnswer, RecordUnit, TransferBody, TransferMessage, Unit, VersionRange,
+    Body, ChunkHead, DenyReason, FRAME_HEADER_LEN, FrameHeader, FrameWriter, InitialLocks, LockMessage,
+    LockUnit, Message, Messages, OfferAnswer, RecordUnit, TransferBody, TransferMessage, Unit, VersionRange,
 };
 use lockmaster_core::{ClusterId, Epoch, Incarnation, MapVersion, NodeId, Number, SlotRange};
 
@@ -105,6 +105,24 @@ impl Frame {
         let bodies = self.bodies();
         let [body] = bodies[..] else { panic!("one message was expected: {bodies:?}") };
         body
+    }
+
+    /// Why it denies a request; nothing if it says something else.
+    ///
+    /// # Panics
+    /// If it says more than one thing of resources.
+    #[must_use]
+    pub fn denial(&self) -> Option<DenyReason> {
+        match self.body() {
+            Body::Deny(deny) => Some(deny.reason),
+            Body::Position(_)
+            | Body::Queued(_)
+            | Body::Grant(_)
+            | Body::Demand(_)
+            | Body::Written(_)
+            | Body::Redirect(_)
+            | Body::UpdatedLocks(_) => None,
+        }
     }
 
     /// The one thing that it says of a transfer.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use lockmaster_core::{
     Config, Limits, Name, NodeId, PhysicalView, Progress, ResourceView, Retention, SlotId, SlotRange,
-    SpaceConfig, SpaceId, Stage, TransferError, TransferId, Visit, WithdrawError,
+    SlotView, SpaceConfig, SpaceId, Stage, TransferError, TransferId, Visit, WithdrawError,
 };
 
 use super::{Cluster, Frame, LockView, Look, MASTER, Mode};
@@ -151,8 +151,10 @@ impl Cluster {
     /// If there is no such space.
     pub fn slots_of(&mut self, node: NodeId, space: SpaceId) -> Vec<SlotId> {
         let range = self.node(node).slots(space).expect("the space is configured");
-        let slots = (range.first.0..range.first.0 + range.len).map(SlotId);
-        slots.filter(|slot| self.node(node).slot(*slot).is_some_and(|view| view.master == node)).collect()
+        range
+            .slots()
+            .filter(|slot| self.node(node).slot(*slot).is_some_and(|view| view.master == node))
+            .collect()
     }
 
     /// The master of a slot as each node's map has it, in the order of the nodes.
@@ -160,9 +162,7 @@ impl Cluster {
     /// # Panics
     /// If there is no such slot.
     pub fn maps(&mut self, slot: SlotId) -> Vec<NodeId> {
-        let view =
-            |node: &mut lockmaster_core::Node<_>| node.slot(slot).expect("there is such a slot").master;
-        self.nodes.iter_mut().map(view).collect()
+        self.slot_views(slot).map(|view| view.master).collect()
     }
 
     /// Is a slot in a transfer, as each node has it?
@@ -170,9 +170,11 @@ impl Cluster {
     /// # Panics
     /// If there is no such slot.
     pub fn moving(&mut self, slot: SlotId) -> Vec<bool> {
-        let view =
-            |node: &mut lockmaster_core::Node<_>| node.slot(slot).expect("there is such a slot").is_moving;
-        self.nodes.iter_mut().map(view).collect()
+        self.slot_views(slot).map(|view| view.is_moving).collect()
+    }
+
+    fn slot_views(&mut self, slot: SlotId) -> impl Iterator<Item = SlotView> {
+        self.nodes.iter_mut().map(move |node| node.slot(slot).expect("there is such a slot"))
     }
 
     /// Who decides about a resource now, if anybody does.

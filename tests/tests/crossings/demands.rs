@@ -5,7 +5,7 @@ use lockmaster_core::wire::{Body, DenyReason};
 use lockmaster_core::{Denial, Flags, LockId, Mode, Retention};
 use lockmaster_tests::cluster::{ANNA, BERT, Cluster, Frame, MASTER};
 
-use crate::{LONG, SHORT, denial, is_demand, is_denied, is_grant, is_granted, number};
+use crate::{LONG, SHORT, is_demand, is_denied, is_grant, is_granted, number};
 
 // ---- demands ----
 
@@ -200,7 +200,7 @@ fn without_retention_there_is_no_round_of_demands() {
     cluster.lock(ANNA, Exclusive, Flags::NONE);
     let bert = cluster.ask(BERT, Exclusive, Flags::NO_QUEUE).unwrap().lock;
     cluster.exchange(BERT, MASTER);
-    assert_eq!(denial(&cluster.exchange(MASTER, BERT)), Some(DenyReason::Busy));
+    assert_eq!(cluster.exchange(MASTER, BERT).denial(), Some(DenyReason::Busy));
     assert!(cluster.is_silent(MASTER, ANNA));
     assert_eq!(is_denied(&mut cluster, BERT, bert), Some(Denial::Busy));
 }

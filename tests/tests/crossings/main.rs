@@ -11,7 +11,7 @@ mod values;
 
 use core::time::Duration;
 
-use lockmaster_core::wire::{Body, DenyReason};
+use lockmaster_core::wire::Body;
 use lockmaster_core::{Denial, Event, LockId, NodeId, Value};
 use lockmaster_tests::cluster::{Cluster, Frame, MASTER};
 
@@ -28,19 +28,6 @@ pub(crate) fn is_grant(frame: &Frame) -> bool {
 
 pub(crate) fn is_demand(frame: &Frame) -> bool {
     matches!(frame.body(), Body::Demand(_))
-}
-
-pub(crate) fn denial(frame: &Frame) -> Option<DenyReason> {
-    match frame.body() {
-        Body::Deny(deny) => Some(deny.reason),
-        Body::Position(_)
-        | Body::Queued(_)
-        | Body::Grant(_)
-        | Body::Demand(_)
-        | Body::Written(_)
-        | Body::Redirect(_)
-        | Body::UpdatedLocks(_) => None,
-    }
 }
 
 pub(crate) fn number(frame: &Frame) -> u64 {

@@ -5,7 +5,7 @@ use lockmaster_core::wire::DenyReason;
 use lockmaster_core::{Cancelled, Flags, Mode, Retention};
 use lockmaster_tests::cluster::{ANNA, BERT, Cluster, MASTER};
 
-use crate::{SHORT, denial, is_grant, is_granted, number};
+use crate::{SHORT, is_grant, is_granted, number};
 #[test]
 fn a_lost_request_is_repeated_under_its_number() {
     let mut cluster = Cluster::pair(Retention::Never);
@@ -105,7 +105,7 @@ fn a_cancel_that_overtakes_its_request_keeps_it_out() {
     cluster.deliver(&cancel);
     cluster.deliver(&request);
     assert_eq!(cluster.record(ANNA), None, "its number is not above the floor");
-    assert_eq!(denial(&cluster.exchange(MASTER, ANNA)), Some(DenyReason::Renew));
+    assert_eq!(cluster.exchange(MASTER, ANNA).denial(), Some(DenyReason::Renew));
     cluster.run();
     assert_eq!((cluster.held(ANNA), cluster.record(ANNA)), (None, None));
 }
@@ -120,7 +120,7 @@ fn a_late_copy_of_a_request_does_not_bring_a_released_lock_back() {
     cluster.run();
     cluster.deliver(&request);
     assert_eq!(cluster.record(ANNA), None);
-    assert_eq!(denial(&cluster.exchange(MASTER, ANNA)), Some(DenyReason::Renew));
+    assert_eq!(cluster.exchange(MASTER, ANNA).denial(), Some(DenyReason::Renew));
     assert!(cluster.is_silent(ANNA, MASTER), "who wants nothing renews nothing");
     cluster.lock(BERT, Exclusive, Flags::NONE);
 }
@@ -138,7 +138,7 @@ fn who_still_wants_the_lock_renews_a_request_that_the_floor_has_passed() {
     cluster.deliver(&cancel);
     cluster.deliver(&early);
     let renew = cluster.frame(MASTER, ANNA);
-    assert_eq!((denial(&renew), number(&renew)), (Some(DenyReason::Renew), number(&early)));
+    assert_eq!((renew.denial(), number(&renew)), (Some(DenyReason::Renew), number(&early)));
     cluster.deliver(&renew);
     assert!(cluster.is_silent(ANNA, MASTER), "it names an older request");
     cluster.deliver(&request);
@@ -153,7 +153,7 @@ fn a_denial_crosses_a_cancel() {
     let lock = cluster.ask(ANNA, Exclusive, Flags::NO_QUEUE).unwrap().lock;
     cluster.exchange(ANNA, MASTER);
     let deny = cluster.frame(MASTER, ANNA);
-    assert_eq!(denial(&deny), Some(DenyReason::Busy));
+    assert_eq!(deny.denial(), Some(DenyReason::Busy));
     assert_eq!(cluster.cancel(ANNA, lock), Cancelled::Request);
     let next = cluster.request(ANNA, Exclusive);
     cluster.deliver(&deny);

@@ -2,7 +2,7 @@
 
 use Mode::{Exclusive, ProtectedRead};
 use lockmaster_core::{Flags, Full, Limits, Mode, Refusal, RequestError, SlotRange, Stage};
-use lockmaster_tests::cluster::Cluster;
+use lockmaster_tests::cluster::{Cluster, Frame, Word};
 
 use crate::faults::{Fate, Post};
 use crate::{
@@ -105,8 +105,7 @@ fn positions_that_cannot_be_passed_on_are_stated_again() {
         let mut owned: Vec<_> =
             names.iter().map(|name| lock(&mut cluster, name, CARL, ProtectedRead)).collect();
         give(&mut cluster, range);
-        let is_news =
-            |frame: &lockmaster_tests::cluster::Frame| frame.is(lockmaster_tests::cluster::Word::NewMaster);
+        let is_news = |frame: &Frame| frame.is(Word::NewMaster);
         let withheld = cluster.run_but(is_news);
         for name in &names {
             let asked = cluster.ask_in(PLAIN, name, DORA, ProtectedRead, Flags::NONE).unwrap();

@@ -41,19 +41,6 @@ fn nodes(cluster: &mut Cluster, master: NodeId, name: &[u8]) -> Vec<NodeId> {
     records(cluster, master, name).iter().map(|record| record.node).collect()
 }
 
-fn denial(frame: &Frame) -> Option<DenyReason> {
-    match frame.body() {
-        Body::Deny(deny) => Some(deny.reason),
-        Body::Position(_)
-        | Body::Queued(_)
-        | Body::Grant(_)
-        | Body::Demand(_)
-        | Body::Written(_)
-        | Body::Redirect(_)
-        | Body::UpdatedLocks(_) => None,
-    }
-}
-
 #[test]
 fn what_is_passed_on_with_a_lower_number_is_dropped() {
     let mut cluster = quartet();
@@ -190,14 +177,14 @@ fn floors_travel_with_the_slot() {
     cluster.hand_over(OLD, range, NEW);
     cluster.deliver(&copy.strayed_to(NEW));
     let answer = cluster.frame(NEW, CARL);
-    assert_eq!(denial(&answer), Some(DenyReason::Renew));
+    assert_eq!(answer.denial(), Some(DenyReason::Renew));
     assert_eq!(nodes(&mut cluster, NEW, &name), []);
     cluster.deliver(&answer);
     assert!(cluster.is_silent(CARL, NEW), "who wants nothing renews nothing");
     // And further on.
     cluster.hand_over(NEW, range, DORA);
     cluster.deliver(&copy.strayed_to(DORA));
-    assert_eq!(denial(&cluster.exchange(DORA, CARL)), Some(DenyReason::Renew));
+    assert_eq!(cluster.exchange(DORA, CARL).denial(), Some(DenyReason::Renew));
     let dora = lock(&mut cluster, &name, DORA, Exclusive);
     finish(&mut cluster, &[dora]);
 }
