@@ -1,4 +1,4 @@
-//! A transfer neither loses nor invents anything (invariant 5), and nobody can tell afterwards that there was one.
+//! A transfer neither loses nor invents anything, and nobody can tell afterwards that there was one.
 
 use std::collections::BTreeMap;
 
