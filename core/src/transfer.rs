@@ -73,7 +73,7 @@ pub enum Stage {
     /// The other nodes are being told who will be the new master, and it makes room. Nothing has changed yet, and
     /// the transfer can be withdrawn.
     Offered,
-    /// Records are on their way; there is no way back.
+    /// All have agreed, and records are on their way or about to be; once the first is, there is no way back.
     Moving,
     /// The new master has everything and has told the others, who are acknowledging it.
     Announced,

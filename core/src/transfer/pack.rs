@@ -12,7 +12,7 @@ use crate::table::{Idx, Queue};
 use crate::transfer::Room;
 use crate::wire::{DemandUnit, LockUnit, RecordUnit};
 
-/// Units that no honest master sends: nothing was changed by them.
+/// A unit that no honest master sends: it is not installed, and what came before it stays.
 pub(super) struct Unsound;
 
 impl Machine<'_> {
