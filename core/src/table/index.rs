@@ -34,6 +34,7 @@ impl NameIndex<'_> {
     }
 
     /// Reads the place where a hash has its home, and says what was read.
+    #[inline]
     pub(crate) fn read(&self, hash: u64) -> u64 {
         u64::from(self.0[Self::tag(hash) as usize & self.mask()].record)
     }

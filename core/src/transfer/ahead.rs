@@ -11,6 +11,9 @@ const YIELD_FOR: u8 = 64;
 /// Records of a chunk that are looked for ahead.
 const RECORDS_AHEAD: usize = 256;
 
+/// Records of a chain that are read ahead.
+pub(super) const CHAIN_AHEAD: usize = 32;
+
 /// Whether a transfer gives way to what its two nodes do beside it: then it has one small chunk on its way at a time,
 /// so that nobody waits behind many.
 #[derive(Clone, Copy, Debug)]
@@ -51,17 +54,23 @@ impl Machine<'_> {
         self.s.stats.asked + self.s.lock_messages
     }
 
-    /// Reads some records of a chain, so that they are in the cache when each is worked on in its turn: the reads wait
-    /// for the memory all at once, where the work would wait for one after the other.
-    pub(super) fn read_ahead(&self, first: Option<Idx<Resource>>, count: u32) {
-        let mut sum = 0;
+    /// Reads some records of a chain, so that they are in the cache when each is worked on in its turn.
+    ///
+    /// Each loop does nothing but read what the loop before has found: so its reads wait for the memory all at once,
+    /// where the work would wait for one after the other.
+    pub(super) fn read_ahead(&self, first: Option<Idx<Resource>>) {
+        let mut chain = [None; CHAIN_AHEAD];
         let mut walk = first;
-        for _ in 0..count {
+        let mut sum = 0;
+        for place in &mut chain {
             let Some(at) = walk else { break };
-            let resource = &self.resources[at];
+            *place = walk;
             walk = Queue::<_, Chain>::next(&self.resources, at);
-            sum ^= resource.hash ^ resource.holding.number.0 ^ resource.mastery.members;
-            sum ^= u64::from(resource.work.is_linked()) ^ self.index.read(resource.hash);
+            sum ^= self.read_resource(at);
+        }
+        for at in chain.iter().flatten() {
+            let resource = &self.resources[*at];
+            sum ^= self.index.read(resource.hash);
             if let Some(lock) = resource.mastery.queues.after(&self.physical, None) {
                 let record = &self.physical[lock];
                 sum ^= record.number.0 ^ record.ticket.count ^ record.queued_at.as_nanos();
@@ -70,7 +79,7 @@ impl Machine<'_> {
         core::hint::black_box(sum);
     }
 
-    /// The same for the records of a chunk that this node may know as a holder.
+    /// The same for the records of a chunk: their places in the index, and what this node knows of them as a holder.
     pub(super) fn read_ahead_of(&self, units: Units<'_>) {
         let mut hashes = [0; RECORDS_AHEAD];
         let mut count = 0;
@@ -78,20 +87,30 @@ impl Machine<'_> {
             Unit::Record(record) => Some(record),
             Unit::Lock(_) => None,
         });
-        let mut sum = 0;
         for (hash, record) in hashes.iter_mut().zip(records.filter(|record| self.is_space(record.space))) {
             *hash = self.hash_of(record.space, record.name);
-            sum ^= self.index.read(*hash);
             count += 1;
+        }
+        let mut sum = 0;
+        for hash in &hashes[..count] {
+            sum ^= self.index.read(*hash);
         }
         for hash in &hashes[..count] {
             if let Some(at) = self.index.find(&self.resources, *hash, |_| true) {
-                let resource = &self.resources[at];
-                sum ^= resource.holding.number.0
-                    ^ resource.mastery.members
-                    ^ u64::from(resource.work.is_linked());
+                sum ^= self.read_resource(at);
             }
         }
         core::hint::black_box(sum);
+    }
+
+    /// Reads what a transfer needs of a resource, one field of each of its cache lines, and says what was read.
+    fn read_resource(&self, at: Idx<Resource>) -> u64 {
+        let resource = &self.resources[at];
+        let holding = &resource.holding;
+        resource.hash
+            ^ u64::from(holding.hits)
+            ^ holding.number.0
+            ^ resource.mastery.members
+            ^ u64::from(resource.work.is_linked())
     }
 }

@@ -3,7 +3,7 @@
 
 use heapless::Deque;
 
-use super::ahead::Yielding;
+use super::ahead::{CHAIN_AHEAD, Yielding};
 use crate::id::SlotId;
 use crate::machine::Machine;
 use crate::peer::Push;
@@ -17,9 +17,6 @@ const FREED_A_CALL: u32 = 64;
 /// Ends of chunks that are remembered, so that what is acknowledged needs no walk; a window has half as many full ones
 /// by default.
 const ENDS_MAX: usize = 32;
-
-/// Records that are read ahead of the one that is packed.
-const RECORDS_AHEAD: u32 = 32;
 
 /// Most bytes of a chunk, and so on their way, while the transfer gives way to other work.
 const YIELDING_CHUNK: u32 = 4096;
@@ -263,8 +260,8 @@ impl Machine<'_> {
         // One unit at least: the floors of a large cluster may take more than a small chunk is to have.
         while !is_last && (chunk.used() < limit || cursor.position == head.position) {
             if cursor.resources >= ahead {
-                self.read_ahead(self.next_in_slot(place, &cursor), RECORDS_AHEAD);
-                ahead = cursor.resources + u64::from(RECORDS_AHEAD);
+                self.read_ahead(self.next_in_slot(place, &cursor));
+                ahead = cursor.resources + CHAIN_AHEAD as u64;
             }
             match self.pack_unit(place, &mut cursor, &mut chunk) {
                 Packed::Unit => {}
