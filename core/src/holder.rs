@@ -72,7 +72,7 @@ impl Machine<'_> {
         self.request_room(request, found, hash).inspect_err(|_| self.s.is_short = true)?;
 
         self.see(now);
-        let resource = found.unwrap_or_else(|| self.make_resource(request.space, request.name, hash));
+        let resource = found.unwrap_or_else(|| self.make_asked(request, hash));
         if request.flags.has(Flags::VALUE) {
             self.reserve_copy(resource);
         }
@@ -114,6 +114,12 @@ impl Machine<'_> {
                 Err(RequestError::from(reason))
             }
         }
+    }
+
+    fn make_asked(&mut self, request: &Request<'_>, hash: u64) -> Idx<Resource> {
+        let at = self.make_resource(request.space, request.name, hash);
+        self.note_mixed(self.resources[at].slot);
+        at
     }
 
     /// Every table that the request needs a record of has one.

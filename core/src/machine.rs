@@ -429,7 +429,7 @@ impl<'a> Machine<'a> {
             return;
         }
         if self.is_in_passage(resource) {
-            self.note_empty(at);
+            self.note_mixed(self.resources[at].slot);
             return;
         }
         assert!(resource.mastery.members == 0, "a resource without physical locks has no members");

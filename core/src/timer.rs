@@ -86,6 +86,8 @@ impl Machine<'_> {
             if let Some(at) = queue.head().filter(|at| self.resources[*at].repeat_at <= until) {
                 self.s.stats.repeats += 1;
                 self.repeat_position(at);
+                // It may be this node that decides by now.
+                self.settle();
                 return true;
             }
         }

@@ -33,8 +33,9 @@ pub(crate) struct Incoming {
     coming: Option<(Idx<Resource>, u8)>,
     /// Records of that slot that are installed.
     installed: u32,
-    /// One of them has become empty, and is kept only until the slot is complete.
-    pub(super) has_empty: bool,
+    /// One of them has become empty, and is kept only until the slot is complete; or others stand among them in the
+    /// chain.
+    is_mixed: bool,
     yielding: Yielding,
     /// Members that are still to be told who the new master is.
     due: u64,
@@ -67,7 +68,7 @@ impl Incoming {
         slot: 0,
         coming: None,
         installed: 0,
-        has_empty: false,
+        is_mixed: false,
         yielding: Yielding::since(0),
         due: 0,
         repeat_at: Instant::NEVER,
@@ -341,10 +342,10 @@ impl Machine<'_> {
         entry.slot += 1;
         entry.position += 1;
         let installed = core::mem::take(&mut entry.installed);
-        let has_empty = core::mem::take(&mut entry.has_empty);
+        let is_mixed = core::mem::take(&mut entry.is_mixed);
         let me = self.s.me;
         // What was installed stands last in its chain, and has been routed.
-        let rest = self.slot(slot).room.resources - if has_empty { 0 } else { installed };
+        let rest = self.slot(slot).room.resources - if is_mixed { 0 } else { installed };
         self.remap(slot, me, version, rest);
         let entry = &mut self.s.transfers.incoming[place];
         if u64::from(entry.slot) < range.end() {
@@ -355,10 +356,12 @@ impl Machine<'_> {
         self.announce(place);
     }
 
-    /// Nothing is left of a record that must stay until its slot is complete.
-    pub(crate) fn note_empty(&mut self, at: Idx<Resource>) {
-        if let Course::Incoming(place) = self.slot(self.resources[at].slot).course {
-            self.s.transfers.incoming[usize::from(place)].has_empty = true;
+    /// Nothing is left of a record that must stay until its slot is complete, or a resource that did not come with the
+    /// slot stands behind some that did: all of them are to be looked at then.
+    pub(crate) fn note_mixed(&mut self, slot: u32) {
+        if let Course::Incoming(place) = self.slot(slot).course {
+            let entry = &mut self.s.transfers.incoming[usize::from(place)];
+            entry.is_mixed |= entry.slot == slot;
         }
     }
 

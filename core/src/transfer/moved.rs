@@ -31,6 +31,9 @@ impl Machine<'_> {
         let slot = &self.slots[at];
         // It may be on its way here already, again: then its records are in the middle of something.
         let is_coming = matches!(slot.course, Course::Incoming(_)) && slot.master != me;
+        if is_coming {
+            self.note_mixed(at.to_u32());
+        }
         for _ in 0..LOOKED_AT_A_CALL {
             let slot = &mut self.slots[at];
             let head = slot.resources.head().filter(|_| slot.moved_left > 0);

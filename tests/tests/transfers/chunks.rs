@@ -415,3 +415,28 @@ fn late_copies_in_the_next_transfer_do_not_count_for_it() {
     is_done(&mut cluster, range, &names, &before);
     finish(&mut cluster, &owned);
 }
+
+// ---- what the new master's owners ask for meanwhile ----
+
+#[test]
+fn what_an_owner_at_the_new_master_asks_for_between_two_chunks_is_decided_once_the_slot_is_complete() {
+    let mut cluster = slow_quartet();
+    let (range, mut names, mut owned) = scene(&mut cluster, 3);
+    let unknown = names.remove(2);
+    release(&mut cluster, owned.remove(2));
+    cluster.run();
+    let (_, flight) = begin(&mut cluster, range);
+    let first = names_of(&flight).remove(0);
+    let mut flight = go_on_until(&mut cluster, flight, |cluster| cluster.decider(PLAIN, &first) == Some(NEW));
+    let own = ask(&mut cluster, &unknown, NEW, Exclusive);
+    // The request is lost on its way to the old master; all else arrives.
+    let held = cluster.run_but(|frame| is_chunk(frame) || frame.is(Word::Position));
+    assert!(held.iter().any(|frame| frame.is(Word::Position)));
+    flight.extend(held.into_iter().filter(is_chunk));
+    go_on_until(&mut cluster, flight, |cluster| cluster.node(NEW).slot(range.first).unwrap().master == NEW);
+    cluster.run();
+    assert_eq!(cluster.ends(OLD), [Stage::Done]);
+    assert_eq!(mode_of(&mut cluster, own), Some(Exclusive), "no timer is waited for");
+    owned.push(own);
+    finish(&mut cluster, &owned);
+}
