@@ -396,7 +396,8 @@ impl Machine<'_> {
     pub(super) fn has_outgoing_output(&self, place: usize, member: Member) -> bool {
         let entry = &self.s.transfers.outgoing[place];
         let is_due = entry.due >> member & 1 == 1;
-        is_due || entry.to == member && (entry.allowance.is_due() || self.has_chunk(place))
+        let is_asking = entry.is_moving() && entry.allowance.is_due();
+        is_due || entry.to == member && (is_asking || self.has_chunk(place))
     }
 
     pub(super) fn write_outgoing(
@@ -421,10 +422,11 @@ impl Machine<'_> {
         if !writer.push_transfer(&TransferMessage { range: entry.range, version: entry.version, body }) {
             return Push::Full;
         }
+        let ask_at = self.s.now.after(self.s.config.repeat_after);
         let entry = &mut self.s.transfers.outgoing[place];
         entry.due &= !(1 << member);
         if entry.to == member {
-            entry.allowance.was_offered((need, room));
+            entry.allowance.was_offered((need, room), ask_at);
         }
         self.arm_outgoing(place);
         Push::Said

@@ -19,7 +19,7 @@ pub(super) struct Allowance {
     needed: Room,
     asked: Room,
     asking: Asking,
-    /// A new master that had no more is not asked again before this.
+    /// A new master that had no more, or has not answered, is not asked again before this.
     ask_at: Instant,
 }
 
@@ -49,9 +49,10 @@ impl Allowance {
         (self.used, self.used + self.used.zip(Room::NONE, |used, _| used / 4 + 64))
     }
 
-    pub(super) const fn was_offered(&mut self, (needed, asked): (Room, Room)) {
+    pub(super) const fn was_offered(&mut self, (needed, asked): (Room, Room), ask_at: Instant) {
         self.needed = needed;
         self.asked = asked;
+        self.ask_at = ask_at;
         if let Asking::Due = self.asking {
             self.asking = Asking::Sent;
         }
@@ -94,8 +95,13 @@ impl Allowance {
     /// Asks for more if little is left; says whether it does so from now on.
     fn ask(&mut self, now: Instant) -> bool {
         let margin = self.used.zip(Room::NONE, |used, _| if used > 0 { used / 16 + 16 } else { 0 });
-        let Some(kind) = self.lacks(margin).filter(|_| self.asking == Asking::No) else { return false };
-        let is_news = !self.is_exhausted(kind) || now >= self.ask_at;
+        let Some(kind) = self.lacks(margin) else { return false };
+        let is_news = match self.asking {
+            Asking::No => !self.is_exhausted(kind) || now >= self.ask_at,
+            Asking::Due => false,
+            // The timer of the transfer is put off by each answer to a chunk.
+            Asking::Sent => now >= self.ask_at,
+        };
         if is_news {
             self.asking = Asking::Due;
         }

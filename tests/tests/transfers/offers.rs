@@ -9,8 +9,8 @@ use lockmaster_core::{
 use lockmaster_tests::cluster::{Cluster, Frame, Word};
 
 use crate::{
-    CARL, DORA, EVERYBODY, IDLE, LONG, NEW, OLD, PLAIN, SHORT, ask, ask_with, begin, finish, give, is_chunk,
-    is_settled_on, lock, long_names, mode_of, quartet, range_of, release, slot_of, slow_quartet,
+    CARL, DORA, EVERYBODY, IDLE, LONG, NEW, OLD, Owned, PLAIN, SHORT, ask, ask_with, begin, finish, give,
+    is_chunk, is_settled_on, lock, long_names, mode_of, quartet, range_of, release, slot_of, slow_quartet,
     small_chunks,
 };
 
@@ -497,5 +497,81 @@ fn an_owner_at_the_old_master_is_told_full_too() {
         }
     }
     owned.retain(|(node, lock)| cluster.node(*node).held(*lock).is_ok());
+    finish(&mut cluster, &owned);
+}
+
+/// The new master has room for more records than a slot was offered with; names of that slot, six of them locked.
+fn growing() -> (Cluster, SlotRange, Vec<Vec<u8>>, Vec<Owned>) {
+    let mut cluster = Cluster::of_slots(&[Limits::uniform(512); 4], 2, small_chunks);
+    let names = long_names(&mut cluster, 90);
+    let range = SlotRange::one(slot_of(&mut cluster));
+    let owned = names[..6].iter().map(|name| lock(&mut cluster, name, CARL, Exclusive)).collect();
+    (cluster, range, names, owned)
+}
+
+#[test]
+fn an_answer_that_comes_too_late_for_a_larger_offer_is_not_waited_for_after_the_end() {
+    let (mut cluster, range, names, mut owned) = growing();
+    let (_, mut flight) = begin(&mut cluster, range);
+    cluster.said();
+    let is_held = |frame: &Frame| is_chunk(frame) || frame.is(Word::Accepted) || frame.is(Word::EndAck);
+    for name in &names[6..66] {
+        owned.push(ask(&mut cluster, name, DORA, Exclusive));
+        flight.extend(cluster.run_but(is_held).into_iter().filter(is_chunk));
+    }
+    assert!(cluster.said().iter().any(|frame| frame.is(Word::Offer)), "it has asked for more");
+    let mut end = Vec::new();
+    while !flight.is_empty() {
+        let chunk = flight.remove(0);
+        cluster.deliver(&chunk);
+        let (chunks, others): (Vec<_>, Vec<_>) = cluster.run_but(is_held).into_iter().partition(is_chunk);
+        flight.extend(chunks);
+        end.extend(others.into_iter().filter(|frame| frame.is(Word::EndAck)));
+    }
+    assert_eq!(end.len(), 1);
+    // What was not answered is due again when the end is acknowledged, and nobody polls events.
+    cluster.be_lazy(u64::MAX);
+    cluster.pass(SHORT);
+    cluster.deliver_all(&end);
+    while let Some(frame) = cluster.next_frame(OLD, NEW) {
+        assert!(!frame.words().contains(&Word::Offer), "it is over");
+    }
+    cluster.be_lazy(1);
+    cluster.attend(OLD);
+    assert_eq!(cluster.ends(OLD), [Stage::Done]);
+    finish(&mut cluster, &owned);
+}
+
+#[test]
+fn a_lost_offer_of_more_is_made_again_while_chunks_come_and_go() {
+    let (mut cluster, range, names, mut owned) = growing();
+    let (_, mut flight) = begin(&mut cluster, range);
+    let is_held = |frame: &Frame| is_chunk(frame) || frame.is(Word::Offer);
+    let mut more = names[6..].iter();
+    let mut is_lost = false;
+    while !is_lost {
+        owned.push(ask(&mut cluster, more.next().expect("more is asked for"), DORA, Exclusive));
+        let (chunks, offers): (Vec<_>, Vec<_>) = cluster.run_but(is_held).into_iter().partition(is_chunk);
+        flight.extend(chunks);
+        is_lost = !offers.is_empty();
+    }
+    for name in more {
+        owned.push(ask(&mut cluster, name, DORA, Exclusive));
+        flight.extend(cluster.run_but(is_chunk));
+    }
+    assert!(owned.iter().any(|owned| mode_of(&mut cluster, *owned).is_none()), "there is no room yet");
+    // Each answer to a chunk puts off the timer of the transfer.
+    for _ in 0..6 {
+        cluster.pass(SHORT / 2);
+        cluster.deliver(&flight.remove(0));
+        flight.extend(cluster.run_but(is_chunk));
+    }
+    for owned in &owned {
+        assert_eq!(mode_of(&mut cluster, *owned), Some(Exclusive));
+    }
+    assert_ne!(cluster.decider(PLAIN, &names[89]), Some(NEW), "the transfer goes on");
+    cluster.deliver_all(&flight);
+    cluster.settle(LONG);
+    assert_eq!(cluster.ends(OLD), [Stage::Done]);
     finish(&mut cluster, &owned);
 }
