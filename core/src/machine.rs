@@ -135,6 +135,11 @@ impl State {
         })
     }
 
+    /// The last number that this node has given to a position.
+    pub(crate) const fn last_number(&self) -> Number {
+        self.last_number
+    }
+
     /// The last demand that this node has named.
     pub(crate) const fn last_demand(&self) -> DemandId {
         self.last_demand

@@ -262,7 +262,9 @@ impl Machine<'_> {
         self.s.pass_demand(chunk.head.demand);
         for (node, number) in chunk.floors {
             if let Some(member) = self.member_of(node) {
-                self.raise_floor(slot, member, number);
+                // Nobody but this node gives out its numbers: with a floor above them it would renew for ever.
+                let most = if self.is_me(member) { self.s.last_number() } else { number };
+                self.raise_floor(slot, member, number.min(most));
             }
         }
         self.read_ahead_of(chunk.units);

@@ -13,8 +13,8 @@ use lockmaster_core::{
 use lockmaster_tests::cluster::{Cluster, ForgedChunk, Frame, Word};
 
 use crate::{
-    CARL, DORA, EVERYBODY, IDLE, LONG, NEW, OLD, PLAIN, SHORT, ask, begin, finish, give, is_chunk,
-    is_settled_on, lock, long_names, mode_of, quartet, slot_of, slow_quartet,
+    CARL, DORA, EVERYBODY, IDLE, LONG, NEW, OLD, Owned, PLAIN, SHORT, ask, begin, finish, give, go_on_until,
+    is_chunk, is_settled_on, lock, long_names, mode_of, quartet, slot_of, slow_quartet,
 };
 
 // ---- what is said ----
@@ -603,4 +603,28 @@ fn demands_and_numbers_at_their_end_stop_nobody() {
         }
     }
     cluster.settle(LONG);
+}
+
+// ---- members that lie about what is their own ----
+
+/// A transfer is accepted, and the old master sends this as the only chunk.
+fn forged_slot(cluster: &mut Cluster, range: SlotRange, floors: &[(NodeId, Number)], units: &[Unit<'_>]) {
+    give(cluster, range);
+    let chunks = cluster.run_but(is_chunk);
+    cluster.betray();
+    let sound = empty_chunk(range, chunks[0].transfer().version);
+    let chunk = ForgedChunk { floors, units, ..sound };
+    cluster.deliver(&Frame::forged_chunk(OLD, NEW, &chunk).unwrap());
+    cluster.run();
+    assert_eq!(cluster.node(NEW).slot(range.first).unwrap().master, NEW);
+}
+
+#[test]
+fn a_floor_above_all_that_a_node_has_numbered_does_not_keep_it_busy_for_ever() {
+    let mut cluster = quartet();
+    let slot = slot_of(&mut cluster);
+    let name = cluster.names_in(PLAIN, slot, "r", 1).remove(0);
+    forged_slot(&mut cluster, SlotRange::one(slot), &[(NEW, Number(u64::MAX))], &[]);
+    let owned = lock(&mut cluster, &name, NEW, Exclusive);
+    finish(&mut cluster, &[owned]);
 }
