@@ -236,6 +236,8 @@ impl Machine<'_> {
         self.pass(at);
         self.route_anew(at);
         self.install_own(at);
+        // An honest master has no record without locks, but for a moment.
+        self.drop_if_unused(at);
     }
 
     /// What this node said of its own lock may have been lost on its way to the old master. From now on nothing is

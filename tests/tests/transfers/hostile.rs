@@ -628,3 +628,13 @@ fn a_floor_above_all_that_a_node_has_numbered_does_not_keep_it_busy_for_ever() {
     let owned = lock(&mut cluster, &name, NEW, Exclusive);
     finish(&mut cluster, &[owned]);
 }
+
+#[test]
+fn a_record_without_locks_does_not_stay() {
+    let mut cluster = quartet();
+    let slot = slot_of(&mut cluster);
+    let name = cluster.names_in(PLAIN, slot, "r", 1).remove(0);
+    forged_slot(&mut cluster, SlotRange::one(slot), &[], &[record_unit(PLAIN, &name, 0)]);
+    cluster.settle(LONG);
+    assert!(!cluster.look_at(NEW, PLAIN, &name).is_known);
+}
