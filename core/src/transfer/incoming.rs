@@ -423,7 +423,9 @@ impl Machine<'_> {
         let mut is_known = true;
         for SlotId(at) in range.slots() {
             let slot = self.slot(at);
-            if slot.heir == from && slot.offered == version && slot.master == old && version > slot.version {
+            let is_next = slot.heir == from && slot.offered == version && slot.master == old;
+            // Not before this node's own transfer of it has ended, whatever the new master has done with it.
+            if is_next && version > slot.version && !self.is_giving(at) {
                 self.remap(at, from, version, self.slot(at).room.resources);
             }
             is_known &= self.slot(at).version >= version;
@@ -448,6 +450,16 @@ impl Machine<'_> {
         }
         self.note(from, range, version, TransferBody::EndAck);
         true
+    }
+
+    /// Is this node giving the slot away, with frozen records left or to come?
+    fn is_giving(&self, slot: u32) -> bool {
+        match self.slot(slot).course {
+            Course::Outgoing(place) | Course::Packing(place) => {
+                !self.s.transfers.outgoing[usize::from(place)].is_ending()
+            }
+            Course::Still | Course::Incoming(_) => false,
+        }
     }
 
     /// Does this transfer bring the slot here, from this member?

@@ -638,3 +638,37 @@ fn a_record_without_locks_does_not_stay() {
     cluster.settle(LONG);
     assert!(!cluster.look_at(NEW, PLAIN, &name).is_known);
 }
+
+#[test]
+fn a_new_master_that_passes_slots_on_before_it_has_them_does_not_upset_the_old_one() {
+    let mut cluster = slow_quartet();
+    let names = long_names(&mut cluster, 8);
+    let range = SlotRange::one(slot_of(&mut cluster));
+    let owned: Vec<_> = names.iter().map(|name| lock(&mut cluster, name, CARL, Exclusive)).collect();
+    let (_, flight) = begin(&mut cluster, range);
+    let is_half = |cluster: &mut Cluster| cluster.decider(PLAIN, &names[3]) == Some(NEW);
+    let mut flight = go_on_until(&mut cluster, flight, is_half);
+    cluster.betray();
+    let version = flight[0].transfer().version;
+    let next = MapVersion { count: version.count + 1, ..version };
+    cluster.deliver(&forged(NEW, DORA, range, version, TransferBody::NewMaster { old: OLD }));
+    for to in [OLD, DORA] {
+        let offer = TransferBody::Offer { to: DORA, need: Room::NONE, room: Room::NONE };
+        cluster.deliver(&forged(NEW, to, range, next, offer));
+    }
+    flight.extend(cluster.run_but(is_chunk));
+    // Dora takes it, in good faith, and tells everybody.
+    cluster.deliver(&Frame::forged_chunk(NEW, DORA, &empty_chunk(range, next)).unwrap());
+    flight.extend(cluster.run_but(is_chunk));
+    assert_eq!(cluster.node(DORA).slot(range.first).unwrap().master, DORA);
+    for owned in &owned {
+        cluster.release(owned.0, owned.1);
+    }
+    flight.extend(cluster.run_but(is_chunk));
+    cluster.deliver_all(&flight);
+    cluster.settle(LONG);
+    assert_eq!(cluster.ends(OLD), [Stage::Done]);
+    for name in &names {
+        assert!(!cluster.look_at(OLD, PLAIN, name).is_known, "nothing is left of what was packed");
+    }
+}
