@@ -276,7 +276,7 @@ impl Machine<'_> {
             if known > 0 {
                 known -= 1;
                 #[cfg(lockmaster_faults)]
-                self.install_again(&unit, &mut again);
+                self.install_again(place, &unit, &mut again);
                 continue;
             }
             self.install_unit(place, slot, &unit)?;
@@ -294,7 +294,7 @@ impl Machine<'_> {
 
     /// Installs a record anew that is here already, from a chunk that has all of it.
     #[cfg(lockmaster_faults)]
-    fn install_again(&mut self, unit: &Unit<'_>, again: &mut Option<(Idx<Resource>, u8)>) {
+    fn install_again(&mut self, place: usize, unit: &Unit<'_>, again: &mut Option<(Idx<Resource>, u8)>) {
         if !crate::fault_on!(self, CHUNK_TWICE) {
             return;
         }
@@ -307,7 +307,7 @@ impl Machine<'_> {
                 found.inspect(|at| self.clear_record(*at)).map(|at| (at, record.locks))
             }
             (Unit::Lock(lock), Some((at, left))) if left > 0 => {
-                let is_in = self.free_physical() > 0 && self.install_lock(at, lock).is_ok();
+                let is_in = self.free_physical() > 0 && self.install_lock(place, at, lock).is_ok();
                 is_in.then_some((at, left - 1))
             }
             (Unit::Lock(_), _) => None,
@@ -322,8 +322,7 @@ impl Machine<'_> {
         let (at, left) = match (unit, coming) {
             (Unit::Record(record), None) => (self.install_record(place, slot, record)?, record.locks),
             (Unit::Lock(lock), Some((at, left))) => {
-                self.draw(place, Room { physical: 1, ..Room::NONE })?;
-                self.install_lock(at, lock)?;
+                self.install_lock(place, at, lock)?;
                 self.s.stats.locks_in += 1;
                 (at, left - 1)
             }

@@ -177,8 +177,13 @@ impl Machine<'_> {
         is_coming && resource.passage != Passage::None
     }
 
-    /// The next lock of a record that is coming; there is room for it.
-    pub(super) fn install_lock(&mut self, at: Idx<Resource>, unit: &LockUnit) -> Result<(), Unsound> {
+    /// The next lock of a record that is coming.
+    pub(super) fn install_lock(
+        &mut self,
+        incoming: usize,
+        at: Idx<Resource>,
+        unit: &LockUnit,
+    ) -> Result<(), Unsound> {
         let member = self.member_of(unit.node).ok_or(Unsound)?;
         let mastery = &self.resources[at].mastery;
         let claim = claim_of(unit);
@@ -186,6 +191,7 @@ impl Machine<'_> {
         if mastery.members >> member & 1 == 1 || !is_fit || !is_sound(unit) {
             return Err(Unsound);
         }
+        self.draw(incoming, Room { physical: 1, ..Room::NONE })?;
         let lock = self.take_physical(at, member);
         self.fill_physical(lock, claim, unit);
         let place = match unit.queue {
