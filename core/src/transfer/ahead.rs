@@ -34,8 +34,8 @@ impl Yielding {
         self.left > 0
     }
 
-    /// Has this node done something else since this was asked last?
-    pub(super) const fn is_busy(&mut self, work: u64) -> bool {
+    /// Takes note of what this node has done; says whether that is more than the last time.
+    pub(super) const fn observe(&mut self, work: u64) -> bool {
         let is_busy = work != self.seen;
         self.seen = work;
         is_busy
@@ -43,7 +43,7 @@ impl Yielding {
 
     /// The other node has answered.
     pub(super) const fn answered(&mut self, work: u64, is_other_busy: bool) {
-        let is_busy = self.is_busy(work) || is_other_busy;
+        let is_busy = self.observe(work) || is_other_busy;
         self.left = if is_busy { YIELD_FOR } else { self.left.saturating_sub(1) };
     }
 }

@@ -240,7 +240,7 @@ impl Machine<'_> {
         if is_heard {
             entry.sent = entry.sent.max(chunk.sent);
         }
-        let is_busy = entry.yielding.is_busy(work);
+        let is_busy = entry.yielding.observe(work);
         if is_next {
             entry.phase = Phase::Receiving;
             is_heard = self.install_chunk(place, chunk).is_ok();

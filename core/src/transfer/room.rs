@@ -8,6 +8,21 @@ use crate::machine::{Change, Machine};
 use crate::record::Course;
 use crate::time::Instant;
 
+/// Room for what comes while this many records move: for a burst of new ones, and for their share of a long transfer.
+const fn spare_for(used: u32) -> u32 {
+    used / 4 + 64
+}
+
+/// So much of it is left when more is asked for; nothing of a kind that is not used.
+const fn margin_for(used: u32) -> u32 {
+    if used > 0 { used / 16 + 16 } else { 0 }
+}
+
+/// What the new master gives of what it can spare: the rest is for its own owners, and for other transfers.
+const fn share_of(free: u32) -> u32 {
+    free / 4
+}
+
 /// Room at the new master, as the old one keeps account of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Allowance {
@@ -46,7 +61,7 @@ impl Allowance {
 
     /// What an offer says now: what the slots take, and that with something for what comes while they move.
     pub(super) fn offer(&self) -> (Room, Room) {
-        (self.used, self.used + self.used.zip(Room::NONE, |used, _| used / 4 + 64))
+        (self.used, self.used + self.used.zip(Room::NONE, |used, _| spare_for(used)))
     }
 
     pub(super) const fn was_offered(&mut self, (needed, asked): (Room, Room), ask_at: Instant) {
@@ -94,7 +109,7 @@ impl Allowance {
 
     /// Asks for more if little is left; says whether it does so from now on.
     fn ask(&mut self, now: Instant) -> bool {
-        let margin = self.used.zip(Room::NONE, |used, _| if used > 0 { used / 16 + 16 } else { 0 });
+        let margin = self.used.zip(Room::NONE, |used, _| margin_for(used));
         let Some(kind) = self.lacks(margin) else { return false };
         let is_news = match self.asking {
             Asking::No => !self.is_exhausted(kind) || now >= self.ask_at,
@@ -181,7 +196,7 @@ impl Machine<'_> {
             return entry.granted;
         }
         let first = needed.minus(entry.granted).zip(free, u32::min);
-        let spare = free.minus(first).zip(Room::NONE, |left, _| left / 4);
+        let spare = free.minus(first).zip(Room::NONE, |left, _| share_of(left));
         let more = first + asked.minus(entry.granted + first).zip(spare, u32::min);
         entry.granted += more;
         entry.room += more;
