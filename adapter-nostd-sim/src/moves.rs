@@ -293,10 +293,10 @@ impl Moves {
         if row.decides || row.physical.is_empty() {
             return Ok(());
         }
-        let is_his = |one: &&mut Move| {
-            one.from == node && one.is_begun() && !one.is_ended() && one.range.contains(slot)
-        };
-        let Some(one) = self.all.iter_mut().rev().find(is_his) else { return Ok(()) };
+        // The slot may be on its way back already, before the end of his own transfer was polled.
+        let last = self.all.iter_mut().rev().find(|one| one.is_begun() && one.range.contains(slot));
+        let is_his = |one: &&mut Move| one.from == node && !one.is_ended();
+        let Some(one) = last.filter(is_his) else { return Ok(()) };
         let mut shown = row.physical.iter();
         for lock in one.locks_of(resource) {
             let view = shown.next();
