@@ -102,8 +102,10 @@ impl Machine<'_> {
         let needed = self.needed_room(found, named.name.as_bytes(), from, position.flags.has(Flags::VALUE));
         let has_room = self.has_room_for(found, named.name.as_bytes(), needed);
         let slot_room = self.slot_room(slot, needed);
+        // What this node says to itself it says once.
         if let Err(kind) = slot_room
             && has_room
+            && !self.is_me(from)
             && self.may_get_room(slot, kind)
         {
             // The new master is asked for more; the node says it again.

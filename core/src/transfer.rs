@@ -127,7 +127,7 @@ pub struct SlotView {
     pub master: NodeId,
     /// Version of that entry of the map.
     pub version: MapVersion,
-    /// It is in a transfer that this node gives or takes.
+    /// It is in a transfer that this node gives or takes, or has been told of.
     pub is_moving: bool,
     /// Resources and locks on record here; nothing but at its master.
     pub room: Room,

@@ -7,10 +7,13 @@ use super::{Refusal, Room};
 use crate::id::{MapVersion, NodeId, SlotId, SlotRange};
 use crate::machine::{Machine, Member};
 use crate::peer::Push;
-use crate::record::{Course, NOBODY, Resource};
+use crate::record::{Course, NOBODY, Resource, Slot};
 use crate::table::Idx;
 use crate::time::Instant;
 use crate::wire::{FrameWriter, InitialLocks, OfferAnswer, TransferBody, TransferMessage, Unit};
+
+/// How far the count of an offer may lie above that of its slots.
+const LEAP_MAX: u64 = 1 << 32;
 
 /// A transfer that this node takes.
 #[derive(Debug)]
@@ -122,7 +125,7 @@ impl Machine<'_> {
     ) -> OfferAnswer {
         for SlotId(slot) in range.slots() {
             let slot = self.slot_mut(slot);
-            if slot.master == from && version > slot.offered && version > slot.version {
+            if slot.master == from && is_next_version(version, slot) {
                 slot.heir = to;
                 slot.offered = version;
             }
@@ -143,7 +146,7 @@ impl Machine<'_> {
             None => {
                 let is_offerable = |SlotId(slot)| {
                     let slot = self.slot(slot);
-                    let is_news = version > slot.version && version > slot.offered;
+                    let is_news = is_next_version(version, slot);
                     slot.master == from && slot.course == Course::Still && is_news
                 };
                 if !range.slots().all(is_offerable) {
@@ -194,7 +197,7 @@ impl Machine<'_> {
         }
         for SlotId(slot) in range.slots() {
             let slot = self.slot_mut(slot);
-            if slot.master == from && slot.offered <= version {
+            if slot.master == from && slot.offered <= version && !is_leap(version, slot) {
                 // A copy of the offer may still be on its way.
                 slot.offered = version;
                 slot.heir = NOBODY;
@@ -468,4 +471,15 @@ impl Machine<'_> {
             Course::Still | Course::Outgoing(_) | Course::Packing(_) => false,
         }
     }
+}
+
+/// May a slot be offered under this version?
+fn is_next_version(version: MapVersion, slot: &Slot) -> bool {
+    version > slot.offered && version > slot.version && !is_leap(version, slot)
+}
+
+/// Is a version further from a slot's than honest masters ever come? They count their transfers, and one that lies must
+/// not leave the others without versions.
+fn is_leap(version: MapVersion, slot: &Slot) -> bool {
+    version.count.saturating_sub(slot.version.count) > LEAP_MAX
 }
