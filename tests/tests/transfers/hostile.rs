@@ -543,6 +543,26 @@ fn ranges_and_versions_beyond_all_bounds_stop_nobody() {
 }
 
 #[test]
+fn a_version_far_ahead_is_offered_in_vain() {
+    let mut cluster = quartet();
+    let slot = slot_of(&mut cluster);
+    let range = SlotRange::one(slot);
+    for count in [1 << 33, u64::MAX / 2] {
+        let version = MapVersion { epoch: Epoch(1), count };
+        for to in [NEW, DORA] {
+            let offer = TransferBody::Offer { to: NEW, need: Room::NONE, room: ROOM };
+            cluster.deliver(&forged(OLD, to, range, version, offer));
+            cluster.deliver(&forged(OLD, to, range, version, TransferBody::Withdraw));
+            assert_eq!(cluster.node(to).slot(slot).map(|slot| slot.is_moving), Some(false));
+        }
+    }
+    // Nobody has forgotten how to count.
+    cluster.run();
+    cluster.hand_over(OLD, range, NEW);
+    cluster.hand_over(NEW, range, DORA);
+}
+
+#[test]
 fn counters_near_their_end_are_not_believed() {
     let mut cluster = quartet();
     let slot = slot_of(&mut cluster);
