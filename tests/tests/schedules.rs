@@ -32,10 +32,14 @@ const KEPT: [(u64, &str); 6] = [
 ];
 
 /// The same, with slots that move all the time.
-const KEPT_MOVING: [(u64, &str); 2] = [
+const KEPT_MOVING: [(u64, &str); 3] = [
     (
         602,
         "a resource that came to be held after its slot was packed was counted, and the transfer never ended",
+    ),
+    (
+        531_007,
+        "a demand that had been overtaken at the new master's node was taken for answered once its record was there",
     ),
     (1_956, "a late demand of the old master took the place of one that the new master made of itself"),
 ];

@@ -263,8 +263,12 @@ impl Machine<'_> {
     fn install_timers(&mut self, at: Idx<Physical>) {
         let is_mine = self.is_me(self.physical[at].member);
         let record = &mut self.physical[at];
-        // What the old master said to this node may have been lost, and nothing is lost between a node and itself.
-        record.due.demand |= is_mine && record.demand.is_some();
+        if let Some(demand) = record.demand.as_mut().filter(|_| is_mine) {
+            // What the old master said to this node may have been lost or overtaken. This node says it to itself, where
+            // nothing is lost, and again if it turns out to hold something else.
+            demand.is_answered = false;
+            record.due.demand = true;
+        }
         let (due, demand) = (record.due, record.demand);
         if due != Due::default() {
             self.link_answer(at);
