@@ -36,6 +36,10 @@ impl Machine<'_> {
             self.check_slot(slot);
         }
         self.check_reserved();
+        if let Some(exact) = self.exact_deadline() {
+            let known = self.s.next_deadline;
+            assert!(known.is_some_and(|known| known <= exact), "{exact:?} is due, and {known:?} is known of");
+        }
     }
 
     /// A slot's account of its records is right.

@@ -119,7 +119,7 @@ impl Machine<'_> {
         true
     }
 
-    fn exact_deadline(&mut self) -> Option<Instant> {
+    pub(crate) fn exact_deadline(&mut self) -> Option<Instant> {
         let patience = self.patience_heap().earliest().map(|(deadline, _)| deadline);
         let peers = self.peers.iter().filter_map(|peer| self.deadline_of_peer(peer)).min();
         let idle = self.spaces().filter_map(|space| self.first_idle(space)).min();

@@ -20,8 +20,9 @@ impl<S: Storage> Cluster<S> {
         let members = &self.members;
         self.network.calm(self.now, |way| members[usize::from(way.to.0)].connected[usize::from(way.from.0)]);
         self.trace.line(self.now, format_args!("the weather is fine"));
-        // What was in clogged outboxes goes out now.
+        // What was in clogged outboxes goes out now, and timers are late no more.
         for node in self.nodes() {
+            self.member(node).timer = None;
             self.settle(node)?;
         }
         self.finish_moves()?;
