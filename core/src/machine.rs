@@ -416,14 +416,16 @@ impl<'a> Machine<'a> {
     }
 
     /// Keeps account of what a slot's records take, here and at the master that the slot may be going to.
+    #[inline]
     pub(crate) fn tally(&mut self, slot: u32, records: Room, change: Change) {
-        let count = match change {
-            Change::More => u32::saturating_add,
-            Change::Fewer => u32::saturating_sub,
-        };
         let entry = self.slot_mut(slot);
-        entry.room = entry.room.zip(records, count);
-        self.tally_outgoing(slot, records, change);
+        match change {
+            Change::More => entry.room += records,
+            Change::Fewer => entry.room = entry.room.minus(records),
+        }
+        if entry.course != Course::Still {
+            self.tally_outgoing(slot, records, change);
+        }
     }
 
     /// Forgets a resource that neither role needs any more. One that is free already stays so.

@@ -239,7 +239,10 @@ pub struct ValueCell {
 }
 
 /// One slot: its master, its counters and its resources. Opaque.
+///
+/// What the lock path touches comes first, in one cache line.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Slot {
     /// Place of the master among the members.
     pub(crate) master: u8,
@@ -248,9 +251,6 @@ pub struct Slot {
     /// Who the master says will be the next, and is believed already; [`NOBODY`] for nobody.
     pub(crate) heir: u8,
     pub(crate) course: Course,
-    pub(crate) version: MapVersion,
-    /// Version of the last offer that was heard.
-    pub(crate) offered: MapVersion,
     /// Physical grants made in the slot, which makes its tokens.
     pub(crate) grants: u64,
     /// Requests that arrived in the slot, which makes its tickets.
@@ -262,6 +262,9 @@ pub struct Slot {
     pub(crate) moved: Link,
     /// Resources that are still to be looked at for that.
     pub(crate) moved_left: u32,
+    pub(crate) version: MapVersion,
+    /// Version of the last offer that was heard.
+    pub(crate) offered: MapVersion,
 }
 
 /// No place among the members.

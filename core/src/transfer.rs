@@ -486,6 +486,7 @@ impl Room {
     }
 
     /// Each kind by itself.
+    #[inline]
     pub(crate) fn zip(self, other: Self, with: impl Fn(u32, u32) -> u32) -> Self {
         Self {
             resources: with(self.resources, other.resources),

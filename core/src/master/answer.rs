@@ -173,9 +173,9 @@ impl Machine<'_> {
     pub(crate) fn demand_unasked(&mut self, at: Idx<Physical>, stay: Mode) {
         let record = &self.physical[at];
         let is_quiet = record.claim.place == Place::Granted && record.demand.is_none();
-        // A packed record is another master's by now.
-        let is_mine = record.resource.is_some_and(|resource| self.is_master(resource));
-        if is_mine && is_quiet && !self.is_me(record.member) {
+        // A packed record is another master's by now. Whose it is costs the most to find out, and comes last.
+        let is_mine = || record.resource.is_some_and(|resource| self.is_master(resource));
+        if is_quiet && !self.is_me(record.member) && is_mine() {
             self.demand(at, stay, Priority(0), false);
         }
     }
