@@ -30,6 +30,7 @@ use crate::queue::{Claim, Entered, NoQueue, Place};
 use crate::record::{Lock, Resource};
 use crate::table::{Idx, Slab};
 use crate::time::Instant;
+use crate::transfer::Room;
 use crate::value::{ValueState, ValueWrite};
 
 /// Grants that one call makes on one resource; the rest follow while events are polled.
@@ -157,7 +158,14 @@ impl Machine<'_> {
         let has_copy = found.is_some_and(|at| self.resources[at].holding.copy.is_some());
         let has_value = !is_master || found.is_some_and(|at| self.resources[at].mastery.value.is_some());
         let needed = u32::from(!has_copy) + u32::from(!has_value);
-        if self.free_values() < needed { Err(Full::Values) } else { Ok(()) }
+        if self.free_values() < needed {
+            return Err(Full::Values);
+        }
+        // Where the slot is moving, the master that it goes to must have room, too.
+        match found.filter(|_| !has_value) {
+            Some(at) => self.slot_room(self.resources[at].slot, Room { values: 1, ..Room::NONE }),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn convert(

@@ -32,11 +32,12 @@ const KEPT: [(u64, &str); 6] = [
 ];
 
 /// The same, with slots that move all the time.
-const KEPT_MOVING: [(u64, &str); 3] = [
+const KEPT_MOVING: [(u64, &str); 4] = [
     (
         602,
         "a resource that came to be held after its slot was packed was counted, and the transfer never ended",
     ),
+    (731_054, "a conversion was refused for want of a value block at the new master after it had been taken"),
     (
         531_007,
         "a demand that had been overtaken at the new master's node was taken for answered once its record was there",
