@@ -35,7 +35,7 @@ pub struct Config {
     pub repeat_waiting_after: Duration,
     /// A request that has waited this long at its master is told its place in the queue.
     pub queued_after: Duration,
-    /// Bytes at which a chunk of a transfer ends, with the unit that reaches them, and so the records that one call
+    /// Bytes at which a chunk of a transfer ends, with the record that reaches them, and so the records that one call
     /// packs or installs: 256 to 65536.
     pub chunk: u32,
     /// Bytes of a transfer's chunks on their way at which no further chunk is sent; at least a chunk.

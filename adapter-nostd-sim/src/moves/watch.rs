@@ -9,10 +9,12 @@ use lockmaster_core::{MapVersion, NodeId, SlotId, SlotRange, SpaceId};
 
 use super::{Move, Moves, Reign, Sent, all_but};
 use crate::network::Way;
+use crate::plan::NODES_MAX;
 use crate::report::{Violation, broken, ensure};
 
-/// A chunk is full when its bytes reach the configured number, so it may be longer by less than a unit.
-const UNIT_MAX: usize = 256;
+/// A chunk is full when its bytes reach the configured number, so it may be longer by less than a record with a lock
+/// of each member.
+const RECORD_MAX: usize = 256 * (1 + NODES_MAX as usize);
 
 impl Moves {
     fn named(&mut self, range: SlotRange, version: MapVersion) -> Option<usize> {
@@ -201,7 +203,7 @@ impl Moves {
         let is_next = position <= one.units.len() && (position <= one.cursor || position <= one.received);
         ensure!(is_next, Transfer, "a chunk at unit {position} after unit {} of {range}", one.cursor);
         let bytes = chunk.message_len();
-        ensure!(bytes < most + UNIT_MAX, Transfer, "a chunk of {bytes} bytes");
+        ensure!(bytes < most + RECORD_MAX, Transfer, "a chunk of {bytes} bytes");
         self.counts.chunks += 1;
         if position < one.cursor {
             // It goes back: what was on its way is taken for lost.

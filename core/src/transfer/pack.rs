@@ -28,16 +28,6 @@ impl Machine<'_> {
         }
     }
 
-    /// A lock of a resource, counted in the order of its queues.
-    pub(super) fn nth_lock(&self, at: Idx<Resource>, nth: u8) -> Idx<Physical> {
-        let queues = &self.resources[at].mastery.queues;
-        let mut walk = queues.after(&self.physical, None);
-        for _ in 0..nth {
-            walk = queues.after(&self.physical, walk);
-        }
-        walk.expect("a resource has as many locks as members")
-    }
-
     pub(crate) fn lock_unit(&self, at: Idx<Physical>) -> LockUnit {
         let record = &self.physical[at];
         let claim = &record.claim;

@@ -58,12 +58,13 @@ struct Cursor {
     locks: u64,
 }
 
-/// What became of an attempt to add the next unit to a chunk.
+/// What became of an attempt to add the next record to a chunk.
 enum Packed {
-    Unit,
+    /// All of it, or what was left of it.
+    Record,
     /// The end of the slot.
     Last,
-    /// The frame has no room for it.
+    /// The frame has no room for it, or for the rest of it.
     Full,
 }
 
@@ -236,7 +237,7 @@ impl Machine<'_> {
         next.filter(|at| !is_closed || self.resources[*at].passage == Passage::Packed)
     }
 
-    /// Writes one chunk: units of one slot, until it ends or the frame has as much as one call may pack.
+    /// Writes one chunk: records of one slot, until it ends or the frame has as much as one call may pack.
     pub(super) fn write_chunk(&mut self, place: usize, writer: &mut FrameWriter<'_>) -> Push {
         let entry = &self.s.transfers.outgoing[place];
         let most = if entry.stream.yielding.is_yielding() { YIELDING_CHUNK } else { u32::MAX };
@@ -257,14 +258,14 @@ impl Machine<'_> {
         let limit = (most - self.s.transfers.in_frame) as usize;
         let mut is_last = false;
         let mut ahead = 0;
-        // One unit at least: the floors of a large cluster may take more than a small chunk is to have.
+        // One record at least: the floors of a large cluster may take more than a small chunk is to have.
         while !is_last && (chunk.used() < limit || cursor.position == head.position) {
             if cursor.resources >= ahead {
                 self.read_ahead(self.next_in_slot(place, &cursor));
                 ahead = cursor.resources + CHAIN_AHEAD as u64;
             }
-            match self.pack_unit(place, &mut cursor, &mut chunk) {
-                Packed::Unit => {}
+            match self.pack_record(place, &mut cursor, &mut chunk) {
+                Packed::Record => {}
                 Packed::Last => is_last = true,
                 Packed::Full => break,
             }
@@ -297,28 +298,48 @@ impl Machine<'_> {
         }
     }
 
-    /// Adds the next unit to a chunk, if it fits. A record is packed with its first unit, for ever.
-    fn pack_unit(&mut self, place: usize, cursor: &mut Cursor, chunk: &mut ChunkWriter<'_, '_>) -> Packed {
+    /// Adds the next record to a chunk with all its locks, or what is left of it. A record is packed with its first
+    /// unit, for ever. It is cut only if it might take more than half of a frame: a position that is passed on comes
+    /// before the rest of a cut record, and is dropped (rule R7).
+    fn pack_record(&mut self, place: usize, cursor: &mut Cursor, chunk: &mut ChunkWriter<'_, '_>) -> Packed {
         let Some(at) = self.next_in_slot(place, cursor) else {
             self.close_slot(place, cursor.slot);
             cursor.pass_slot();
             return Packed::Last;
         };
-        if cursor.piece == 0 {
-            if !chunk.push(&Unit::Record(self.record_unit(at))) {
-                return Packed::Full;
-            }
-            if self.resources[at].passage != Passage::Packed {
-                self.freeze(place, at);
-            }
-        } else {
-            let lock = self.nth_lock(at, cursor.piece - 1);
-            if !chunk.push(&Unit::Lock(self.lock_unit(lock))) {
-                return Packed::Full;
-            }
+        let (before, locks) = (chunk.mark(), self.locks_of(at));
+        let written = self.write_units(at, cursor.piece, chunk);
+        let is_whole = cursor.piece + written > locks;
+        if !is_whole && chunk.has_room_for_record(locks) {
+            chunk.back_to(before);
+            return Packed::Full;
         }
-        cursor.pass_units(at, 1, self.locks_of(at));
-        Packed::Unit
+        if written > 0 && self.resources[at].passage != Passage::Packed {
+            self.freeze(place, at);
+        }
+        cursor.pass_units(at, written, locks);
+        if is_whole { Packed::Record } else { Packed::Full }
+    }
+
+    /// Writes the units of a record from this one on, and gives the number of those that fit.
+    fn write_units(&self, at: Idx<Resource>, first: u8, chunk: &mut ChunkWriter<'_, '_>) -> u8 {
+        if first == 0 && !chunk.push(&Unit::Record(self.record_unit(at))) {
+            return 0;
+        }
+        let mut written = u8::from(first == 0);
+        let queues = &self.resources[at].mastery.queues;
+        let mut walk = queues.after(&self.physical, None);
+        for _ in 1..first {
+            walk = queues.after(&self.physical, walk);
+        }
+        while let Some(lock) = walk {
+            if !chunk.push(&Unit::Lock(self.lock_unit(lock))) {
+                break;
+            }
+            written += 1;
+            walk = queues.after(&self.physical, walk);
+        }
+        written
     }
 
     /// Locks of a record.

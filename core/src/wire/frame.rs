@@ -4,7 +4,7 @@ use super::bytes::{Reader, Short};
 use super::codec::{decode_all_but_units, decode_message, encode_message};
 use super::message::{LockMessage, Message};
 use super::transfer::{ChunkHead, TransferMessage, encode_chunk_head, encode_transfer, finish_chunk};
-use super::units::{Unit, encode_unit};
+use super::units::{LOCK_MAX, RECORD_MAX, Unit, encode_unit};
 use crate::error::Dropped;
 use crate::id::{ClusterId, Epoch, Incarnation, MapVersion, NodeId, Number, SlotRange};
 
@@ -324,6 +324,21 @@ impl ChunkWriter<'_, '_> {
         let Some(len) = encode_unit(unit, rest) else { return false };
         self.end += len;
         true
+    }
+
+    /// Has half of a frame room for a record with this many locks, however long it is?
+    pub(crate) const fn has_room_for_record(&self, locks: u8) -> bool {
+        RECORD_MAX + locks as usize * LOCK_MAX <= self.frame.buf.len() / 2
+    }
+
+    /// Where the chunk ends now.
+    pub(crate) const fn mark(&self) -> usize {
+        self.end
+    }
+
+    /// Takes back what was appended since it ended there.
+    pub(crate) const fn back_to(&mut self, mark: usize) {
+        self.end = mark;
     }
 
     /// Bytes of the chunk so far, what comes before its units included.

@@ -1,6 +1,7 @@
 //! Chunks that are lost, repeated, late or out of order, and records of many chunks.
 
 use Mode::{ConcurrentRead, Exclusive, Null, ProtectedRead};
+use lockmaster_core::wire::FRAME_LEAST;
 use lockmaster_core::{Config, Limits, Mode, NodeId, PhysicalView, SlotRange, Stage};
 use lockmaster_tests::cluster::{Cluster, Frame, OwnedUnit, Word};
 
@@ -110,6 +111,33 @@ fn a_chunk_that_comes_twice_is_installed_once() {
 }
 
 #[test]
+fn a_position_that_is_passed_on_finds_its_record() {
+    for chunk in (256..512).step_by(16) {
+        let small = |config: &mut Config| (config.chunk, config.window) = (chunk, chunk);
+        let mut cluster = Cluster::of_slots(&[Limits::uniform(64); 4], 2, small);
+        let (range, _, mut owned) = scene(&mut cluster, 6);
+        let (_, mut flight) = begin(&mut cluster, range);
+        while let [first] = &flight[..] {
+            // Dora asks the old master for each record that is on its way, and no time passes.
+            let asked: Vec<_> =
+                names_of(&flight).iter().map(|name| ask(&mut cluster, name, DORA, ProtectedRead)).collect();
+            let behind = cluster.run_but(|frame| (frame.from, frame.to) == (OLD, NEW));
+            cluster.deliver(first);
+            cluster.deliver_all(&behind);
+            flight = cluster.run_but(is_chunk);
+            for dora in &asked {
+                assert_eq!(mode_of(&mut cluster, *dora), Some(ProtectedRead), "chunks of {chunk} bytes");
+            }
+            owned.extend(asked);
+        }
+        assert!(flight.is_empty() && owned.len() == 12);
+        cluster.settle(SHORT);
+        assert_eq!(cluster.ends(OLD), [Stage::Done]);
+        finish(&mut cluster, &owned);
+    }
+}
+
+#[test]
 fn chunks_out_of_order_are_taken_in_order() {
     let mut cluster = Cluster::of_slots(&[Limits::uniform(64); 4], 2, wide_window);
     let (range, names, owned) = scene(&mut cluster, 8);
@@ -181,10 +209,11 @@ fn what_the_old_master_asks_for_after_the_last_chunk_is_no_part_of_the_slot() {
 
 // ---- records of many chunks ----
 
-/// Many members that each hold or want a lock on one resource.
+/// Many members that each hold or want a lock on one resource. Frames have room for few of them.
 fn crowd(members: u16, chunk: impl Fn(&mut Config)) -> (Cluster, SlotRange, Vec<Vec<u8>>, Vec<Owned>) {
     let limits = vec![Limits::uniform(256); usize::from(members)];
     let mut cluster = Cluster::of_slots(&limits, 1, chunk);
+    cluster.limit_frames(FRAME_LEAST);
     let names = long_names(&mut cluster, 3);
     let range = SlotRange::one(slot_of(&mut cluster));
     let mut owned = Vec::new();
@@ -199,10 +228,10 @@ fn crowd(members: u16, chunk: impl Fn(&mut Config)) -> (Cluster, SlotRange, Vec<
 }
 
 #[test]
-fn a_record_with_many_locks_goes_in_many_chunks() {
-    let (mut cluster, range, names, owned) = crowd(12, small_chunks);
+fn a_record_too_long_for_a_frame_goes_in_many_chunks() {
+    let (mut cluster, range, names, owned) = crowd(64, small_chunks);
     let before = records(&mut cluster, OLD, &names);
-    assert_eq!(before.iter().map(Vec::len).collect::<Vec<_>>(), [12, 12, 1]);
+    assert_eq!(before.iter().map(Vec::len).collect::<Vec<_>>(), [64, 64, 1]);
     let (_, flight) = begin(&mut cluster, range);
     let begun = names_of(&flight).remove(0);
     // The record is nobody's until its last lock has arrived.
@@ -226,7 +255,7 @@ fn a_record_with_many_locks_goes_in_many_chunks() {
 
 #[test]
 fn a_chunk_lost_in_the_middle_of_a_record_is_made_good() {
-    let (mut cluster, range, names, owned) = crowd(12, wide_window);
+    let (mut cluster, range, names, owned) = crowd(64, wide_window);
     let before = records(&mut cluster, OLD, &names);
     for lost in [1, 2, 5] {
         let master = cluster.maps(range.first)[0];

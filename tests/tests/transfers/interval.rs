@@ -285,7 +285,8 @@ fn a_grant_takes_one_hop_more_at_most() {
                 break;
             }
         }
-        if let Some(name) = fresh.next() {
+        // When the last chunk is on its way, nobody decides about a name without a record.
+        if let Some(name) = fresh.next().filter(|name| cluster.decider(PLAIN, name).is_some()) {
             assert!(cost(&mut cluster, name, DORA, &mut owned) <= 3);
         }
         if flight.is_empty() {
