@@ -285,16 +285,17 @@ impl<T: Entry> Queues<T> {
     }
 
     /// The lock after this one in the order of the queues: granted, convert, wait. The first one of all for none.
+    #[inline]
     pub(crate) fn after(&self, slab: &Slab<'_, T>, at: At<T>) -> At<T> {
-        const ORDER: [Place; 3] = [Place::Granted, Place::Convert, Place::Wait];
-        let rest = match at.map(|at| (slab[at].claim().place, Self::next(slab, at))) {
-            None => &ORDER[..],
-            Some((_, Some(next))) => return Some(next),
-            Some((Place::Granted, None)) => &ORDER[1..],
-            Some((Place::Convert, None)) => &ORDER[2..],
-            Some((Place::Wait | Place::Apart, None)) => &[],
+        let first_waiter = || self.wait.head();
+        let Some(at) = at else {
+            return self.granted.head().or_else(|| self.convert.head()).or_else(first_waiter);
         };
-        rest.iter().find_map(|place| self.head(*place))
+        Self::next(slab, at).or_else(|| match slab[at].claim().place {
+            Place::Granted => self.convert.head().or_else(first_waiter),
+            Place::Convert => first_waiter(),
+            Place::Wait | Place::Apart => None,
+        })
     }
 
     /// Puts a lock into the convert or wait queue before the first one that `is_later`.

@@ -473,6 +473,15 @@ impl Room {
         kinds.into_iter().find(|(is_beyond, _)| *is_beyond).map(|(_, full)| full)
     }
 
+    /// Are there no more of any kind here than in `other`?
+    #[inline]
+    pub(crate) const fn is_within(self, other: Self) -> bool {
+        self.resources <= other.resources
+            && self.physical <= other.physical
+            && self.names <= other.names
+            && self.values <= other.values
+    }
+
     /// How many of a kind.
     pub(crate) const fn of(self, kind: Full) -> u32 {
         match kind {
@@ -496,6 +505,7 @@ impl Room {
         }
     }
 
+    #[inline]
     pub(crate) fn minus(self, other: Self) -> Self {
         self.zip(other, u32::saturating_sub)
     }
@@ -504,12 +514,14 @@ impl Room {
 impl Add for Room {
     type Output = Self;
 
+    #[inline]
     fn add(self, other: Self) -> Self {
         self.zip(other, u32::saturating_add)
     }
 }
 
 impl AddAssign for Room {
+    #[inline]
     fn add_assign(&mut self, other: Self) {
         *self = *self + other;
     }

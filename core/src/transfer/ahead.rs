@@ -3,7 +3,7 @@
 use crate::machine::Machine;
 use crate::record::{Chain, Resource};
 use crate::table::{Idx, Queue};
-use crate::wire::{Unit, Units};
+use crate::wire::Units;
 
 /// Answers without other work after which a transfer stops giving way.
 const YIELD_FOR: u8 = 64;
@@ -48,6 +48,22 @@ impl Yielding {
     }
 }
 
+/// Hashes of the first records of a chunk, in their order.
+pub(super) struct Hashes {
+    all: [u64; RECORDS_AHEAD],
+    len: usize,
+    at: usize,
+}
+
+impl Hashes {
+    /// The hash of the next record, if it was one of the first.
+    pub(super) fn next(&mut self) -> Option<u64> {
+        let hash = self.all[..self.len].get(self.at).copied();
+        self.at += 1;
+        hash
+    }
+}
+
 impl Machine<'_> {
     /// What this node has done for owners and peers, transfers aside, as a number that grows.
     pub(super) const fn other_work(&self) -> u64 {
@@ -80,27 +96,24 @@ impl Machine<'_> {
     }
 
     /// The same for the records of a chunk: their places in the index, and what this node knows of them as a holder.
-    pub(super) fn read_ahead_of(&self, units: Units<'_>) {
-        let mut hashes = [0; RECORDS_AHEAD];
-        let mut count = 0;
-        let records = units.filter_map(|unit| match unit {
-            Unit::Record(record) => Some(record),
-            Unit::Lock(_) => None,
-        });
-        for (hash, record) in hashes.iter_mut().zip(records.filter(|record| self.is_space(record.space))) {
-            *hash = self.hash_of(record.space, record.name);
-            count += 1;
+    /// Gives their hashes.
+    pub(super) fn read_ahead_of(&self, units: Units<'_>) -> Hashes {
+        let mut hashes = Hashes { all: [0; RECORDS_AHEAD], len: 0, at: 0 };
+        for (hash, (space, name)) in hashes.all.iter_mut().zip(units.records()) {
+            *hash = self.hash_of(space, name);
+            hashes.len += 1;
         }
         let mut sum = 0;
-        for hash in &hashes[..count] {
+        for hash in &hashes.all[..hashes.len] {
             sum ^= self.index.read(*hash);
         }
-        for hash in &hashes[..count] {
+        for hash in &hashes.all[..hashes.len] {
             if let Some(at) = self.index.find(&self.resources, *hash, |_| true) {
                 sum ^= self.read_resource(at);
             }
         }
         core::hint::black_box(sum);
+        hashes
     }
 
     /// Reads what a transfer needs of a resource, one field of each of its cache lines, and says what was read.

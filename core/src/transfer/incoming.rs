@@ -270,19 +270,20 @@ impl Machine<'_> {
                 self.raise_floor(slot, member, number.min(most));
             }
         }
-        self.read_ahead_of(chunk.units);
+        let mut hashes = self.read_ahead_of(chunk.units);
         let entry = &self.s.transfers.incoming[place];
         let mut known = entry.position - chunk.head.position;
         #[cfg(lockmaster_faults)]
         let mut again = None;
         for unit in chunk.units {
+            let hash = if let Unit::Record(_) = unit { hashes.next() } else { None };
             if known > 0 {
                 known -= 1;
                 #[cfg(lockmaster_faults)]
                 self.install_again(place, &unit, &mut again);
                 continue;
             }
-            self.install_unit(place, slot, &unit)?;
+            self.install_unit(place, slot, &unit, hash)?;
             self.s.transfers.incoming[place].position += 1;
         }
         if !chunk.is_last || known > 0 {
@@ -320,10 +321,17 @@ impl Machine<'_> {
         }
     }
 
-    fn install_unit(&mut self, place: usize, slot: u32, unit: &Unit<'_>) -> Result<(), Unsound> {
+    #[inline]
+    fn install_unit(
+        &mut self,
+        place: usize,
+        slot: u32,
+        unit: &Unit<'_>,
+        hash: Option<u64>,
+    ) -> Result<(), Unsound> {
         let coming = self.s.transfers.incoming[place].coming;
         let (at, left) = match (unit, coming) {
-            (Unit::Record(record), None) => (self.install_record(place, slot, record)?, record.locks),
+            (Unit::Record(record), None) => (self.install_record(place, slot, record, hash)?, record.locks),
             (Unit::Lock(lock), Some((at, left))) => {
                 self.install_lock(place, at, lock)?;
                 self.s.stats.locks_in += 1;

@@ -129,11 +129,12 @@ impl Machine<'_> {
         place: usize,
         slot: u32,
         unit: &RecordUnit<'_>,
+        hash: Option<u64>,
     ) -> Result<Idx<Resource>, Unsound> {
         if !self.is_space(unit.space) {
             return Err(Unsound);
         }
-        let hash = self.hash_of(unit.space, unit.name);
+        let hash = hash.unwrap_or_else(|| self.hash_of(unit.space, unit.name));
         let found = self.find(unit.space, unit.name, hash);
         let is_new = found.is_none_or(|at| {
             let resource = &self.resources[at];

@@ -215,9 +215,16 @@ impl Machine<'_> {
     }
 
     /// Uses up room that was kept free, and what is free beside it.
+    #[inline]
     pub(super) fn draw(&mut self, place: usize, needed: Room) -> Result<(), Unsound> {
         let transfers = &self.s.transfers;
         let kept = transfers.incoming[place].room;
+        if needed.is_within(kept) {
+            let transfers = &mut self.s.transfers;
+            transfers.incoming[place].room = kept.minus(needed);
+            transfers.reserved = transfers.reserved.minus(needed);
+            return Ok(());
+        }
         let free = self.free_room().minus(transfers.reserved) + kept;
         if needed.beyond(free).is_some() {
             return Err(Unsound);

@@ -31,6 +31,14 @@ impl<'a> Reader<'a> {
         Ok(*head)
     }
 
+    /// Fields of a fixed length together, so that reading each of them checks nothing more.
+    #[inline]
+    pub(super) fn fields<const N: usize>(&mut self) -> Result<Self, Short> {
+        let (head, rest) = self.rest.split_first_chunk::<N>().ok_or(Short)?;
+        self.rest = rest;
+        Ok(Self { rest: head })
+    }
+
     #[inline]
     pub(super) fn bytes(&mut self, len: usize) -> Result<&'a [u8], Short> {
         let (head, rest) = self.rest.split_at_checked(len).ok_or(Short)?;

@@ -123,7 +123,25 @@ impl<'a> Units<'a> {
         self.0.is_empty()
     }
 
+    /// The records alone, of units that were checked; their locks are passed over unread.
+    pub(crate) fn records(self) -> impl Iterator<Item = (SpaceId, &'a [u8])> {
+        let mut reader = Reader::new(self.0);
+        core::iter::from_fn(move || {
+            while reader.u8().ok()? == LOCK {
+                pass_lock(&mut reader).ok()?;
+            }
+            let space = SpaceId(reader.u16().ok()?);
+            let name = decode_name(&mut reader).ok()?;
+            let [_locks, has_value] = reader.array().ok()?;
+            if has_value == 1 {
+                decode_value_copy(&mut reader).ok()?;
+            }
+            Some((space, name))
+        })
+    }
+
     /// The next unit of bytes that were not checked yet.
+    #[inline(always)]
     pub(super) fn next_unit(&mut self) -> Result<Option<Unit<'a>>, DecodeError> {
         if self.0.is_empty() {
             return Ok(None);
@@ -142,6 +160,7 @@ impl<'a> Units<'a> {
 impl<'a> Iterator for Units<'a> {
     type Item = Unit<'a>;
 
+    #[inline(always)]
     fn next(&mut self) -> Option<Unit<'a>> {
         self.next_unit().ok().flatten()
     }
@@ -262,10 +281,24 @@ fn bits_of(lock: &LockUnit) -> u16 {
     bits
 }
 
+fn pass_lock(reader: &mut Reader<'_>) -> Result<(), Short> {
+    let mut fixed = reader.fields::<LOCK_FIXED>()?;
+    let [_, _, _, _, low, high] = fixed.array()?;
+    let bits = u16::from_le_bytes([low, high]);
+    let has = |bit: u16| bits & bit != 0;
+    let rest = bit(has(lock_bit::WRITING), 16)
+        + bit(has(lock_bit::COPY), 16)
+        + bit(has(lock_bit::DEMAND), 6)
+        + bit(has(lock_bit::DENIED), 1);
+    reader.bytes(rest).map(|_| ())
+}
+
+#[inline(always)]
 fn decode_lock(reader: &mut Reader<'_>) -> Result<LockUnit, DecodeError> {
-    let node = NodeId(reader.u16()?);
-    let [first, second] = reader.array()?;
-    let bits = reader.u16()?;
+    let mut fixed = reader.fields::<LOCK_FIXED>()?;
+    let node = NodeId(fixed.u16()?);
+    let [first, second] = fixed.array()?;
+    let bits = fixed.u16()?;
     let has = |bit: u16| bits & bit != 0;
     let queue = match (has(lock_bit::CONVERT), has(lock_bit::WAIT)) {
         (false, false) => QueueName::Granted,
@@ -280,14 +313,14 @@ fn decode_lock(reader: &mut Reader<'_>) -> Result<LockUnit, DecodeError> {
         pinned: optional_mode(first >> 4)?,
         wanted: optional_mode(second & 0xf)?,
         told: optional_mode(second >> 4)?,
-        flags: Flags::from_bits(reader.u16()?),
+        flags: Flags::from_bits(fixed.u16()?),
         alternate: has(lock_bit::ALTERNATE),
         demoted: has(lock_bit::DEMOTED),
-        priority: Priority(reader.u8()?),
-        number: Number(reader.u64()?),
-        asked: Number(reader.u64()?),
-        token: reader.token()?,
-        ticket: QueueTicket { epoch: Epoch(reader.u32()?), count: reader.u64()? },
+        priority: Priority(fixed.u8()?),
+        number: Number(fixed.u64()?),
+        asked: Number(fixed.u64()?),
+        token: fixed.token()?,
+        ticket: QueueTicket { epoch: Epoch(fixed.u32()?), count: fixed.u64()? },
         writing_since: Token::NONE,
         copy: Token::NONE,
         answer: None,
