@@ -29,6 +29,12 @@ impl Machine<'_> {
         assert!(self.s.idle.iter().map(|idle| idle.count).sum::<u32>() == idle, "idle locks are counted");
         let live = self.physical.0.iter().filter(|record| record.resource.is_some()).count();
         assert!(live == physical, "every physical lock stands in a queue of its resource");
+        for record in &*self.physical.0 {
+            let is_timed = record.demand_timer.is_linked();
+            assert!(!is_timed || record.demand.is_some(), "only a demand is repeated");
+            let is_timed = record.queued_timer.is_linked();
+            assert!(!is_timed || record.claim.is_waiting(), "only who waits is told its place");
+        }
         let live = self.locks.0.iter().filter(|lock| lock.claim.place != Place::Apart).count();
         assert!(live == locks, "every logical lock stands in a queue of its resource");
         assert!(!self.s.is_settling, "a node is settled between calls");
@@ -89,7 +95,7 @@ impl Machine<'_> {
             "{name:?}: a node holds what its owners hold"
         );
         assert!(holding.write.0 != u64::MAX, "a write is stated");
-        let is_useful = !holding.is_nothing()
+        let is_useful = !resource.is_holding_nothing()
             || !resource.mastery.queues.is_empty()
             || resource.outbox.is_linked()
             || resource.passage != Passage::None;
@@ -97,6 +103,18 @@ impl Machine<'_> {
         let is_pending = holding.wish.is_some() && !self.is_master(at);
         let is_said = resource.outbox.is_linked() || resource.repeat.is_linked();
         assert!(!is_pending || is_said, "{name:?}: what is wanted of another node is said or repeated");
+        assert!(
+            !holding.is_idle || holding.wish.is_none(),
+            "{name:?}: a lock without owners asks for nothing"
+        );
+        let is_touched =
+            resource.outbox.is_linked() || resource.repeat.is_linked() || resource.idle.is_linked();
+        let is_known = is_touched || holding.number != Number(0) || holding.copy.is_some();
+        assert!(resource.is_used || !is_known, "{name:?}: what is known as a holder was asked for");
+        assert!(
+            !resource.repeat.is_linked() || resource.is_waiting(),
+            "{name:?}: what is repeated is waited for"
+        );
         let mastery = &resource.mastery;
         let held: u16 = Mode::ALL.into_iter().map(|mode| mastery.queues.held_at(mode)).sum();
         let is_in_passage = matches!(resource.passage, Passage::Coming | Passage::Packed);

@@ -74,10 +74,10 @@ impl Machine<'_> {
 
         self.see(now);
         let resource = found.unwrap_or_else(|| self.make_asked(request, hash));
+        self.touch(resource);
         if request.flags.has(Flags::VALUE) {
             self.reserve_copy(resource);
         }
-        self.touch(resource);
         let at = self.take_lock();
         let lock = &mut self.locks[at];
         lock.resource = Some(resource);

@@ -8,8 +8,8 @@ use crate::id::{
 use crate::memory::Tables;
 use crate::name::{Name, hash};
 use crate::record::{
-    Chain, Course, Events, Holding, Idle, Lock, Mastery, Moved, NAME_INLINE, NameCell, Passage, Peer,
-    Physical, RelayCell, Resource, Ring, RingAnswer, RingBody, Slot, ValueCell, Work,
+    Chain, Course, Events, Holding, Idle, Lock, Moved, NAME_INLINE, NameCell, Passage, Peer, Physical,
+    RelayCell, Resource, Ring, RingAnswer, RingBody, Slot, ValueCell, Work,
 };
 use crate::stats::Stats;
 use crate::table::{DeadlineHeap, Free, Idx, NameIndex, Queue, Slab};
@@ -432,7 +432,7 @@ impl<'a> Machine<'a> {
     pub(crate) fn drop_if_unused(&mut self, at: Idx<Resource>) {
         let resource = &self.resources[at];
         let is_said = resource.name_len > 0 && !resource.outbox.is_linked();
-        if !(is_said && resource.holding.is_nothing() && resource.mastery.queues.is_empty()) {
+        if !(is_said && resource.mastery.queues.is_empty() && resource.is_holding_nothing()) {
             return;
         }
         if self.is_in_passage(resource) {
@@ -440,12 +440,11 @@ impl<'a> Machine<'a> {
             return;
         }
         assert!(resource.mastery.members == 0, "a resource without physical locks has no members");
-        assert!(!resource.repeat.is_linked(), "what is not waited for is not repeated");
         let hash = resource.hash;
-        self.leave_idle(at);
         self.forget_value(at);
-        self.forget_copy(at);
-        self.s.work.remove_if_linked(&mut self.resources, at);
+        if self.resources[at].is_used {
+            self.forget_holding(at);
+        }
         let slot = self.resources[at].slot;
         let cell = self.resources[at].name_rest.take();
         let names = u32::from(cell.is_some());
@@ -458,9 +457,18 @@ impl<'a> Machine<'a> {
         let resource = &mut self.resources[at];
         resource.passage = Passage::None;
         resource.name_len = 0;
-        resource.holding = Holding::NONE;
-        resource.mastery = Mastery { queues: crate::queue::Queues::EMPTY, members: 0, value: None };
         self.s.free.resources.put(&mut self.resources, at);
+    }
+
+    /// What this node knows of a resource as its holder, which is nothing that matters any more, goes.
+    fn forget_holding(&mut self, at: Idx<Resource>) {
+        assert!(!self.resources[at].repeat.is_linked(), "what is not waited for is not repeated");
+        self.leave_idle(at);
+        self.forget_copy(at);
+        self.s.work.remove_if_linked(&mut self.resources, at);
+        let resource = &mut self.resources[at];
+        resource.is_used = false;
+        resource.holding = Holding::NONE;
     }
 
     /// Must a resource stay in its slot's chain although neither role needs it? What is packed marks the name as
@@ -533,7 +541,7 @@ impl<'a> Machine<'a> {
         let mastery = &mut self.resources[resource].mastery;
         mastery.members &= !(1 << member);
         let is_last = mastery.members == 0;
-        self.physical[at] = Physical::VACANT;
+        self.physical[at].vacate();
         self.s.free.physical.put(&mut self.physical, at);
         let slot = self.resources[resource].slot;
         self.tally(slot, Room { physical: 1, ..Room::NONE }, Change::Fewer);

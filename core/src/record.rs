@@ -19,30 +19,37 @@ pub(crate) const NAME_INLINE: usize = 24;
 
 /// One resource known to this node, as its master, as a holder, or both. Opaque.
 ///
-/// The order of the fields is kept: what a retained lock touches comes first, in as few cache lines as it can.
+/// The order of the fields is kept, by cache lines: what it is and where it stands; what its master knows; what its
+/// holder knows, of which a lock without owners has the first line only; timers.
 #[derive(Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub struct Resource {
     pub(crate) hash: u64,
     pub(crate) name: [u8; NAME_INLINE],
     pub(crate) name_rest: Option<Idx<NameCell>>,
+    pub(crate) slot: u32,
+    /// Resources of one slot; for a free record, the free list.
+    pub(crate) chain: Link,
+    /// Positions to be said. Linked only if the resource is used here.
+    pub(crate) outbox: Link,
+    pub(crate) space: SpaceId,
     pub(crate) name_len: u8,
     pub(crate) route: Route,
     pub(crate) passage: Passage,
-    pub(crate) space: SpaceId,
-    pub(crate) holding: Holding,
-    pub(crate) slot: u32,
+    /// An owner of this node has asked for it since the record was made. Until then nothing of `holding`, and of what
+    /// follows it, has been touched.
+    pub(crate) is_used: bool,
     pub(crate) mastery: Mastery,
-    /// Resources of one slot; for a free record, the free list.
-    pub(crate) chain: Link,
-    pub(crate) outbox: Link,
+    pub(crate) holding: Holding,
     pub(crate) repeat: Link,
     pub(crate) repeat_at: Instant,
-    pub(crate) repeat_pace: Pace,
     pub(crate) idle: Link,
     pub(crate) idle_at: Instant,
     pub(crate) work: Link,
+    pub(crate) repeat_pace: Pace,
 }
+const _: () = assert!(core::mem::offset_of!(Resource, mastery) == 64, "the master's part is one line");
+const _: () = assert!(core::mem::offset_of!(Resource, holding) == 128, "the holder's part begins a line");
 
 /// Where a master's record is on its way to another master.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,26 +92,27 @@ pub(crate) struct Holding {
     pub(crate) hits: u32,
     /// Physical token, with the count of owners served under it.
     pub(crate) token: Token,
-    pub(crate) locks: Queues<Lock>,
-    pub(crate) demand: Option<Unmet>,
+    /// Number of the last position.
+    pub(crate) number: Number,
     /// Number of the last position with a value block write that is not acknowledged; 0 if there is none.
     pub(crate) write: Number,
+    pub(crate) demand: Option<Unmet>,
+    /// Demand to be answered by the next message; 0 for none.
+    pub(crate) answers: DemandId,
     /// The node's copy of the value block.
     pub(crate) copy: Option<Idx<ValueCell>>,
+    /// The waiter that the master's last grant was for.
+    pub(crate) served: Option<Idx<Lock>>,
+    pub(crate) kind: PositionKind,
+    pub(crate) locks: Queues<Lock>,
     /// Owners that watch; without any, nobody is looked for who might be told of a demand.
     pub(crate) watched: u32,
     /// Local grants made since the demand was known.
     pub(crate) grants_after_demand: u32,
     /// What is asked of the master, until it is granted, denied or withdrawn.
     pub(crate) wish: Option<Wish>,
-    /// The waiter that the master's last grant was for.
-    pub(crate) served: Option<Idx<Lock>>,
-    pub(crate) kind: PositionKind,
-    /// Number of the last position.
-    pub(crate) number: Number,
-    /// Demand to be answered by the next message; 0 for none.
-    pub(crate) answers: DemandId,
 }
+const _: () = assert!(core::mem::offset_of!(Holding, locks) <= 64, "a lock without owners needs one line");
 
 /// How soon something is said again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,33 +148,40 @@ pub(crate) struct Unmet {
 }
 
 /// One node's lock on one resource, as its master has it on record. Opaque.
+///
+/// The order of the fields is kept, by cache lines: what it is, in two; timers, which most locks have none of.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Physical {
     pub(crate) claim: Claim,
     pub(crate) resource: Option<Idx<Resource>>,
-    /// Place of the node among the members.
-    pub(crate) member: u8,
-    pub(crate) priority: Priority,
     pub(crate) number: Number,
     pub(crate) asked: Number,
     pub(crate) token: Token,
+    /// What the record has to say to its node.
+    pub(crate) outbox: Link,
     /// Token since which the node was on record at PW or EX without a break; [`Token::NONE`] if it is not.
     pub(crate) writing_since: Token,
-    pub(crate) ticket: QueueTicket,
-    pub(crate) answer: Answer,
     /// Version of the node's copy of the value block.
     pub(crate) copy: Token,
+    pub(crate) ticket: QueueTicket,
     pub(crate) demand: Option<Demanding>,
+    /// Place of the node among the members.
+    pub(crate) member: u8,
+    pub(crate) priority: Priority,
+    pub(crate) answer: Answer,
     /// The request waits for one round of demands (no-queue beside retained locks).
     pub(crate) is_asking_holders: bool,
     pub(crate) due: Due,
-    pub(crate) outbox: Link,
+    pub(crate) demand_pace: Pace,
+    /// Linked only if there is a demand.
     pub(crate) demand_timer: Link,
     pub(crate) demand_at: Instant,
-    pub(crate) demand_pace: Pace,
+    /// Linked only while the lock waits.
     pub(crate) queued_timer: Link,
     pub(crate) queued_at: Instant,
 }
+const _: () = assert!(core::mem::offset_of!(Physical, demand_timer) == 128, "what it is takes two lines");
 
 /// A demand that a master has made of a holder.
 #[derive(Clone, Copy, Debug)]
@@ -345,24 +360,41 @@ impl Resource {
     /// A free record.
     pub const VACANT: Self = Self {
         hash: 0,
-        space: SpaceId(0),
-        name_len: 0,
         name: [0; NAME_INLINE],
         name_rest: None,
         slot: 0,
-        mastery: Mastery { queues: Queues::EMPTY, members: 0, value: None },
-        holding: Holding::NONE,
         chain: Link::NONE,
+        outbox: Link::NONE,
+        space: SpaceId(0),
+        name_len: 0,
         route: 0,
         passage: Passage::None,
-        outbox: Link::NONE,
+        is_used: false,
+        mastery: Mastery::NONE,
+        holding: Holding::NONE,
         repeat: Link::NONE,
         repeat_at: Instant::START,
-        repeat_pace: Pace::Short,
         idle: Link::NONE,
         idle_at: Instant::START,
         work: Link::NONE,
+        repeat_pace: Pace::Short,
     };
+
+    /// Does this node have nothing on the resource, as its holder, that a message or an owner could still concern?
+    pub(crate) fn is_holding_nothing(&self) -> bool {
+        !self.is_used || self.holding.is_nothing()
+    }
+
+    /// Does this node wait for the master to answer what it has said of the resource?
+    pub(crate) fn is_waiting(&self) -> bool {
+        let holding = &self.holding;
+        // A lock without owners asks for nothing.
+        self.is_used && (holding.write != Number(0) || !holding.is_idle && holding.wish.is_some())
+    }
+}
+
+impl Mastery {
+    pub(crate) const NONE: Self = Self { queues: Queues::EMPTY, members: 0, value: None };
 }
 
 impl Holding {
@@ -386,8 +418,7 @@ impl Holding {
         is_touched: false,
     };
 
-    /// Does this node have nothing on the resource that a message or an owner could still concern?
-    pub(crate) fn is_nothing(&self) -> bool {
+    fn is_nothing(&self) -> bool {
         self.held.is_none() && self.wish.is_none() && self.locks.is_empty() && self.write == Number(0)
     }
 }
@@ -397,25 +428,40 @@ impl Physical {
     pub const VACANT: Self = Self {
         claim: Claim::VACANT,
         resource: None,
-        member: 0,
-        priority: Priority(0),
         number: Number(0),
         asked: Number(0),
         token: Token::NONE,
+        outbox: Link::NONE,
         writing_since: Token::NONE,
-        ticket: QueueTicket { epoch: crate::id::Epoch(0), count: 0 },
-        answer: Answer::None,
         copy: Token::NONE,
+        ticket: QueueTicket { epoch: crate::id::Epoch(0), count: 0 },
         demand: None,
+        member: 0,
+        priority: Priority(0),
+        answer: Answer::None,
         is_asking_holders: false,
         due: Due { answer: false, queued: false, demand: false },
-        outbox: Link::NONE,
+        demand_pace: Pace::Short,
         demand_timer: Link::NONE,
         demand_at: Instant::START,
-        demand_pace: Pace::Short,
         queued_timer: Link::NONE,
         queued_at: Instant::START,
     };
+
+    /// Makes a record that stands nowhere, and whose timers have ended, a free one; their line is not touched.
+    pub(crate) fn vacate(&mut self) {
+        self.claim = Claim::VACANT;
+        self.resource = None;
+        self.number = Number(0);
+        self.asked = Number(0);
+        self.token = Token::NONE;
+        self.writing_since = Token::NONE;
+        self.copy = Token::NONE;
+        self.demand = None;
+        self.answer = Answer::None;
+        self.is_asking_holders = false;
+        self.due = Due::default();
+    }
 }
 
 impl Lock {

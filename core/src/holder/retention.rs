@@ -26,6 +26,7 @@ impl Machine<'_> {
     /// An owner comes: the lock is not idle any more.
     pub(crate) fn touch(&mut self, at: Idx<Resource>) {
         let resource = &mut self.resources[at];
+        resource.is_used = true;
         resource.holding.is_touched = true;
         if core::mem::take(&mut resource.holding.is_idle) {
             self.s.idle[usize::from(resource.space.0)].count -= 1;

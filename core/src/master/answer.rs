@@ -205,7 +205,9 @@ impl Machine<'_> {
     }
 
     pub(crate) fn end_demand(&mut self, at: Idx<Physical>) {
-        self.end_demand_timer(at);
+        if self.physical[at].demand.is_some() {
+            self.end_demand_timer(at);
+        }
         let record = &mut self.physical[at];
         record.demand = None;
         record.due.demand = false;
@@ -276,6 +278,18 @@ impl Machine<'_> {
     pub(crate) fn end_queued_timer(&mut self, at: Idx<Physical>) {
         let member = self.physical[at].member;
         self.peers[usize::from(member)].queued.remove_if_linked(&mut self.physical, at);
+    }
+
+    /// Ends the timers of a lock that goes, or is decided about elsewhere.
+    pub(crate) fn end_timers(&mut self, at: Idx<Physical>) {
+        let record = &self.physical[at];
+        let (has_demand, is_waiting) = (record.demand.is_some(), record.claim.is_waiting());
+        if has_demand {
+            self.end_demand_timer(at);
+        }
+        if is_waiting {
+            self.end_queued_timer(at);
+        }
     }
 
     /// A request has waited for long enough to be told its place.

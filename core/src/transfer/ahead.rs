@@ -1,5 +1,6 @@
 //! What makes transfers quick when a node has nothing else to do, and polite when it has.
 
+use crate::id::SlotId;
 use crate::machine::Machine;
 use crate::record::{Chain, Resource};
 use crate::table::{Idx, Queue};
@@ -13,6 +14,12 @@ const RECORDS_AHEAD: usize = 256;
 
 /// Records of a chain that are read ahead.
 pub(super) const CHAIN_AHEAD: usize = 32;
+
+/// Chains that are followed side by side.
+pub(super) const CHAINS_AHEAD: u32 = 8;
+
+/// Records of each of them.
+const STEPS_AHEAD: usize = 512;
 
 /// Whether a transfer gives way to what its two nodes do beside it: then it has one small chunk on its way at a time,
 /// so that nobody waits behind many.
@@ -70,11 +77,29 @@ impl Machine<'_> {
         self.s.stats.asked + self.s.lock_messages
     }
 
+    /// Follows the chains of some slots side by side, so that their records are in the cache when the turn of each slot
+    /// comes: one chain alone would wait for the memory at every record.
+    pub(super) fn follow_chains(&self, slots: impl Iterator<Item = SlotId>) {
+        let mut walks = [None; CHAINS_AHEAD as usize];
+        for (walk, SlotId(slot)) in walks.iter_mut().zip(slots) {
+            *walk = self.slot(slot).resources.head();
+        }
+        let mut sum = 0;
+        for _ in 0..STEPS_AHEAD {
+            for walk in &mut walks {
+                let Some(at) = *walk else { continue };
+                sum ^= self.resources[at].mastery.members;
+                *walk = Queue::<_, Chain>::next(&self.resources, at);
+            }
+        }
+        core::hint::black_box(sum);
+    }
+
     /// Reads some records of a chain, so that they are in the cache when each is worked on in its turn.
     ///
     /// Each loop does nothing but read what the loop before has found: so its reads wait for the memory all at once,
     /// where the work would wait for one after the other.
-    pub(super) fn read_ahead(&self, first: Option<Idx<Resource>>) {
+    pub(super) fn read_ahead(&self, first: Option<Idx<Resource>>, more: impl Fn(&Resource) -> u64) {
         let mut chain = [None; CHAIN_AHEAD];
         let mut walk = first;
         let mut sum = 0;
@@ -86,10 +111,10 @@ impl Machine<'_> {
         }
         for at in chain.iter().flatten() {
             let resource = &self.resources[*at];
-            sum ^= self.index.read(resource.hash);
+            sum ^= more(resource);
             if let Some(lock) = resource.mastery.queues.after(&self.physical, None) {
                 let record = &self.physical[lock];
-                sum ^= record.number.0 ^ record.ticket.count ^ record.queued_at.as_nanos();
+                sum ^= record.number.0 ^ record.ticket.count;
             }
         }
         core::hint::black_box(sum);
@@ -119,11 +144,7 @@ impl Machine<'_> {
     /// Reads what a transfer needs of a resource, one field of each of its cache lines, and says what was read.
     fn read_resource(&self, at: Idx<Resource>) -> u64 {
         let resource = &self.resources[at];
-        let holding = &resource.holding;
-        resource.hash
-            ^ u64::from(holding.hits)
-            ^ holding.number.0
-            ^ resource.mastery.members
-            ^ u64::from(resource.work.is_linked())
+        let held = if resource.is_used { resource.holding.number.0 } else { 0 };
+        resource.hash ^ resource.mastery.members ^ held
     }
 }

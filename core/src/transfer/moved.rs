@@ -1,6 +1,6 @@
 //! A slot that has come to another master: what this node says of its resources goes there (rules R8 and R9).
 
-use crate::id::{MapVersion, Number};
+use crate::id::MapVersion;
 use crate::machine::{Machine, Member};
 use crate::record::{Chain, Course, Moved, NOBODY, Passage, Resource};
 use crate::table::{Idx, Queue};
@@ -60,9 +60,7 @@ impl Machine<'_> {
     /// What waits for an answer is said to whoever decides now, under its number (rule R9).
     pub(super) fn route_anew(&mut self, at: Idx<Resource>) {
         let resource = &self.resources[at];
-        let is_said = resource.outbox.is_linked();
-        let is_pending = resource.holding.wish.is_some() || resource.holding.write != Number(0);
-        if is_said || is_pending || resource.repeat.is_linked() {
+        if resource.outbox.is_linked() || resource.is_waiting() {
             self.unlink_position(at);
             self.link_position(at);
         }

@@ -75,15 +75,13 @@ impl Machine<'_> {
         let mut walk = self.resources[at].mastery.queues.after(&self.physical, None);
         while let Some(lock) = walk {
             walk = self.resources[at].mastery.queues.after(&self.physical, walk);
-            self.end_demand_timer(lock);
-            self.end_queued_timer(lock);
+            self.end_timers(lock);
             let member = self.physical[lock].member;
             self.peers[usize::from(member)].answers.remove_if_linked(&mut self.physical, lock);
         }
         self.resources[at].passage = Passage::Packed;
         // This node's own request waits at another node from now on.
-        let holding = &self.resources[at].holding;
-        if holding.wish.is_some() || holding.write != Number(0) {
+        if self.resources[at].is_waiting() {
             self.unlink_position(at);
             self.resources[at].route = self.master_at(&self.resources[at]);
             self.begin_repeat(at, Pace::Short);
@@ -112,9 +110,8 @@ impl Machine<'_> {
     /// Drops all locks of a record; no floor rises by that.
     pub(super) fn clear_record(&mut self, at: Idx<Resource>) {
         while let Some(lock) = self.resources[at].mastery.queues.after(&self.physical, None) {
+            self.end_timers(lock);
             self.resources[at].mastery.queues.leave(&mut self.physical, lock);
-            self.end_demand_timer(lock);
-            self.end_queued_timer(lock);
             let member = self.physical[lock].member;
             self.peers[usize::from(member)].answers.remove_if_linked(&mut self.physical, lock);
             self.put_physical(lock);

@@ -3,7 +3,7 @@
 
 use heapless::Deque;
 
-use super::ahead::{CHAIN_AHEAD, Yielding};
+use super::ahead::{CHAIN_AHEAD, CHAINS_AHEAD, Yielding};
 use crate::id::SlotId;
 use crate::machine::Machine;
 use crate::peer::Push;
@@ -144,6 +144,11 @@ impl Cursor {
         }
     }
 
+    /// Does nothing of the slot lie before it?
+    const fn is_at_slot(&self) -> bool {
+        self.after.is_none() && self.piece == 0
+    }
+
     const fn pass_slot(&mut self) {
         self.position += 1;
         self.slot += 1;
@@ -195,6 +200,7 @@ impl Machine<'_> {
     /// Gives back frozen records of slots that the new master has acknowledged; says whether there was any work.
     pub(super) fn work_on_packed(&mut self) -> bool {
         let Some(place) = super::places(self.s.transfers.packed).next() else { return false };
+        let mut ahead = 0;
         for _ in 0..FREED_A_CALL {
             let stream = &mut self.s.transfers.outgoing[place].stream;
             let slot = stream.freed;
@@ -204,10 +210,17 @@ impl Machine<'_> {
                 return true;
             }
             let head = self.slot(slot).resources.head();
-            match head.filter(|at| self.resources[*at].passage == Passage::Packed) {
-                Some(at) => self.thaw(at),
-                None => self.s.transfers.outgoing[place].stream.freed += 1,
+            let Some(at) = head.filter(|at| self.resources[*at].passage == Passage::Packed) else {
+                self.s.transfers.outgoing[place].stream.freed += 1;
+                ahead = 0;
+                continue;
+            };
+            if ahead == 0 {
+                self.read_ahead(head, |resource| self.index.read(resource.hash));
+                ahead = CHAIN_AHEAD;
             }
+            ahead -= 1;
+            self.thaw(at);
         }
         true
     }
@@ -255,13 +268,19 @@ impl Machine<'_> {
         let has_floors = !crate::fault_on!(self, FLOORS_STAY);
         let floors = floors.map(|(peer, floor)| (peer.node, *floor)).filter(|_| has_floors);
         let Some(mut chunk) = writer.begin_chunk(range, version, &head, floors) else { return Push::Full };
+        if !entry.stream.yielding.is_yielding() && cursor.is_at_slot() {
+            let ahead = slot - range.first.0;
+            if ahead.is_multiple_of(CHAINS_AHEAD) {
+                self.follow_chains(range.slots().skip(ahead as usize));
+            }
+        }
         let limit = (most - self.s.transfers.in_frame) as usize;
         let mut is_last = false;
         let mut ahead = 0;
         // One record at least: the floors of a large cluster may take more than a small chunk is to have.
         while !is_last && (chunk.used() < limit || cursor.position == head.position) {
             if cursor.resources >= ahead {
-                self.read_ahead(self.next_in_slot(place, &cursor));
+                self.read_ahead(self.next_in_slot(place, &cursor), |_| 0);
                 ahead = cursor.resources + CHAIN_AHEAD as u64;
             }
             match self.pack_record(place, &mut cursor, &mut chunk) {
@@ -299,7 +318,7 @@ impl Machine<'_> {
     }
 
     /// Adds the next record to a chunk with all its locks, or what is left of it. A record is packed with its first
-    /// unit, for ever. It is cut only if it might take more than half of a frame: a position that is passed on comes
+    /// unit, for ever. It is cut only if it might take more than a quarter of a frame: a position that is passed on comes
     /// before the rest of a cut record, and is dropped (rule R7).
     fn pack_record(&mut self, place: usize, cursor: &mut Cursor, chunk: &mut ChunkWriter<'_, '_>) -> Packed {
         let Some(at) = self.next_in_slot(place, cursor) else {
