@@ -12,7 +12,7 @@ use crate::record::{
     RelayCell, Resource, Ring, RingAnswer, RingBody, Slot, ValueCell, Work,
 };
 use crate::stats::Stats;
-use crate::table::{DeadlineHeap, Free, Idx, NameIndex, Queue, Slab};
+use crate::table::{DeadlineHeap, Free, FreeStack, Idx, NameIndex, Queue, Slab};
 use crate::time::Instant;
 use crate::transfer::{Room, Transfers};
 use crate::value::{Value, ValueCopy, ValueState};
@@ -76,8 +76,8 @@ pub(crate) struct IdleLocks {
 
 #[derive(Debug)]
 struct FreeRecords {
-    resources: Free<Resource>,
-    physical: Free<Physical>,
+    resources: FreeStack<Resource>,
+    physical: FreeStack<Physical>,
     locks: Free<Lock>,
     names: Free<NameCell>,
     values: Free<ValueCell>,
@@ -109,8 +109,8 @@ impl State {
             last_number: Number(0),
             last_demand: DemandId(0),
             free: FreeRecords {
-                resources: Free::all(&mut Slab(tables.resources)),
-                physical: Free::all(&mut Slab(tables.physical)),
+                resources: FreeStack::all(tables.free_resources, tables.resources.len()),
+                physical: FreeStack::all(tables.free_physical, tables.physical.len()),
                 locks: Free::all(&mut Slab(tables.locks)),
                 names: Free::all(&mut Slab(tables.names)),
                 values: Free::all(&mut Slab(tables.values)),
@@ -191,6 +191,8 @@ fn check_memory(config: &Config, tables: &Tables<'_>) -> Result<(), ConfigError>
         (tables.floors.len() >= slots * members, "a floor for each slot and member"),
         (tables.peers.len() >= members, "the members"),
         (tables.patience.len() >= tables.locks.len(), "the patience of each lock"),
+        (tables.free_resources.len() >= tables.resources.len(), "the free resources"),
+        (tables.free_physical.len() >= tables.physical.len(), "the free physical locks"),
         (
             tables.buckets.len().is_power_of_two() && tables.buckets.len() > tables.resources.len(),
             "an index that is a power of two above the resources",
@@ -221,6 +223,8 @@ pub(crate) struct Machine<'a> {
     pub(crate) values: Slab<'a, ValueCell>,
     pub(crate) relays: Slab<'a, RelayCell>,
     pub(crate) index: NameIndex<'a>,
+    free_resources: &'a mut [u32],
+    free_physical: &'a mut [u32],
     pub(crate) slots: Slab<'a, Slot>,
     pub(crate) floors: &'a mut [Number],
     pub(crate) patience: &'a mut [u32],
@@ -241,6 +245,8 @@ impl<'a> Machine<'a> {
             values: Slab(tables.values),
             relays: Slab(tables.relays),
             index: NameIndex(tables.buckets),
+            free_resources: tables.free_resources,
+            free_physical: tables.free_physical,
             slots: Slab(&mut tables.slots[..slots]),
             floors: tables.floors,
             patience: tables.patience,
@@ -391,7 +397,7 @@ impl<'a> Machine<'a> {
 
     /// Makes a resource; [`Machine::check_room`] has said that there is room.
     pub(crate) fn make_resource(&mut self, space: SpaceId, name: &[u8], hash: u64) -> Idx<Resource> {
-        let at = self.s.free.resources.take(&mut self.resources).expect("room was checked");
+        let at = self.s.free.resources.take(self.free_resources).expect("room was checked");
         let slot = self.slot_of(space, hash);
         let name_rest = (name.len() > NAME_INLINE).then(|| {
             let cell = self.s.free.names.take(&mut self.names).expect("room was checked");
@@ -457,7 +463,7 @@ impl<'a> Machine<'a> {
         let resource = &mut self.resources[at];
         resource.passage = Passage::None;
         resource.name_len = 0;
-        self.s.free.resources.put(&mut self.resources, at);
+        self.s.free.resources.put(self.free_resources, at);
     }
 
     /// What this node knows of a resource as its holder, which is nothing that matters any more, goes.
@@ -524,7 +530,7 @@ impl<'a> Machine<'a> {
 
     /// A record of a member on a resource; there is room for one.
     pub(crate) fn take_physical(&mut self, resource: Idx<Resource>, member: Member) -> Idx<Physical> {
-        let at = self.s.free.physical.take(&mut self.physical).expect("room was checked");
+        let at = self.s.free.physical.take(self.free_physical).expect("room was checked");
         let record = &mut self.physical[at];
         record.resource = Some(resource);
         record.member = member;
@@ -542,10 +548,20 @@ impl<'a> Machine<'a> {
         mastery.members &= !(1 << member);
         let is_last = mastery.members == 0;
         self.physical[at].vacate();
-        self.s.free.physical.put(&mut self.physical, at);
+        self.s.free.physical.put(self.free_physical, at);
         let slot = self.resources[resource].slot;
         self.tally(slot, Room { physical: 1, ..Room::NONE }, Change::Fewer);
         is_last
+    }
+
+    /// The resources that are made next.
+    pub(crate) fn next_resources(&self) -> impl Iterator<Item = &Resource> {
+        self.s.free.resources.next(self.free_resources).map(|at| &self.resources[at])
+    }
+
+    /// The physical locks that are taken next.
+    pub(crate) fn next_physical(&self) -> impl Iterator<Item = &Physical> {
+        self.s.free.physical.next(self.free_physical).map(|at| &self.physical[at])
     }
 
     /// Free records of each kind, those included that are kept for transfers.

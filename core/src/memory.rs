@@ -40,11 +40,12 @@ impl Limits {
 /// The tables of a node, each a slice of vacant records behind anything that lends it.
 ///
 /// Lengths are the node's capacities, but for these: `buckets` is a power of two above the resources (twice as
-/// many is best); the configuration gives `slots` (those of all spaces), `floors` (one for each slot and
-/// member) and `peers` (one for each member); `patience` is as long as `locks`.
+/// many is best); `free_resources` and `free_physical` are as long as their tables, `patience` as `locks`; the
+/// configuration gives `slots` (those of all spaces), `floors` (one for each slot and member) and `peers` (one for
+/// each member).
 #[derive(Debug)]
 #[allow(missing_docs, reason = "the fields are the tables that the type's docs name")]
-pub struct Memory<Re, Ph, Lo, Na, Va, Ry, Bu, Sl, Fl, Pa, Pe> {
+pub struct Memory<Re, Ph, Lo, Na, Va, Ry, Bu, Fr, Fp, Sl, Fl, Pa, Pe> {
     pub resources: Re,
     pub physical: Ph,
     pub locks: Lo,
@@ -52,6 +53,8 @@ pub struct Memory<Re, Ph, Lo, Na, Va, Ry, Bu, Sl, Fl, Pa, Pe> {
     pub values: Va,
     pub relays: Ry,
     pub buckets: Bu,
+    pub free_resources: Fr,
+    pub free_physical: Fp,
     pub slots: Sl,
     pub floors: Fl,
     pub patience: Pa,
@@ -67,6 +70,8 @@ pub type Tables<'a> = Memory<
     &'a mut [ValueCell],
     &'a mut [RelayCell],
     &'a mut [Bucket],
+    &'a mut [u32],
+    &'a mut [u32],
     &'a mut [Slot],
     &'a mut [Number],
     &'a mut [u32],
@@ -79,8 +84,8 @@ pub trait Storage {
     fn tables(&mut self) -> Tables<'_>;
 }
 
-impl<Re, Ph, Lo, Na, Va, Ry, Bu, Sl, Fl, Pa, Pe> Storage
-    for Memory<Re, Ph, Lo, Na, Va, Ry, Bu, Sl, Fl, Pa, Pe>
+impl<Re, Ph, Lo, Na, Va, Ry, Bu, Fr, Fp, Sl, Fl, Pa, Pe> Storage
+    for Memory<Re, Ph, Lo, Na, Va, Ry, Bu, Fr, Fp, Sl, Fl, Pa, Pe>
 where
     Re: AsMut<[Resource]>,
     Ph: AsMut<[Physical]>,
@@ -89,6 +94,8 @@ where
     Va: AsMut<[ValueCell]>,
     Ry: AsMut<[RelayCell]>,
     Bu: AsMut<[Bucket]>,
+    Fr: AsMut<[u32]>,
+    Fp: AsMut<[u32]>,
     Sl: AsMut<[Slot]>,
     Fl: AsMut<[Number]>,
     Pa: AsMut<[u32]>,
@@ -103,6 +110,8 @@ where
             values: self.values.as_mut(),
             relays: self.relays.as_mut(),
             buckets: self.buckets.as_mut(),
+            free_resources: self.free_resources.as_mut(),
+            free_physical: self.free_physical.as_mut(),
             slots: self.slots.as_mut(),
             floors: self.floors.as_mut(),
             patience: self.patience.as_mut(),
@@ -127,6 +136,8 @@ pub type ArrayMemory<
     [ValueCell; RECORDS],
     [RelayCell; RECORDS],
     [Bucket; BUCKETS],
+    [u32; RECORDS],
+    [u32; RECORDS],
     [Slot; SLOTS],
     [Number; FLOORS],
     [u32; RECORDS],
@@ -150,6 +161,8 @@ impl<
         values: [const { ValueCell::VACANT }; RECORDS],
         relays: [const { RelayCell::VACANT }; RECORDS],
         buckets: [Bucket::EMPTY; BUCKETS],
+        free_resources: [0; RECORDS],
+        free_physical: [0; RECORDS],
         slots: [const { Slot::VACANT }; SLOTS],
         floors: [Number(0); FLOORS],
         patience: [0; RECORDS],
@@ -167,6 +180,8 @@ pub type HeapMemory = Memory<
     alloc::boxed::Box<[ValueCell]>,
     alloc::boxed::Box<[RelayCell]>,
     alloc::boxed::Box<[Bucket]>,
+    alloc::boxed::Box<[u32]>,
+    alloc::boxed::Box<[u32]>,
     alloc::boxed::Box<[Slot]>,
     alloc::boxed::Box<[Number]>,
     alloc::boxed::Box<[u32]>,
@@ -189,6 +204,8 @@ impl HeapMemory {
             buckets: (0..(limits.resources as usize * 2).next_power_of_two())
                 .map(|_| Bucket::EMPTY)
                 .collect(),
+            free_resources: (0..limits.resources).map(|_| 0).collect(),
+            free_physical: (0..limits.physical).map(|_| 0).collect(),
             slots: (0..slots).map(|_| Slot::VACANT).collect(),
             floors: (0..slots * members).map(|_| Number(0)).collect(),
             patience: (0..limits.locks).map(|_| 0).collect(),

@@ -28,7 +28,7 @@ pub struct Resource {
     pub(crate) name: [u8; NAME_INLINE],
     pub(crate) name_rest: Option<Idx<NameCell>>,
     pub(crate) slot: u32,
-    /// Resources of one slot; for a free record, the free list.
+    /// Resources of one slot.
     pub(crate) chain: Link,
     /// Positions to be said. Linked only if the resource is used here.
     pub(crate) outbox: Link,
@@ -642,8 +642,6 @@ macro_rules! record {
 }
 
 record! {
-    Resource: chain;
-    Physical: claim.link;
     Lock: claim.link;
     NameCell: free;
     ValueCell: free;

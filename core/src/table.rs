@@ -255,5 +255,45 @@ impl<T: Record> Free<T> {
     }
 }
 
+/// Free records of a slab, last in first out, in a table of their own: those that are taken next are known before
+/// each is touched.
+#[derive(Debug)]
+pub(crate) struct FreeStack<T> {
+    len: u32,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> FreeStack<T> {
+    /// All records of a slab that is as long as this, so that the first is used first.
+    pub(crate) fn all(places: &mut [u32], len: usize) -> Self {
+        let mut free = Self { len: 0, of: PhantomData };
+        for at in (0..len).rev() {
+            free.put(places, Idx::new(at));
+        }
+        free
+    }
+
+    pub(crate) const fn len(&self) -> u32 {
+        self.len
+    }
+
+    #[inline]
+    pub(crate) fn take(&mut self, places: &[u32]) -> Option<Idx<T>> {
+        self.len = self.len.checked_sub(1)?;
+        Idx::from_raw(places[self.len as usize])
+    }
+
+    #[inline]
+    pub(crate) fn put(&mut self, places: &mut [u32], at: Idx<T>) {
+        places[self.len as usize] = at.raw.get();
+        self.len += 1;
+    }
+
+    /// The records that are taken next.
+    pub(crate) fn next<'p>(&self, places: &'p [u32]) -> impl Iterator<Item = Idx<T>> + use<'p, T> {
+        places[..self.len as usize].iter().rev().filter_map(|raw| Idx::from_raw(*raw))
+    }
+}
+
 #[cfg(test)]
 mod tests;
