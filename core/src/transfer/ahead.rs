@@ -16,7 +16,7 @@ const RECORDS_AHEAD: usize = 256;
 pub(super) const CHAIN_AHEAD: usize = 32;
 
 /// Chains that are followed side by side.
-pub(super) const CHAINS_AHEAD: u32 = 8;
+const CHAINS_AHEAD: usize = 8;
 
 /// Records of each of them.
 const STEPS_AHEAD: usize = 512;
@@ -77,11 +77,16 @@ impl Machine<'_> {
         self.s.stats.asked + self.s.lock_messages
     }
 
-    /// Follows the chains of some slots side by side, so that their records are in the cache when the turn of each slot
-    /// comes: one chain alone would wait for the memory at every record.
-    pub(super) fn follow_chains(&self, slots: impl Iterator<Item = SlotId>) {
-        let mut walks = [None; CHAINS_AHEAD as usize];
-        for (walk, SlotId(slot)) in walks.iter_mut().zip(slots) {
+    /// Follows the chains of a transfer's next slots side by side, if the turn of the first of them has come, so that
+    /// their records are in the cache then: one chain alone would wait for the memory at every record.
+    pub(super) fn follow_chains(&self, place: usize, slot: u32) {
+        let range = self.s.transfers.outgoing[place].range;
+        let before = (slot - range.first.0) as usize;
+        if !before.is_multiple_of(CHAINS_AHEAD) {
+            return;
+        }
+        let mut walks = [None; CHAINS_AHEAD];
+        for (walk, SlotId(slot)) in walks.iter_mut().zip(range.slots().skip(before)) {
             *walk = self.slot(slot).resources.head();
         }
         let mut sum = 0;

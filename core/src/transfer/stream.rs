@@ -3,7 +3,7 @@
 
 use heapless::Deque;
 
-use super::ahead::{CHAIN_AHEAD, CHAINS_AHEAD, Yielding};
+use super::ahead::{CHAIN_AHEAD, Yielding};
 use crate::id::SlotId;
 use crate::machine::Machine;
 use crate::peer::Push;
@@ -212,6 +212,7 @@ impl Machine<'_> {
             let head = self.slot(slot).resources.head();
             let Some(at) = head.filter(|at| self.resources[*at].passage == Passage::Packed) else {
                 self.s.transfers.outgoing[place].stream.freed += 1;
+                self.follow_chains(place, slot + 1);
                 ahead = 0;
                 continue;
             };
@@ -269,10 +270,7 @@ impl Machine<'_> {
         let floors = floors.map(|(peer, floor)| (peer.node, *floor)).filter(|_| has_floors);
         let Some(mut chunk) = writer.begin_chunk(range, version, &head, floors) else { return Push::Full };
         if !entry.stream.yielding.is_yielding() && cursor.is_at_slot() {
-            let ahead = slot - range.first.0;
-            if ahead.is_multiple_of(CHAINS_AHEAD) {
-                self.follow_chains(range.slots().skip(ahead as usize));
-            }
+            self.follow_chains(place, slot);
         }
         let limit = (most - self.s.transfers.in_frame) as usize;
         let mut is_last = false;
