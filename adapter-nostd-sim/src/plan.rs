@@ -267,7 +267,7 @@ fn draw_configs(
     let repeat_after = millis(random, 20, 200);
     let repeat_waiting_after = repeat_after + millis(random, 0, 2000);
     let queued_after = millis(random, 2, 100);
-    let chunk = *mover.pick(&[256, 256, 2048, 300, 400, 700, 2048, 16_384]);
+    let chunk = *mover.pick(&[256, 256, 2048, 300, 2048, 700, 2048, 16_384]);
     let window =
         chunk * *mover.pick(&[1, 1, 2, 3, 16]) + u32::try_from(mover.below(256)).expect("it is small");
     let node = |at: u16| {

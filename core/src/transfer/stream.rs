@@ -316,7 +316,7 @@ impl Machine<'_> {
     }
 
     /// Adds the next record to a chunk with all its locks, or what is left of it. A record is packed with its first
-    /// unit, for ever. It is cut only if it might take more than a quarter of a frame: a position that is passed on comes
+    /// unit, for ever. It is cut only if it might take more than an eighth of a frame: a position that is passed on comes
     /// before the rest of a cut record, and is dropped (rule R7).
     fn pack_record(&mut self, place: usize, cursor: &mut Cursor, chunk: &mut ChunkWriter<'_, '_>) -> Packed {
         let Some(at) = self.next_in_slot(place, cursor) else {

@@ -326,9 +326,9 @@ impl ChunkWriter<'_, '_> {
         true
     }
 
-    /// Has a quarter of a frame room for a record with this many locks, however long it is?
+    /// Has an eighth of a frame room for a record with this many locks, however long it is?
     pub(crate) const fn has_room_for_record(&self, locks: u8) -> bool {
-        RECORD_MAX + locks as usize * LOCK_MAX <= self.frame.buf.len() / 4
+        RECORD_MAX + locks as usize * LOCK_MAX <= self.frame.buf.len() / 8
     }
 
     /// Where the chunk ends now.
