@@ -13,6 +13,7 @@ use lockmaster_core::{
     TRANSFERS_MAX,
 };
 
+use crate::fault::FaultKind;
 use crate::ghost::{Ghost, Reading};
 use crate::moves::Moves;
 use crate::network::{Cargo, Flight, Network, Way};
@@ -139,6 +140,9 @@ impl<S: Storage> Cluster<S> {
     pub fn report(&self) -> Report {
         let mut report = self.report;
         report.faults += self.network.counts;
+        report.faults.close(self.plan.faults());
+        report.reordered = self.network.reordered;
+        report.span = self.now.since(Instant::START);
         report.moves += self.moves.counts;
         report.trace = self.trace.hash();
         report
@@ -218,7 +222,7 @@ impl<S: Storage> Cluster<S> {
                 if is_late && self.random.chance(self.plan.weather.late_timer) {
                     let lateness = self.random.span(core::time::Duration::ZERO, self.plan.weather.spell_max);
                     fires = deadline.after(lateness);
-                    self.report.faults.late_timers += 1;
+                    self.report.faults.hit(FaultKind::LateTimer);
                 }
                 member.timer = Some((deadline, fires));
                 Some(fires)
@@ -291,7 +295,7 @@ impl<S: Storage> Cluster<S> {
             ensure!(!is_heard, Opening, "node {to} drops a frame of node {from}: {dropped}");
             let is_same = member.node.digest() == before;
             ensure!(is_same, RefusalUnchanged, "node {to} was changed by a frame that it dropped: {dropped}");
-            self.report.faults.dropped += 1;
+            self.report.dropped += 1;
         }
         self.settle(to)
     }
@@ -343,7 +347,9 @@ impl<S: Storage> Cluster<S> {
     /// Takes everything that a node has to say, then checks all rules.
     fn settle(&mut self, node: NodeId) -> Result<(), Violation> {
         let is_deaf = self.next_action.is_some() && self.random.chance(self.plan.weather.deaf);
-        self.report.faults.deaf += u64::from(is_deaf);
+        if is_deaf {
+            self.report.faults.hit(FaultKind::Deaf);
+        }
         self.listen(node, !is_deaf)
     }
 
@@ -423,7 +429,7 @@ impl<S: Storage> Cluster<S> {
             sent += count;
             frames += 1;
         }
-        self.report.faults.spilled += u64::from(frames > 1);
+        self.report.spilled += u64::from(frames > 1);
         self.member(from).owed[usize::from(to.0)] = false;
         Ok(sent)
     }
@@ -447,7 +453,7 @@ impl<S: Storage> Cluster<S> {
                         let ghost = self.ghost.at(node, lock).map(|at| &self.ghost.locks[at]);
                         let may_be_full = ghost.is_some_and(|ghost| self.may_be_full(ghost.since));
                         ensure!(may_be_full, Bounds, "a table is full that has room");
-                        self.report.full += 1;
+                        self.count_full();
                     }
                 }
                 self.ghost.denied(now, node, lock, reason, held)
@@ -494,7 +500,7 @@ impl<S: Storage> Cluster<S> {
         let node = self.pick_node();
         if self.random.chance(self.plan.weather.early_timeout) {
             self.trace.line(self.now, format_args!("node {node}: timeout unasked"));
-            self.report.faults.early_timeouts += 1;
+            self.report.faults.hit(FaultKind::EarlyTimeout);
             self.timeout(node)?;
             self.settle(node)?;
         }
@@ -532,7 +538,7 @@ impl<S: Storage> Cluster<S> {
                 HelloError::Cluster
             }
         };
-        self.report.faults.strangers += 1;
+        self.report.faults.hit(FaultKind::Stranger);
         let now = self.now;
         let member = self.member(node);
         let before = member.node.digest();

@@ -17,11 +17,17 @@
 //!
 //! [`run`] takes one seed through all four phases. No clock, no randomness and no thread of the host is used,
 //! so a failure repeats exactly; its text names the seed.
+//!
+//! The library needs no `std`. With the feature `std` it can also run many seeds on the threads of a host
+//! ([`seeds`]), which is what the program of this package does.
 #![no_std]
 
 extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
 
 mod cluster;
+mod fault;
 mod ghost;
 mod moves;
 mod network;
@@ -30,13 +36,16 @@ mod plan;
 mod random;
 mod report;
 mod run;
+#[cfg(feature = "std")]
+pub mod seeds;
 mod show;
 mod tables;
 mod trace;
 
 pub use cluster::Cluster;
+pub use fault::{FaultCount, FaultCounts, FaultKind, FaultKinds};
 pub use options::{Moving, Options};
 pub use plan::{NODES_MAX, SLOTS_MAX};
 pub use random::Random;
-pub use report::{Failure, FaultCounts, MoveCounts, Report, Rule};
+pub use report::{Failure, MoveCounts, Report, Rule};
 pub use run::{run, run_on};

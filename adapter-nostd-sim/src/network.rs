@@ -9,9 +9,9 @@ use core::time::Duration;
 use lockmaster_core::wire::Hello;
 use lockmaster_core::{Instant, NodeId};
 
+use crate::fault::{FaultCounts, FaultKind};
 use crate::plan::Weather;
 use crate::random::Random;
-use crate::report::FaultCounts;
 
 /// Frames that are remembered, to arrive once more at any time.
 const PAST_MAX: usize = 2048;
@@ -32,6 +32,8 @@ pub(crate) struct Network {
     is_calm: bool,
     random: Random,
     pub(crate) counts: FaultCounts,
+    /// Frames that overtook an earlier one.
+    pub(crate) reordered: u64,
 }
 
 /// From one node to another.
@@ -98,6 +100,7 @@ impl Network {
             is_calm: false,
             random,
             counts: FaultCounts::default(),
+            reordered: 0,
         };
         for way in network.ways() {
             let spread = network.weather.spell_max.min(Duration::from_millis(50));
@@ -132,7 +135,11 @@ impl Network {
     fn delay(&mut self) -> Duration {
         let delay = self.random.span(self.weather.delay_min, self.weather.delay_max);
         let is_slow = !self.is_calm && self.random.chance(self.weather.tail);
-        if is_slow { delay * 30 } else { delay }
+        if !is_slow {
+            return delay;
+        }
+        self.counts.hit(FaultKind::Tail);
+        delay * 30
     }
 
     // ---- frames ----
@@ -144,22 +151,22 @@ impl Network {
             self.past.push((way, frame.clone()));
         }
         if self.cuts[self.place(way)] > 0 {
-            self.counts.cut += 1;
+            self.counts.hit(FaultKind::Cut);
             return;
         }
         if !self.is_calm {
             if self.random.chance(self.weather.late) {
                 let later = self.delay() + self.random.span(Duration::ZERO, self.weather.spell_max * 4);
-                self.counts.late += 1;
+                self.counts.hit(FaultKind::Late);
                 self.depart(now.after(later), way, Cargo::Frame(frame.clone()));
             }
             if self.random.chance(self.weather.loss) {
-                self.counts.lost += 1;
+                self.counts.hit(FaultKind::Loss);
                 return;
             }
             if self.random.chance(self.weather.repeat) {
                 let delay = self.delay();
-                self.counts.repeated += 1;
+                self.counts.hit(FaultKind::Repeat);
                 self.depart(now.after(delay), way, Cargo::Frame(frame.clone()));
             }
         }
@@ -178,7 +185,7 @@ impl Network {
         match flight.cargo {
             Cargo::Frame(_) => {
                 let arrived = self.arrived[place];
-                self.counts.reordered += u64::from(flight.number < arrived);
+                self.reordered += u64::from(flight.number < arrived);
                 self.arrived[place] = arrived.max(flight.number);
             }
             Cargo::CutEnds => self.cuts[place] = self.cuts[place].saturating_sub(1),
@@ -209,7 +216,7 @@ impl Network {
         }
         if self.random.chance(self.weather.clog) {
             self.clogs[place] += 1;
-            self.counts.clogged += 1;
+            self.counts.hit(FaultKind::Clog);
             self.depart(end, way, Cargo::ClogEnds);
         }
         if self.random.chance(self.weather.disconnect) {
@@ -217,14 +224,14 @@ impl Network {
         }
         if self.random.chance(self.weather.haunt) && !self.past.is_empty() {
             let (way, frame) = self.random.pick(&self.past).clone();
-            self.counts.late += 1;
+            self.counts.hit(FaultKind::Haunt);
             self.depart(now, way, Cargo::Frame(frame));
         }
     }
 
     /// Both ends lose the connection, each at its own time, and find each other again.
     fn disconnect(&mut self, now: Instant, end: Instant, way: Way) {
-        self.counts.disconnected += 1;
+        self.counts.hit(FaultKind::Disconnect);
         for way in [way, Way { from: way.to, to: way.from }] {
             let lost = now.after(self.delay());
             self.depart(lost, way, Cargo::Gone);

@@ -3,6 +3,7 @@
 use lockmaster_core::Config;
 use lockmaster_core::Limits;
 
+use crate::fault::FaultKinds;
 use crate::plan::NODES_MAX;
 
 /// How often the management of slots moves to another node while a run is unruly.
@@ -28,6 +29,8 @@ pub struct Options {
     pub limits: Option<Limits>,
     /// How often slots move.
     pub moving: Moving,
+    /// Kinds of faults that do not happen, whatever the seed says.
+    pub without: FaultKinds,
     /// Lines of the trace that a failure shows.
     pub lines: usize,
     /// Gets every line of the trace as it is written.
@@ -45,6 +48,7 @@ impl Default for Options {
             nodes: (1, NODES_MAX),
             limits: None,
             moving: Moving::Drawn,
+            without: FaultKinds::NONE,
             lines: 60,
             echo: None,
             #[cfg(lockmaster_faults)]

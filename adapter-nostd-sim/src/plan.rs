@@ -1,5 +1,7 @@
 //! What a seed decides before the run begins: the cluster, the weather, the owners.
 
+mod weather;
+
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -7,8 +9,10 @@ use lockmaster_core::Limits;
 use lockmaster_core::{ClusterId, Incarnation, Mode, Name, NodeId, SpaceId};
 use lockmaster_core::{Config, Retention, SpaceConfig};
 
+use crate::fault::{FaultKind, FaultKinds};
 use crate::options::{Moving, Options};
 use crate::random::Random;
+pub(crate) use weather::Weather;
 
 /// Most nodes of a simulated cluster.
 pub const NODES_MAX: u16 = 5;
@@ -33,31 +37,6 @@ pub(crate) struct Plan {
     pub(crate) appetite: Appetite,
     pub(crate) mobility: Mobility,
     pub(crate) steps: u32,
-}
-
-/// How bad the network is; rates in thousandths.
-#[derive(Clone, Debug)]
-pub(crate) struct Weather {
-    pub(crate) delay_min: Duration,
-    pub(crate) delay_max: Duration,
-    /// Frames that take much longer than the others.
-    pub(crate) tail: u32,
-    pub(crate) loss: u32,
-    pub(crate) repeat: u32,
-    /// Frames of which a copy arrives much later.
-    pub(crate) late: u32,
-    /// Any frame that was ever sent may arrive again: rate for each turn of the weather.
-    pub(crate) haunt: u32,
-    pub(crate) cut: u32,
-    pub(crate) disconnect: u32,
-    pub(crate) clog: u32,
-    pub(crate) early_timeout: u32,
-    pub(crate) late_timer: u32,
-    pub(crate) stranger: u32,
-    /// Events that their owners get only after the next input.
-    pub(crate) deaf: u32,
-    /// How long a cut, a disconnection or a clog lasts at most.
-    pub(crate) spell_max: Duration,
 }
 
 /// What owners do; rates in thousandths.
@@ -121,19 +100,25 @@ impl Plan {
         let appetite = draw_appetite(random);
         let needed = appetite.locks_max.max(usize::from(nodes) * resources.len());
         let is_tight = random.chance(120) || (mobility.is_on() && mover.chance(150));
-        let is_roomy = options.limits.is_none() && !is_tight;
-        let limits = options.limits.unwrap_or_else(|| {
-            if is_roomy {
-                draw_roomy_limits(mover, needed, &mobility)
-            } else {
-                draw_tight_limits(random, mover)
-            }
-        });
+        let is_drawn = is_tight && options.limits.is_none();
+        let tight = is_drawn.then(|| draw_tight_limits(random, mover));
+        let tight = tight.filter(|_| !options.without.has(FaultKind::Tight));
+        let is_roomy = options.limits.is_none() && tight.is_none();
+        let limits = options.limits.or(tight).unwrap_or_else(|| draw_roomy_limits(mover, needed, &mobility));
         let configs = draw_configs(random, mover, nodes, &spaces, options);
         let frame_lens = (0..nodes).map(|_| *random.pick(&[1024, 1024, 1200, 2048, 65_536])).collect();
-        let weather = draw_weather(random);
+        let weather = Weather::draw(random).without(options.without);
         let steps = options.steps;
         Self { configs, limits, is_roomy, resources, frame_lens, weather, appetite, mobility, steps }
+    }
+
+    /// The kinds of faults that may happen in the run.
+    pub(crate) fn faults(&self) -> FaultKinds {
+        let is_on = |kind: &FaultKind| {
+            let is_drawn = if *kind == FaultKind::Tight { !self.is_roomy } else { self.weather.has(*kind) };
+            is_drawn && (self.configs.len() > 1 || !kind.is_between_nodes())
+        };
+        FaultKind::ALL.into_iter().filter(is_on).collect()
     }
 
     /// The place of a resource in the plan.
@@ -284,32 +269,6 @@ fn draw_configs(
         config
     };
     (0..nodes).map(node).collect()
-}
-
-fn draw_weather(random: &mut Random) -> Weather {
-    let delay_min = random.span(Duration::from_micros(50), Duration::from_millis(5));
-    let delay_max = match random.below(3) {
-        0 => delay_min,
-        1 => delay_min * 4,
-        _ => delay_min * 40,
-    };
-    Weather {
-        delay_min,
-        delay_max,
-        tail: rate(random, 100),
-        loss: rate(random, 300),
-        repeat: rate(random, 300),
-        late: rate(random, 300),
-        haunt: if random.chance(500) { rate(random, 600) } else { 0 },
-        cut: rate(random, 40),
-        disconnect: rate(random, 40),
-        clog: rate(random, 60),
-        early_timeout: rate(random, 100),
-        late_timer: rate(random, 200),
-        stranger: rate(random, 30),
-        deaf: rate(random, 300),
-        spell_max: millis(random, 10, 600),
-    }
 }
 
 fn draw_appetite(random: &mut Random) -> Appetite {

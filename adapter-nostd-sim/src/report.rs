@@ -4,8 +4,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::AddAssign;
+use core::time::Duration;
 
 use lockmaster_core::Instant;
+
+use crate::fault::FaultCounts;
 
 /// What a run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,43 +47,24 @@ pub struct Report {
     pub frames: u64,
     /// Messages sent.
     pub messages: u64,
-    /// What the network did to them.
-    pub faults: FaultCounts,
-    /// What became of transfers.
-    pub moves: MoveCounts,
-    /// Hash over all that happened: the same for the same seed, on every storage.
-    pub trace: u64,
-}
-
-/// How often each kind of fault happened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FaultCounts {
-    /// Frames lost on the way.
-    pub lost: u64,
-    /// Frames lost because a direction was cut.
-    pub cut: u64,
-    /// Frames delivered once more, soon.
-    pub repeated: u64,
-    /// Frames delivered once more, at any later time.
-    pub late: u64,
     /// Frames that overtook an earlier one of the same sender and receiver.
     pub reordered: u64,
-    /// Connections lost.
-    pub disconnected: u64,
-    /// Outboxes that were not drained for a while.
-    pub clogged: u64,
     /// Outboxes that needed more than one frame.
     pub spilled: u64,
     /// Frames that the receiver dropped, because it had not heard the sender yet.
     pub dropped: u64,
-    /// Timeouts that nobody had asked for.
-    pub early_timeouts: u64,
-    /// Timers that fired after their deadline.
-    pub late_timers: u64,
-    /// Hellos of strangers and of other lives, refused.
-    pub strangers: u64,
-    /// Inputs whose events were not polled before the next.
-    pub deaf: u64,
+    /// Virtual time that passed.
+    pub span: Duration,
+    /// Virtual time that the cluster took to end all transfers and waits once the network was well; the longest of
+    /// several runs.
+    pub healing: Duration,
+    /// What went wrong, by kind.
+    pub faults: FaultCounts,
+    /// What became of transfers.
+    pub moves: MoveCounts,
+    /// Hash over all that happened: the same for the same seed, on every storage. The sum of several runs does not
+    /// depend on their order.
+    pub trace: u64,
 }
 
 /// What became of transfers, as seen from outside.
@@ -154,32 +138,10 @@ impl AddAssign for MoveCounts {
     }
 }
 
-impl FaultCounts {
-    /// Every kind with its name.
-    #[must_use]
-    pub const fn all(&self) -> [(&'static str, u64); 13] {
-        [
-            ("lost", self.lost),
-            ("cut", self.cut),
-            ("repeated", self.repeated),
-            ("late", self.late),
-            ("reordered", self.reordered),
-            ("disconnected", self.disconnected),
-            ("clogged", self.clogged),
-            ("spilled", self.spilled),
-            ("dropped", self.dropped),
-            ("early timeouts", self.early_timeouts),
-            ("late timers", self.late_timers),
-            ("strangers", self.strangers),
-            ("deaf", self.deaf),
-        ]
-    }
-}
-
 impl Report {
     /// Every counter of what owners did, with its name.
     #[must_use]
-    pub const fn all(&self) -> [(&'static str, u64); 17] {
+    pub const fn all(&self) -> [(&'static str, u64); 20] {
         [
             ("steps", self.steps),
             ("asked", self.asked),
@@ -198,6 +160,9 @@ impl Report {
             ("values written", self.values_written),
             ("frames", self.frames),
             ("messages", self.messages),
+            ("frames reordered", self.reordered),
+            ("outboxes of several frames", self.spilled),
+            ("frames dropped", self.dropped),
         ]
     }
 }
@@ -222,27 +187,14 @@ impl AddAssign for Report {
         self.values_written += other.values_written;
         self.frames += other.frames;
         self.messages += other.messages;
-        self.faults += other.faults;
-        self.moves += other.moves;
-        self.trace = self.trace.rotate_left(5) ^ other.trace;
-    }
-}
-
-impl AddAssign for FaultCounts {
-    fn add_assign(&mut self, other: Self) {
-        self.lost += other.lost;
-        self.cut += other.cut;
-        self.repeated += other.repeated;
-        self.late += other.late;
         self.reordered += other.reordered;
-        self.disconnected += other.disconnected;
-        self.clogged += other.clogged;
         self.spilled += other.spilled;
         self.dropped += other.dropped;
-        self.early_timeouts += other.early_timeouts;
-        self.late_timers += other.late_timers;
-        self.strangers += other.strangers;
-        self.deaf += other.deaf;
+        self.span += other.span;
+        self.healing = self.healing.max(other.healing);
+        self.faults += other.faults;
+        self.moves += other.moves;
+        self.trace = self.trace.wrapping_add(other.trace);
     }
 }
 

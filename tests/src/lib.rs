@@ -4,5 +4,4 @@ pub mod cluster;
 pub mod masters;
 pub mod notation;
 pub mod owners;
-pub mod seeds;
 pub mod storages;

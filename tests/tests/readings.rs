@@ -9,8 +9,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use lockmaster_core::fault::Faults;
+use lockmaster_sim::seeds::{Failed, examine};
 use lockmaster_sim::{Moving, Options};
-use lockmaster_tests::seeds::{Failed, examine};
 
 /// Seeds within which a wrong reading must be noticed.
 const SEEDS: u64 = 20_000;
@@ -56,8 +56,7 @@ fn every_wrong_reading_is_noticed() {
             Some(Failed { seed, rule: Some(rule), .. }) => {
                 writeln!(scoreboard, "{:>6} seeds  {rule:?}: {what}", seed + 1).unwrap();
             }
-            Some(Failed { seed, rule: None, story }) => {
-                let story = story.split("panic: ").last().unwrap_or_default();
+            Some(Failed { seed, rule: None, what: story, .. }) => {
                 writeln!(scoreboard, "{:>6} seeds  the core itself ({story}): {what}", seed + 1).unwrap();
             }
             None => writeln!(scoreboard, "  none of {SEEDS} seeds: {what}").unwrap(),

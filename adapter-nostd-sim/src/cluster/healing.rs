@@ -25,7 +25,9 @@ impl<S: Storage> Cluster<S> {
             self.member(node).timer = None;
             self.settle(node)?;
         }
+        let begin = self.now;
         self.finish_moves()?;
+        self.report.healing = self.now.since(begin);
         let until = self.now.after(self.plan.repeat_waiting_after() * 3 + self.slack());
         self.step_until(until)?;
         self.check_map()?;
@@ -127,7 +129,8 @@ impl<S: Storage> Cluster<S> {
         if self.plan.mobility.is_healing {
             self.begin_moves()?;
         }
-        let until = self.now.after(self.plan.repeat_waiting_after() * 60 + self.slack() * 10);
+        let since = self.now;
+        let until = since.after(self.plan.repeat_waiting_after() * 60 + self.slack() * 10);
         let begin = self.report.steps;
         while self.ghost.locks.iter().any(GhostLock::is_waiting) {
             self.heal_one()?;
@@ -140,6 +143,7 @@ impl<S: Storage> Cluster<S> {
                 "after {steps} steps of healing there still is {has_waiter:?}"
             );
         }
+        self.report.healing += self.now.since(since);
         while let Some(at) = self.ghost.locks.len().checked_sub(1) {
             self.release(at, ValueWrite::Keep)?;
         }

@@ -6,6 +6,7 @@ use lockmaster_core::{
 };
 
 use super::Cluster;
+use crate::fault::FaultKind;
 use crate::ghost::{GhostLock, Standing};
 use crate::report::{Violation, broken, ensure};
 use crate::show::ShownWrite;
@@ -241,12 +242,19 @@ impl<S: Storage> Cluster<S> {
             }
             RequestError::Full(full) => {
                 ensure!(self.may_be_full(self.report.steps), Bounds, "{full} and has room");
-                self.report.full += 1;
+                self.count_full();
                 before.map_or(Ok(()), |before| self.unchanged(node, before))
             }
             RequestError::Name(_) | RequestError::UnknownSpace | RequestError::Flags(_) => {
                 Err(broken!(Answer, "a sound request was refused: {refusal}"))
             }
+        }
+    }
+
+    pub(super) fn count_full(&mut self) {
+        self.report.full += 1;
+        if !self.plan.is_roomy {
+            self.report.faults.hit(FaultKind::Tight);
         }
     }
 
@@ -360,7 +368,7 @@ impl<S: Storage> Cluster<S> {
             }
             ConvertError::Full(full) => {
                 ensure!(self.may_be_full(self.report.steps), Bounds, "{full} and has room");
-                self.report.full += 1;
+                self.count_full();
                 before.map_or(Ok(()), |before| self.unchanged(node, before))
             }
             ConvertError::Unknown
