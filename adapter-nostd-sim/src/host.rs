@@ -4,6 +4,7 @@ mod args;
 mod failure;
 mod progress;
 mod table;
+mod watchdog;
 
 use core::ops::ControlFlow;
 use core::time::Duration;
@@ -19,6 +20,7 @@ use lockmaster_sim::seeds::{Failed, Sum, examine, examine_while};
 pub(crate) use args::Args;
 use args::{Command, RunArgs, SoakArgs};
 use progress::Progress;
+use watchdog::Watchdog;
 
 /// Runs a command; says how it ended.
 pub(crate) fn run(args: &Args) -> ExitCode {
@@ -81,7 +83,9 @@ fn run_many(args: &RunArgs) -> bool {
     let progress = Progress::of_seeds(seeds.end - seeds.start);
     let begin = Instant::now();
     let quiet = Options { lines: 0, ..options.clone() };
-    let sum = examine_while(seeds, args.threads.count(), &quiet, |_, result| {
+    let watchdog = Watchdog::start(seeds.start, &options);
+    let sum = examine_while(seeds, args.threads.count(), &quiet, |seed, result| {
+        watchdog.ended(seed);
         progress.step();
         match result {
             Ok(_) => ControlFlow::Continue(()),
@@ -126,8 +130,10 @@ fn soak(args: &SoakArgs) -> bool {
     let quiet = Options { lines: 0, ..options.clone() };
     let time = Duration::from_secs_f64(args.minutes * 60.0);
     let progress = Progress::of_time(time);
+    let watchdog = Watchdog::start(args.from, &options);
     let begin = Instant::now();
-    let sum = examine_while(args.from..u64::MAX, args.threads.count(), &quiet, |_, result| {
+    let sum = examine_while(args.from..u64::MAX, args.threads.count(), &quiet, |seed, result| {
+        watchdog.ended(seed);
         progress.soak(begin.elapsed(), result.is_err());
         if begin.elapsed() < time { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });

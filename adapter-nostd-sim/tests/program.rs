@@ -48,3 +48,33 @@ fn what_makes_no_sense_is_refused() {
         assert_eq!(output.status.code(), Some(2), "{arguments}: {output:?}");
     }
 }
+
+/// With a rule of the protocol switched off: what fails is made small, and what is printed repeats it.
+#[cfg(lockmaster_faults)]
+#[test]
+fn a_failure_is_made_small_and_its_command_repeats_it() {
+    // No pass after a release, floors that stay, and an end that comes too early.
+    for wrong in [7, 10, 14] {
+        let found = program(&format!("run --seeds 0..20000 --moving --wrong {wrong}"));
+        assert_eq!(found.status.code(), Some(1), "reading {wrong} is noticed: {found:?}");
+        let command = |label: &str| {
+            let line = lines(&found).into_iter().find(|line| line.starts_with(label));
+            line.and_then(|line| line.split(" -- ").nth(1)).expect("a command is printed").to_owned()
+        };
+        let as_found = program(&command("as it was found"));
+        let command = command("repeat it small");
+        let small = program(&command);
+        assert_eq!((as_found.status.code(), small.status.code()), (Some(1), Some(1)), "{small:?}");
+        let rule = |output: &Output| {
+            let last = lines(output).last().copied().unwrap_or_default().to_owned();
+            last.split(" us: ").nth(1).and_then(|what| what.split(':').next()).map(str::to_owned)
+        };
+        assert_eq!(rule(&as_found), rule(&small), "it fails by the same rule");
+        assert!(rule(&small).is_some(), "{small:?}");
+        println!("reading {wrong}, {:?}: {command}", rule(&small));
+        let steps = command.split_once("--steps ").map(|(_, rest)| rest.split(' ').next().unwrap_or(rest));
+        let steps = steps.and_then(|steps| steps.parse::<u32>().ok());
+        assert!(steps.is_some_and(|steps| steps < 400), "{command}");
+        assert!(command.contains("--without ") && command.contains("--nodes "), "{command}");
+    }
+}

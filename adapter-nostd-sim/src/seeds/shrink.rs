@@ -18,13 +18,24 @@ pub struct Shrunk {
     pub tries: u32,
 }
 
-/// Makes a run smaller that failed under these options.
+/// Makes a run smaller that failed under these options. `better` is shown each smaller one when it is found: a run in
+/// which the core never comes back does not end, and what was found before it need not be lost.
 #[must_use]
-pub fn shrink(failed: &Failed, options: &Options) -> Shrunk {
+pub fn shrink(failed: &Failed, options: &Options, mut better: impl FnMut(&Shrunk)) -> Shrunk {
     let options = Options { lines: 0, echo: None, ..options.clone() };
     let mut shrunk = Shrunk { options, failed: failed.clone(), tries: 0 };
-    while shrunk.fewer_nodes() | shrunk.stiller() | shrunk.fewer_faults() | shrunk.fewer_steps() {}
-    shrunk
+    better(&shrunk);
+    let passes = [Shrunk::fewer_nodes, Shrunk::stiller, Shrunk::fewer_faults, Shrunk::fewer_steps];
+    loop {
+        let mut is_smaller = false;
+        for pass in passes {
+            is_smaller |= pass(&mut shrunk);
+            better(&shrunk);
+        }
+        if !is_smaller {
+            return shrunk;
+        }
+    }
 }
 
 impl Shrunk {
