@@ -9,7 +9,6 @@
 
 mod watch;
 
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -363,9 +362,9 @@ impl Moves {
         self.all.iter().filter(|one| one.from == node && !one.is_over()).count()
     }
 
-    /// A transfer that has not ended, as text.
-    pub(crate) fn running(&self) -> Option<String> {
-        self.all.iter().find(|one| !one.is_ended()).map(|one| alloc::format!("{one:?}"))
+    /// A transfer that has not ended.
+    pub(crate) fn running(&self) -> Option<&Move> {
+        self.all.iter().find(|one| !one.is_ended())
     }
 
     /// Every transfer has ended, and the old masters may have forgotten it.

@@ -23,6 +23,7 @@ pub(crate) struct Network {
     last: u64,
     past: Vec<(Way, Rc<[u8]>)>,
     hellos: Vec<Hello>,
+    ways: Vec<Way>,
     /// For each way, how many cuts and clogs lie on it.
     cuts: Vec<u32>,
     clogs: Vec<u32>,
@@ -64,6 +65,13 @@ pub(crate) struct Flight {
     pub(crate) cargo: Cargo,
 }
 
+/// All ways between some nodes.
+fn ways_between(nodes: usize) -> Vec<Way> {
+    let nodes = u16::try_from(nodes).expect("nodes are few");
+    let all = (0..nodes).flat_map(|from| (0..nodes).map(move |to| (from, to)));
+    all.filter(|(from, to)| from != to).map(|(from, to)| Way { from: NodeId(from), to: NodeId(to) }).collect()
+}
+
 impl Ord for Flight {
     fn cmp(&self, other: &Self) -> Ordering {
         (self.at, self.number).cmp(&(other.at, other.number))
@@ -87,35 +95,29 @@ impl Eq for Flight {}
 impl Network {
     /// A network of nodes that have not met yet.
     pub(crate) fn new(weather: Weather, hellos: Vec<Hello>, random: Random) -> Self {
-        let ways = hellos.len() * hellos.len();
+        let places = hellos.len() * hellos.len();
+        let ways = ways_between(hellos.len());
         let mut network = Self {
             flights: BinaryHeap::new(),
             last: 0,
             past: Vec::new(),
             hellos,
-            cuts: alloc::vec![0; ways],
-            clogs: alloc::vec![0; ways],
-            arrived: alloc::vec![0; ways],
+            ways: ways.clone(),
+            cuts: alloc::vec![0; places],
+            clogs: alloc::vec![0; places],
+            arrived: alloc::vec![0; places],
             weather,
             is_calm: false,
             random,
             counts: FaultCounts::default(),
             reordered: 0,
         };
-        for way in network.ways() {
+        for way in ways {
             let spread = network.weather.spell_max.min(Duration::from_millis(50));
             let delay = network.random.span(Duration::ZERO, spread);
             network.connect(Instant::START.after(delay), way);
         }
         network
-    }
-
-    fn ways(&self) -> Vec<Way> {
-        let nodes = u16::try_from(self.hellos.len()).expect("nodes are few");
-        let all = (0..nodes).flat_map(|from| (0..nodes).map(move |to| (from, to)));
-        all.filter(|(from, to)| from != to)
-            .map(|(from, to)| Way { from: NodeId(from), to: NodeId(to) })
-            .collect()
     }
 
     fn place(&self, way: Way) -> usize {
@@ -203,11 +205,10 @@ impl Network {
 
     /// The weather takes a turn: something may break for a while.
     pub(crate) fn turn(&mut self, now: Instant) {
-        let ways = self.ways();
-        if ways.is_empty() {
+        if self.ways.is_empty() {
             return;
         }
-        let way = *self.random.pick(&ways);
+        let way = *self.random.pick(&self.ways);
         let end = now.after(self.random.span(Duration::ZERO, self.weather.spell_max));
         let place = self.place(way);
         if self.random.chance(self.weather.cut) {
@@ -246,11 +247,10 @@ impl Network {
         self.cuts.fill(0);
         self.clogs.fill(0);
         self.flights.retain(|Reverse(flight)| matches!(flight.cargo, Cargo::Frame(_)));
-        for way in self.ways() {
-            if !is_connected(way) {
-                let delay = self.delay();
-                self.connect(now.after(delay), way);
-            }
+        let broken: Vec<Way> = self.ways.iter().copied().filter(|way| !is_connected(*way)).collect();
+        for way in broken {
+            let delay = self.delay();
+            self.connect(now.after(delay), way);
         }
     }
 

@@ -21,10 +21,17 @@ struct Hash(u64);
 
 impl Hash {
     fn feed(&mut self, bytes: &[u8]) {
-        for bytes in bytes.chunks(8) {
-            let word = bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
-            self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x0100_0000_01b3);
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.feed_word(u64::from_be_bytes(*word));
         }
+        if !rest.is_empty() {
+            self.feed_word(rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+        }
+    }
+
+    fn feed_word(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x0100_0000_01b3);
     }
 }
 

@@ -233,11 +233,25 @@ impl Digest {
 
 impl Write for Digest {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for bytes in text.as_bytes().chunks(8) {
-            self.feed(bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+        let (words, rest) = text.as_bytes().as_chunks::<8>();
+        for word in words {
+            self.feed(u64::from_le_bytes(*word));
+        }
+        if !rest.is_empty() {
+            self.feed(tail(rest));
         }
         Ok(())
     }
+}
+
+/// Fewer than eight bytes and their number in a word. Most of what a record prints is as short as that.
+fn tail(bytes: &[u8]) -> u64 {
+    let len = bytes.len() as u64;
+    let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) else {
+        return bytes.iter().fold(len, |word, byte| word << 8 | u64::from(*byte));
+    };
+    let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+    (u64::from(first) << 32 | u64::from(last)).wrapping_add(len << 61)
 }
 
 fn write_to(digest: &mut Digest, record: &dyn fmt::Debug) {

@@ -152,7 +152,7 @@ impl<S: Storage> Cluster<S> {
     /// The node's logical locks are those that its owners know of.
     fn check_owners(&self, node: NodeId) -> Result<(), Violation> {
         let rows = &self.members[usize::from(node.0)].tables.rows;
-        let is_deaf = self.ghost.is_deaf(node);
+        let (is_deaf, is_open) = (self.ghost.is_deaf(node), self.is_open(node));
         let shown = rows.iter().map(|row| row.locks.len()).sum::<usize>();
         let known = self.ghost.of_node(node).count();
         let is_same = shown == known || (is_deaf && shown < known);
@@ -163,19 +163,15 @@ impl<S: Storage> Cluster<S> {
                 let is_known = ghost.is_some_and(|ghost| ghost.resource == at && is_shown_by(ghost, view));
                 ensure!(is_known, ExactlyOnce, "node {node}: {view:?}, of which its owner knows {ghost:?}");
             }
-            for ghost in self.ghost.of_node(node).filter(|ghost| ghost.resource == at) {
-                let Some(mode) = self.ghost.holds(ghost) else { continue };
-                let is_covered = row.held.is_some_and(|held| held.covers(mode));
-                ensure!(
-                    is_covered,
-                    Coverage,
-                    "node {node} holds {:?} of resource {at}, its owner {mode}",
-                    row.held
-                );
-            }
-            if self.is_open(node) {
+            if is_open {
                 self.check_first_owner(node, at)?;
             }
+        }
+        for ghost in self.ghost.of_node(node) {
+            let Some(mode) = self.ghost.holds(ghost) else { continue };
+            let (at, held) = (ghost.resource, rows[ghost.resource].held);
+            let is_covered = held.is_some_and(|held| held.covers(mode));
+            ensure!(is_covered, Coverage, "node {node} holds {held:?} of resource {at}, its owner {mode}");
         }
         Ok(())
     }

@@ -39,10 +39,11 @@ impl<S: Storage> Cluster<S> {
         // Each of a few hundred chunks may need a repeat and its way.
         let until = self.now.after((self.plan.repeat_after() + self.plan.weather.delay_max * 2) * 500);
         let begin = self.report.steps;
-        while let Some(one) = self.moves.running() {
+        while self.moves.running().is_some() {
             let steps = self.report.steps - begin;
             let is_in_time = steps < STEPS_MAX && self.next_at().is_some_and(|at| at <= until);
-            ensure!(is_in_time, Progress, "after {steps} steps a transfer has not ended: {one}");
+            let left = self.moves.running();
+            ensure!(is_in_time, Progress, "after {steps} steps a transfer has not ended: {left:?}");
             self.step()?;
         }
         Ok(())
