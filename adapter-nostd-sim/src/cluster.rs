@@ -6,6 +6,7 @@ mod moving;
 mod workload;
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use lockmaster_core::wire::{Body, Message, Messages, TransferBody, UpdatedLocks};
 use lockmaster_core::{
@@ -13,6 +14,7 @@ use lockmaster_core::{
     TRANSFERS_MAX,
 };
 
+use crate::clock::Clock;
 use crate::fault::FaultKind;
 use crate::ghost::{Ghost, Reading};
 use crate::moves::Moves;
@@ -32,6 +34,8 @@ pub struct Cluster<S> {
     random: Random,
     /// Decides what becomes of slots.
     mover: Random,
+    /// Decides when clocks leap.
+    swarm: Random,
     now: Instant,
     members: Vec<Member<S>>,
     moves: Moves,
@@ -56,13 +60,17 @@ struct Member<S> {
     owed: Vec<bool>,
     connected: Vec<bool>,
     heard: Vec<bool>,
-    /// The deadline that the node named last, and when its timer fires.
+    /// The deadline that the node named last, by its clock, and when its timer fires.
     timer: Option<(Instant, Instant)>,
+    clock: Clock,
     frame: Vec<u8>,
 }
 
 /// Makes the chance of what becomes of slots another than that of everything else.
 const MOVER: u64 = 0x736c_6f74_732d_6d6f;
+
+/// The same for what goes wrong with the nodes' machines.
+const SWARM: u64 = 0x6d61_6368_696e_6573;
 
 /// The account of transfers at the beginning, by the map of one node.
 fn first_moves<S: Storage>(plan: &Plan, node: &mut Node<S>) -> Moves {
@@ -94,28 +102,33 @@ impl<S: Storage> Cluster<S> {
     pub fn new(seed: u64, options: &Options, mut make: impl FnMut(&Config, &Limits) -> S) -> Self {
         let mut random = Random::new(seed);
         let mut mover = Random::new(seed ^ MOVER);
-        let plan = Plan::draw(&mut random, &mut mover, options);
+        let mut swarm = Random::new(seed ^ SWARM);
+        let plan = Plan::draw(&mut random, &mut mover, &mut swarm, options);
         let nodes = plan.configs.len();
         let mut members: Vec<Member<S>> = plan
             .configs
             .iter()
             .zip(&plan.frame_lens)
-            .map(|(config, frame_len)| Member {
+            .zip(&plan.weather.clock_errors)
+            .map(|((config, frame_len), clock_error)| Member {
                 node: Node::new(config.clone(), make(config, &plan.limits)).expect("the memory fits"),
                 tables: Tables::new(plan.resources.len()),
                 owed: alloc::vec![false; nodes],
                 connected: alloc::vec![false; nodes],
                 heard: alloc::vec![false; nodes],
                 timer: None,
+                clock: Clock::new(*clock_error),
                 frame: alloc::vec![0; *frame_len],
             })
             .collect();
         let hellos = members.iter().map(|member| member.node.hello()).collect();
         let moves = first_moves(&plan, &mut members[0].node);
-        let network = Network::new(plan.weather.clone(), hellos, Random::new(random.bits()));
+        let (of_ways, of_nodes) = (Random::new(random.bits()), Random::new(swarm.bits()));
+        let network = Network::new(plan.weather.clone(), hellos, of_ways, of_nodes);
         let mut cluster = Self {
             random,
             mover,
+            swarm,
             now: Instant::START,
             ghost: Ghost::new(nodes, plan.resources.len()),
             members,
@@ -152,6 +165,15 @@ impl<S: Storage> Cluster<S> {
         self.now
     }
 
+    /// What the node's clock reads.
+    fn now_of(&self, node: NodeId) -> Instant {
+        self.members[usize::from(node.0)].clock.read(self.now)
+    }
+
+    fn is_paused(&self, node: NodeId) -> bool {
+        self.network.paused_until(node) > self.now
+    }
+
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -185,8 +207,8 @@ impl<S: Storage> Cluster<S> {
         }
     }
 
-    fn pause(&mut self) -> core::time::Duration {
-        self.random.span(core::time::Duration::ZERO, self.plan.appetite.pause_max)
+    fn pause(&mut self) -> Duration {
+        self.random.span(Duration::ZERO, self.plan.appetite.pause_max)
     }
 
     /// The earliest thing, and when it is due. There always is one: still clusters are not stepped.
@@ -213,32 +235,35 @@ impl<S: Storage> Cluster<S> {
     /// When the node's timer fires: at its deadline, or somewhat later.
     fn timer_of(&mut self, node: NodeId) -> Option<Instant> {
         let is_late = self.next_action.is_some();
+        let paused_until = self.network.paused_until(node);
         let member = &mut self.members[usize::from(node.0)];
         let deadline = member.node.poll_timeout()?;
         match member.timer {
-            Some((known, fires)) if known == deadline => Some(fires),
+            Some((known, fires)) if known == deadline => Some(fires.max(paused_until)),
             Some(_) | None => {
-                let mut fires = deadline;
+                let mut fires = member.clock.when(deadline);
+                if !member.clock.is_right() {
+                    self.report.faults.hit(FaultKind::Drift);
+                }
                 if is_late && self.random.chance(self.plan.weather.late_timer) {
-                    let lateness = self.random.span(core::time::Duration::ZERO, self.plan.weather.spell_max);
-                    fires = deadline.after(lateness);
+                    let lateness = self.random.span(Duration::ZERO, self.plan.weather.spell_max);
+                    fires = fires.after(lateness);
                     self.report.faults.hit(FaultKind::LateTimer);
                 }
                 member.timer = Some((deadline, fires));
-                Some(fires)
+                Some(fires.max(paused_until))
             }
         }
     }
 
     fn fire(&mut self, node: NodeId) -> Result<(), Violation> {
-        let now = self.now;
-        self.trace.line(now, format_args!("node {node}: timeout"));
+        self.trace.line(self.now, format_args!("node {node}: timeout"));
         self.timeout(node)?;
         self.settle(node)
     }
 
     fn timeout(&mut self, node: NodeId) -> Result<(), Violation> {
-        let now = self.now;
+        let now = self.now_of(node);
         let member = self.member(node);
         member.timer = None;
         member.node.handle_timeout(now);
@@ -257,7 +282,7 @@ impl<S: Storage> Cluster<S> {
             Cargo::Frame(frame) => self.arrive_frame(from, to, &frame),
             Cargo::Hello(hello) => {
                 self.trace.line(self.now, format_args!("node {to}: hello of node {from}"));
-                let now = self.now;
+                let now = self.now_of(to);
                 let member = self.member(to);
                 let heard = member.node.handle_hello(now, &hello);
                 ensure!(heard.is_ok(), Opening, "node {to} refuses the hello of node {from}: {heard:?}");
@@ -267,23 +292,23 @@ impl<S: Storage> Cluster<S> {
             }
             Cargo::Gone => {
                 self.trace.line(self.now, format_args!("node {to}: node {from} is gone"));
-                let now = self.now;
+                let now = self.now_of(to);
                 let member = self.member(to);
                 member.node.handle_disconnect(now, from);
                 member.connected[usize::from(from.0)] = false;
                 member.owed[usize::from(from.0)] = false;
                 self.settle(to)
             }
-            Cargo::CutEnds => Ok(()),
+            Cargo::CutEnds(_) => Ok(()),
             Cargo::ClogEnds => self.settle(from),
         }
     }
 
     fn arrive_frame(&mut self, from: NodeId, to: NodeId, frame: &[u8]) -> Result<(), Violation> {
-        let now = self.now;
-        self.trace.line(now, format_args!("node {to}: {} bytes from node {from}", frame.len()));
+        let now = self.now_of(to);
+        self.trace.line(self.now, format_args!("node {to}: {} bytes from node {from}", frame.len()));
         self.trace.bytes(frame);
-        self.expect_values(now, from, to, frame);
+        self.expect_values(from, to, frame);
         let is_heard = self.member(to).heard[usize::from(from.0)];
         if is_heard {
             self.watch_arrival(from, to, frame);
@@ -302,7 +327,7 @@ impl<S: Storage> Cluster<S> {
 
     /// A frame in which a node gives up a resource and then asks for it anew may take the value block away. So may
     /// one that brings a record and then a position on it.
-    fn expect_values(&mut self, now: Instant, from: NodeId, to: NodeId, frame: &[u8]) {
+    fn expect_values(&mut self, from: NodeId, to: NodeId, frame: &[u8]) {
         let Ok((_, messages)) = Messages::new(frame) else { return };
         let mut given_up: Vec<usize> = Vec::new();
         for message in messages {
@@ -310,7 +335,7 @@ impl<S: Storage> Cluster<S> {
                 Message::Lock(message) => message,
                 Message::Transfer(message) => {
                     let shown = ShownTransfer(&message);
-                    self.trace.detail(now, format_args!("    {from} to {to}, {shown}"));
+                    self.trace.detail(self.now, format_args!("    {from} to {to}, {shown}"));
                     if let TransferBody::InitialLocks(_) = message.body {
                         given_up.extend(self.moves.resources_in(message.range));
                     }
@@ -319,7 +344,7 @@ impl<S: Storage> Cluster<S> {
             };
             let Some(resource) = self.plan.resource(message.space, message.name) else { continue };
             let body = ShownBody(&message.body);
-            self.trace.detail(now, format_args!("    {from} to {to}, resource {resource}: {body}"));
+            self.trace.detail(self.now, format_args!("    {from} to {to}, resource {resource}: {body}"));
             if given_up.contains(&resource) {
                 self.ghost.values[resource].perhaps_dropped();
             }
@@ -397,7 +422,7 @@ impl<S: Storage> Cluster<S> {
     }
 
     fn drain_to(&mut self, way: Way) -> Result<usize, Violation> {
-        let now = self.now;
+        let now = self.now_of(way.from);
         let mut sent = 0;
         let mut frames = 0;
         let Way { from, to } = way;
@@ -421,9 +446,9 @@ impl<S: Storage> Cluster<S> {
                 }
             }
             ensure!(count > 0, BoundedOutput, "node {from} sends an empty frame");
-            self.trace.line(now, format_args!("node {from}: {count} messages to node {to}"));
+            self.trace.line(self.now, format_args!("node {from}: {count} messages to node {to}"));
             self.trace.bytes(frame);
-            self.network.send(now, way, frame);
+            self.network.send(self.now, way, frame);
             self.report.frames += 1;
             self.report.messages += count as u64;
             sent += count;
@@ -435,8 +460,8 @@ impl<S: Storage> Cluster<S> {
     }
 
     fn tell(&mut self, node: NodeId, event: Event) -> Result<(), Violation> {
-        let now = self.now;
-        self.trace.line(now, format_args!("node {node}: {event:?}"));
+        let now = self.now_of(node);
+        self.trace.line(self.now, format_args!("node {node}: {event:?}"));
         match event {
             Event::Granted { lock, owner, grant } => {
                 self.check_owner(node, lock, owner)?;
@@ -498,16 +523,29 @@ impl<S: Storage> Cluster<S> {
     fn weather(&mut self) -> Result<(), Violation> {
         self.network.turn(self.now);
         let node = self.pick_node();
-        if self.random.chance(self.plan.weather.early_timeout) {
+        if self.swarm.chance(self.plan.weather.leap) {
+            self.leap(node);
+        }
+        if self.random.chance(self.plan.weather.early_timeout) && !self.is_paused(node) {
             self.trace.line(self.now, format_args!("node {node}: timeout unasked"));
             self.report.faults.hit(FaultKind::EarlyTimeout);
             self.timeout(node)?;
             self.settle(node)?;
         }
-        if self.random.chance(self.plan.weather.stranger) {
+        if self.random.chance(self.plan.weather.stranger) && !self.is_paused(node) {
             self.knock(node)?;
         }
         Ok(())
+    }
+
+    /// A node's clock leaps ahead, past some of its deadlines perhaps.
+    fn leap(&mut self, node: NodeId) {
+        let (now, span) = (self.now, self.swarm.span(Duration::ZERO, self.plan.weather.spell_max));
+        self.trace.line(now, format_args!("node {node}: the clock leaps by {span:?}"));
+        self.report.faults.hit(FaultKind::Leap);
+        let member = self.member(node);
+        member.clock.leap(now, span);
+        member.timer = None;
     }
 
     fn pick_node(&mut self) -> NodeId {
@@ -539,7 +577,7 @@ impl<S: Storage> Cluster<S> {
             }
         };
         self.report.faults.hit(FaultKind::Stranger);
-        let now = self.now;
+        let now = self.now_of(node);
         let member = self.member(node);
         let before = member.node.digest();
         let refused = member.node.handle_hello(now, &hello);

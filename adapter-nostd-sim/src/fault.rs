@@ -29,13 +29,25 @@ pub enum FaultKind {
     Stranger,
     /// Events are not polled before the next input.
     Deaf,
+    /// The cluster falls in two parts that do not hear each other for a while.
+    Split,
+    /// A node is heard by nobody for a while, or hears nobody.
+    Mute,
+    /// A node takes its time with everything that it sends and gets.
+    Slow,
+    /// A node stops for a while: what comes to it waits, and so do its timers.
+    Pause,
+    /// A node's clock is too fast or too slow, by a thousandth at most.
+    Drift,
+    /// A node's clock leaps ahead.
+    Leap,
     /// Tables have less room than owners can ask for.
     Tight,
 }
 
 impl FaultKind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 19] = [
         Self::Loss,
         Self::Repeat,
         Self::Late,
@@ -48,6 +60,12 @@ impl FaultKind {
         Self::LateTimer,
         Self::Stranger,
         Self::Deaf,
+        Self::Split,
+        Self::Mute,
+        Self::Slow,
+        Self::Pause,
+        Self::Drift,
+        Self::Leap,
         Self::Tight,
     ];
 
@@ -67,6 +85,12 @@ impl FaultKind {
             Self::LateTimer => "late-timer",
             Self::Stranger => "stranger",
             Self::Deaf => "deaf",
+            Self::Split => "split",
+            Self::Mute => "mute",
+            Self::Slow => "slow",
+            Self::Pause => "pause",
+            Self::Drift => "drift",
+            Self::Leap => "leap",
             Self::Tight => "tight",
         }
     }
@@ -87,6 +111,12 @@ impl FaultKind {
             Self::LateTimer => "timers after their deadline",
             Self::Stranger => "hellos of strangers",
             Self::Deaf => "inputs whose events were polled after the next",
+            Self::Split => "frames lost because the cluster was split",
+            Self::Mute => "frames lost because a node was mute or deaf",
+            Self::Slow => "frames that a slow node held back",
+            Self::Pause => "inputs that waited for a paused node",
+            Self::Drift => "timers of clocks that are too fast or too slow",
+            Self::Leap => "leaps of clocks",
             Self::Tight => "refusals of full tables",
         }
     }
@@ -101,8 +131,9 @@ impl FaultKind {
     pub(crate) const fn is_between_nodes(self) -> bool {
         match self {
             Self::Loss | Self::Repeat | Self::Late | Self::Haunt | Self::Tail => true,
-            Self::Cut | Self::Disconnect | Self::Clog => true,
-            Self::EarlyTimeout | Self::LateTimer | Self::Stranger | Self::Deaf | Self::Tight => false,
+            Self::Cut | Self::Disconnect | Self::Clog | Self::Split | Self::Mute | Self::Slow => true,
+            Self::EarlyTimeout | Self::LateTimer | Self::Stranger | Self::Deaf => false,
+            Self::Pause | Self::Drift | Self::Leap | Self::Tight => false,
         }
     }
 }

@@ -24,14 +24,18 @@ pub(crate) struct Network {
     past: Vec<(Way, Rc<[u8]>)>,
     hellos: Vec<Hello>,
     ways: Vec<Way>,
-    /// For each way, how many cuts and clogs lie on it.
-    cuts: Vec<u32>,
+    /// For each way, why it is cut, and how many clogs lie on it.
+    cuts: Vec<Vec<FaultKind>>,
     clogs: Vec<u32>,
+    /// For each node, until when it is paused.
+    pauses: Vec<Instant>,
     /// For each way, the latest frame that has arrived.
     arrived: Vec<u64>,
     weather: Weather,
     is_calm: bool,
     random: Random,
+    /// Decides about splits, mute nodes and pauses.
+    swarm: Random,
     pub(crate) counts: FaultCounts,
     /// Frames that overtook an earlier one.
     pub(crate) reordered: u64,
@@ -52,7 +56,7 @@ pub(crate) enum Cargo {
     Hello(Hello),
     /// The receiver learns that the connection is gone.
     Gone,
-    CutEnds,
+    CutEnds(FaultKind),
     ClogEnds,
 }
 
@@ -94,21 +98,24 @@ impl Eq for Flight {}
 
 impl Network {
     /// A network of nodes that have not met yet.
-    pub(crate) fn new(weather: Weather, hellos: Vec<Hello>, random: Random) -> Self {
+    pub(crate) fn new(weather: Weather, hellos: Vec<Hello>, random: Random, swarm: Random) -> Self {
         let places = hellos.len() * hellos.len();
         let ways = ways_between(hellos.len());
+        let pauses = alloc::vec![Instant::START; hellos.len()];
         let mut network = Self {
             flights: BinaryHeap::new(),
             last: 0,
             past: Vec::new(),
             hellos,
             ways: ways.clone(),
-            cuts: alloc::vec![0; places],
+            cuts: alloc::vec![Vec::new(); places],
             clogs: alloc::vec![0; places],
+            pauses,
             arrived: alloc::vec![0; places],
             weather,
             is_calm: false,
             random,
+            swarm,
             counts: FaultCounts::default(),
             reordered: 0,
         };
@@ -134,8 +141,14 @@ impl Network {
         self.depart(at, way, Cargo::Hello(hello));
     }
 
-    fn delay(&mut self) -> Duration {
-        let delay = self.random.span(self.weather.delay_min, self.weather.delay_max);
+    fn delay(&mut self, way: Way) -> Duration {
+        let mut delay = self.random.span(self.weather.delay_min, self.weather.delay_max);
+        let burdens = &self.weather.burdens;
+        let burden = burdens[usize::from(way.from.0)] + burdens[usize::from(way.to.0)];
+        if !self.is_calm && !burden.is_zero() {
+            self.counts.hit(FaultKind::Slow);
+            delay += burden;
+        }
         let is_slow = !self.is_calm && self.random.chance(self.weather.tail);
         if !is_slow {
             return delay;
@@ -152,13 +165,13 @@ impl Network {
         if self.past.len() < PAST_MAX {
             self.past.push((way, frame.clone()));
         }
-        if self.cuts[self.place(way)] > 0 {
-            self.counts.hit(FaultKind::Cut);
+        if let Some(kind) = self.cuts[self.place(way)].first() {
+            self.counts.hit(*kind);
             return;
         }
         if !self.is_calm {
             if self.random.chance(self.weather.late) {
-                let later = self.delay() + self.random.span(Duration::ZERO, self.weather.spell_max * 4);
+                let later = self.delay(way) + self.random.span(Duration::ZERO, self.weather.spell_max * 4);
                 self.counts.hit(FaultKind::Late);
                 self.depart(now.after(later), way, Cargo::Frame(frame.clone()));
             }
@@ -167,12 +180,12 @@ impl Network {
                 return;
             }
             if self.random.chance(self.weather.repeat) {
-                let delay = self.delay();
+                let delay = self.delay(way);
                 self.counts.hit(FaultKind::Repeat);
                 self.depart(now.after(delay), way, Cargo::Frame(frame.clone()));
             }
         }
-        let delay = self.delay();
+        let delay = self.delay(way);
         self.depart(now.after(delay), way, Cargo::Frame(frame));
     }
 
@@ -180,9 +193,15 @@ impl Network {
         self.flights.peek().map(|Reverse(flight)| flight.at)
     }
 
-    /// The next thing that happens, whatever the clock says.
+    /// The next thing that happens, whatever the clock says; nothing if it has to wait for a paused node.
     pub(crate) fn next(&mut self) -> Option<Flight> {
-        let Reverse(flight) = self.flights.pop()?;
+        let Reverse(mut flight) = self.flights.pop()?;
+        if let Some(until) = self.pause_of(&flight) {
+            self.counts.hit(FaultKind::Pause);
+            flight.at = until;
+            self.flights.push(Reverse(flight));
+            return None;
+        }
         let place = self.place(flight.way);
         match flight.cargo {
             Cargo::Frame(_) => {
@@ -190,11 +209,31 @@ impl Network {
                 self.reordered += u64::from(flight.number < arrived);
                 self.arrived[place] = arrived.max(flight.number);
             }
-            Cargo::CutEnds => self.cuts[place] = self.cuts[place].saturating_sub(1),
+            Cargo::CutEnds(kind) => {
+                let cuts = &mut self.cuts[place];
+                if let Some(at) = cuts.iter().position(|cut| *cut == kind) {
+                    cuts.remove(at);
+                }
+            }
             Cargo::ClogEnds => self.clogs[place] = self.clogs[place].saturating_sub(1),
             Cargo::Hello(_) | Cargo::Gone => {}
         }
         Some(flight)
+    }
+
+    /// Until when a flight has to wait for a paused node.
+    fn pause_of(&self, flight: &Flight) -> Option<Instant> {
+        let node = match flight.cargo {
+            Cargo::Frame(_) | Cargo::Hello(_) | Cargo::Gone => flight.way.to,
+            Cargo::ClogEnds => flight.way.from,
+            Cargo::CutEnds(_) => return None,
+        };
+        Some(self.paused_until(node)).filter(|until| *until > flight.at)
+    }
+
+    /// Until when a node is paused; long ago if it is not.
+    pub(crate) fn paused_until(&self, node: NodeId) -> Instant {
+        self.pauses[usize::from(node.0)]
     }
 
     pub(crate) fn is_clogged(&self, way: Way) -> bool {
@@ -205,6 +244,7 @@ impl Network {
 
     /// The weather takes a turn: something may break for a while.
     pub(crate) fn turn(&mut self, now: Instant) {
+        self.turn_of_nodes(now);
         if self.ways.is_empty() {
             return;
         }
@@ -212,8 +252,7 @@ impl Network {
         let end = now.after(self.random.span(Duration::ZERO, self.weather.spell_max));
         let place = self.place(way);
         if self.random.chance(self.weather.cut) {
-            self.cuts[place] += 1;
-            self.depart(end, way, Cargo::CutEnds);
+            self.cut(end, way, FaultKind::Cut);
         }
         if self.random.chance(self.weather.clog) {
             self.clogs[place] += 1;
@@ -230,13 +269,45 @@ impl Network {
         }
     }
 
+    fn cut(&mut self, end: Instant, way: Way, kind: FaultKind) {
+        let place = self.place(way);
+        self.cuts[place].push(kind);
+        self.depart(end, way, Cargo::CutEnds(kind));
+    }
+
+    /// The same for what concerns many ways at once, or none.
+    fn turn_of_nodes(&mut self, now: Instant) {
+        let end = now.after(self.swarm.span(Duration::ZERO, self.weather.spell_max));
+        let node = NodeId(u16::try_from(self.swarm.index(self.hellos.len())).expect("nodes are few"));
+        let sides = self.swarm.bits();
+        if self.swarm.chance(self.weather.split) {
+            let side = |node: NodeId| sides >> node.0 & 1;
+            self.cut_all(end, FaultKind::Split, |way| side(way.from) != side(way.to));
+        }
+        if self.swarm.chance(self.weather.mute) {
+            let is_heard = self.swarm.chance(500);
+            self.cut_all(end, FaultKind::Mute, |way| node == if is_heard { way.to } else { way.from });
+        }
+        if self.swarm.chance(self.weather.pause) {
+            let pause = &mut self.pauses[usize::from(node.0)];
+            *pause = end.max(*pause);
+        }
+    }
+
+    fn cut_all(&mut self, end: Instant, kind: FaultKind, is_cut: impl Fn(&Way) -> bool) {
+        let ways: Vec<Way> = self.ways.iter().copied().filter(is_cut).collect();
+        for way in ways {
+            self.cut(end, way, kind);
+        }
+    }
+
     /// Both ends lose the connection, each at its own time, and find each other again.
     fn disconnect(&mut self, now: Instant, end: Instant, way: Way) {
         self.counts.hit(FaultKind::Disconnect);
         for way in [way, Way { from: way.to, to: way.from }] {
-            let lost = now.after(self.delay());
+            let lost = now.after(self.delay(way));
             self.depart(lost, way, Cargo::Gone);
-            let found = end.max(lost).after(self.delay());
+            let found = end.max(lost).after(self.delay(way));
             self.connect(found, way);
         }
     }
@@ -244,12 +315,13 @@ impl Network {
     /// The weather is fine from now on. Frames on their way still arrive; ways without a connection get one.
     pub(crate) fn calm(&mut self, now: Instant, is_connected: impl Fn(Way) -> bool) {
         self.is_calm = true;
-        self.cuts.fill(0);
+        self.cuts.iter_mut().for_each(Vec::clear);
+        self.pauses.fill(Instant::START);
         self.clogs.fill(0);
         self.flights.retain(|Reverse(flight)| matches!(flight.cargo, Cargo::Frame(_)));
         let broken: Vec<Way> = self.ways.iter().copied().filter(|way| !is_connected(*way)).collect();
         for way in broken {
-            let delay = self.delay();
+            let delay = self.delay(way);
             self.connect(now.after(delay), way);
         }
     }

@@ -6,7 +6,7 @@
 use core::ops::Range;
 
 use lockmaster_sim::seeds::examine_all;
-use lockmaster_sim::{Moving, Options, Report};
+use lockmaster_sim::{FaultKind, FaultKinds, Moving, Options, Report};
 
 /// Seeds of one test; there are four of them.
 const SEEDS: u64 = 5_000;
@@ -92,10 +92,20 @@ fn longer_schedules() {
 
 #[test]
 fn kept_seeds() {
+    // They were found before there were these kinds of faults, which make other runs of them.
+    let later = [
+        FaultKind::Split,
+        FaultKind::Mute,
+        FaultKind::Slow,
+        FaultKind::Pause,
+        FaultKind::Drift,
+        FaultKind::Leap,
+    ];
+    let without: FaultKinds = later.into_iter().collect();
     let kinds =
         [(Moving::Never, &KEPT_STILL[..]), (Moving::Drawn, &KEPT[..]), (Moving::Often, &KEPT_MOVING[..])];
     for (moving, kept) in kinds {
-        let options = Options { moving, ..Options::default() };
+        let options = Options { moving, without, ..Options::default() };
         for (seed, story) in kept {
             if let Err(failed) = examine_all(*seed..seed + 1, 1, &options) {
                 panic!("\n{}\n(this seed once found: {story})", failed.story);

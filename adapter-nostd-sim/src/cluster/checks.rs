@@ -12,7 +12,7 @@ impl<S: Storage> Cluster<S> {
 
     /// L1 and L3: after a drain there is nothing new, neither unasked nor by a timeout that is not due.
     pub(super) fn check_laws(&mut self, node: NodeId) -> Result<(), Violation> {
-        let now = self.now;
+        let now = self.now_of(node);
         if self.ghost.is_deaf(node) {
             return Ok(());
         }
@@ -28,7 +28,7 @@ impl<S: Storage> Cluster<S> {
     }
 
     fn check_silence(&mut self, node: NodeId, when: &str) -> Result<(), Violation> {
-        let now = self.now;
+        let now = self.now_of(node);
         for peer in self.nodes() {
             let is_clogged = self.network.is_clogged(Way { from: node, to: peer });
             let member = self.member(node);

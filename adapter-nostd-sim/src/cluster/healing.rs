@@ -261,7 +261,8 @@ impl<S: Storage> Cluster<S> {
             let deadline = self.member(node).node.poll_timeout();
             // A bound may be too early once; the timeout that it costs makes it exact.
             if let Some(deadline) = deadline {
-                self.now = self.now.max(deadline);
+                let at = self.member(node).clock.when(deadline);
+                self.now = self.now.max(at);
                 self.timeout(node)?;
                 self.settle(node)?;
             }

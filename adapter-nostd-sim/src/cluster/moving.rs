@@ -53,6 +53,9 @@ impl<S: Storage> Cluster<S> {
             let node = self.pick_mover();
             let Some(range) = self.pick_range(node) else { continue };
             let Some(to) = self.pick_other(node) else { continue };
+            if self.is_paused(node) {
+                continue;
+            }
             self.transfer(node, range, to)?;
         }
         Ok(())
@@ -102,9 +105,9 @@ impl<S: Storage> Cluster<S> {
         let is_open = self.is_open(node);
         let is_full = self.moves.given_by(node) >= TRANSFERS_MAX;
         let before = if is_open && !is_full { 0 } else { self.member(node).node.digest() };
-        let now = self.now;
+        let now = self.now_of(node);
         let asked = self.member(node).node.transfer(now, range, to);
-        self.trace.line(now, format_args!("node {node}: slots {range} to node {to}: {asked:?}"));
+        self.trace.line(self.now, format_args!("node {node}: slots {range} to node {to}: {asked:?}"));
         let expected = match asked {
             Ok(_) => is_open && !is_full,
             Err(TransferError::NotOpen) => !is_open,
@@ -139,12 +142,15 @@ impl<S: Storage> Cluster<S> {
         let latest = &running[running.len().saturating_sub(3)..];
         let at = *self.mover.pick(latest);
         let (node, id) = (self.moves.all[at].from, self.moves.all[at].id);
-        let now = self.now;
+        if self.is_paused(node) {
+            return Ok(());
+        }
+        let now = self.now_of(node);
         let stage = self.member(node).node.progress(id).map(|progress| progress.stage);
         let may_be_refused = stage != Some(Stage::Offered);
         let before = if may_be_refused { self.member(node).node.digest() } else { 0 };
         let withdrawn = self.member(node).node.withdraw(now, id);
-        self.trace.line(now, format_args!("node {node}: withdraws {id:?}, {stage:?}: {withdrawn:?}"));
+        self.trace.line(self.now, format_args!("node {node}: withdraws {id:?}, {stage:?}: {withdrawn:?}"));
         let is_begun = self.moves.all[at].is_begun();
         let expected = match stage {
             Some(Stage::Offered) => Ok(()),
@@ -204,11 +210,12 @@ impl<S: Storage> Cluster<S> {
                 range.zip(other).map(|(range, to)| (range, to, TransferError::InTransfer))
             }
         };
-        let Some((range, to, expected)) = call else { return Ok(()) };
-        let now = self.now;
+        let Some((range, to, expected)) = call.filter(|_| !self.is_paused(node)) else { return Ok(()) };
+        let now = self.now_of(node);
         let before = self.member(node).node.digest();
         let asked = self.member(node).node.transfer(now, range, to);
-        self.trace.line(now, format_args!("node {node}: slots {range} to node {to}, nonsense: {asked:?}"));
+        self.trace
+            .line(self.now, format_args!("node {node}: slots {range} to node {to}, nonsense: {asked:?}"));
         let is_open = self.is_open(node);
         let is_expected = asked == Err(expected) || (!is_open && asked == Err(TransferError::NotOpen));
         ensure!(is_expected, Transfer, "node {node} is asked to give {range} to node {to}: {asked:?}");
@@ -228,10 +235,13 @@ impl<S: Storage> Cluster<S> {
         }
         let at = *self.mover.pick(&fitting);
         let (node, id) = (self.moves.all[at].from, self.moves.all[at].id);
-        let now = self.now;
+        if self.is_paused(node) {
+            return Ok(());
+        }
+        let now = self.now_of(node);
         let before = self.member(node).node.digest();
         let withdrawn = self.member(node).node.withdraw(now, id);
-        self.trace.line(now, format_args!("node {node}: withdraws {id:?}, nonsense: {withdrawn:?}"));
+        self.trace.line(self.now, format_args!("node {node}: withdraws {id:?}, nonsense: {withdrawn:?}"));
         // The end of one that has begun may be known to the node and not polled yet.
         let is_expected =
             withdrawn == Err(WithdrawError::Unknown) || (!is_ended && withdrawn == Err(WithdrawError::Begun));

@@ -44,6 +44,9 @@ impl<S: Storage> Cluster<S> {
         }
         let node = self.pick_node();
         let action = self.pick_action(node);
+        if self.is_paused(node) {
+            return Ok(());
+        }
         if let Action::Convert | Action::Release | Action::Watch | Action::Nonsense = action {
             // These go by what the owner knows.
             self.listen(node, true)?;
@@ -188,7 +191,7 @@ impl<S: Storage> Cluster<S> {
         let patience = self.pick_patience();
         let floor = self.ghost.values[resource].floor(node);
         let priority = Priority(u8::try_from(owner.0 % 3).expect("it is small"));
-        let now = self.now;
+        let now = self.now_of(node);
         let before = self.digest_if_full(node);
         let (space, name) = &self.plan.resources[resource];
         let request = Request { space: *space, name, owner, mode, flags, priority, patience };
@@ -196,7 +199,7 @@ impl<S: Storage> Cluster<S> {
         let asked = member.node.request(now, &request);
         let what =
             format_args!("node {node}: owner {} asks resource {resource} for {mode} {flags:?}", owner.0);
-        self.trace.line(now, format_args!("{what} within {patience:?}: {asked:?}"));
+        self.trace.line(self.now, format_args!("{what} within {patience:?}: {asked:?}"));
         let Asked { lock, grant } = match asked {
             Ok(asked) => asked,
             Err(refusal) => {
@@ -289,7 +292,7 @@ impl<S: Storage> Cluster<S> {
         let flags = self.pick_flags(Some(held), mode);
         let patience = self.pick_patience();
         let write = self.pick_write(at);
-        let now = self.now;
+        let now = self.now_of(node);
         let floor = self.ghost.values[resource].floor(node);
         let before = self.digest_if_full(node);
         let converted =
@@ -299,7 +302,7 @@ impl<S: Storage> Cluster<S> {
             "node {node}: owner {owner} converts {held} to {mode} {flags:?}{}",
             ShownWrite(write)
         );
-        self.trace.line(now, format_args!("{what} within {patience:?}: {converted:?}"));
+        self.trace.line(self.now, format_args!("{what} within {patience:?}: {converted:?}"));
         let transfer = Mode::value_transfer(Some(held), mode);
         let waits_for_value = transfer == ValueTransfer::Read && flags.has(Flags::VALUE);
         let granted = match converted {
@@ -472,7 +475,7 @@ impl<S: Storage> Cluster<S> {
     }
 
     fn nonsense_request(&mut self, node: NodeId) -> Result<(), Violation> {
-        let now = self.now;
+        let now = self.now_of(node);
         let (space, name) = (SpaceId(0), [b'x'; 65]);
         let (owner, mode, priority) = (OwnerId(0), Mode::Exclusive, Priority(0));
         let sound =
@@ -496,7 +499,7 @@ impl<S: Storage> Cluster<S> {
     }
 
     fn nonsense_in_flight(&mut self, node: NodeId) -> Result<(), Violation> {
-        let now = self.now;
+        let now = self.now_of(node);
         let Some(ghost) = self.ghost.of_node(node).find(|ghost| ghost.is_waiting()) else { return Ok(()) };
         let lock = ghost.lock;
         let member = self.member(node);
@@ -508,7 +511,7 @@ impl<S: Storage> Cluster<S> {
     }
 
     fn nonsense_flags(&mut self, node: NodeId) -> Result<(), Violation> {
-        let now = self.now;
+        let now = self.now_of(node);
         let Some(ghost) = self.ghost.of_node(node).find(|ghost| !ghost.is_waiting()) else { return Ok(()) };
         let lock = ghost.lock;
         let both = Flags::ALTERNATE_PR | Flags::ALTERNATE_CW;
@@ -522,7 +525,7 @@ impl<S: Storage> Cluster<S> {
     }
 
     fn nonsense_write(&mut self, node: NodeId) -> Result<(), Violation> {
-        let now = self.now;
+        let now = self.now_of(node);
         let is_without = |ghost: &&GhostLock| {
             let may_write = ghost.holds().is_some_and(Mode::may_write_value);
             may_write && !ghost.is_waiting() && !ghost.has_value
@@ -542,7 +545,7 @@ impl<S: Storage> Cluster<S> {
     }
 
     fn nonsense_ended(&mut self, node: NodeId) -> Result<(), Violation> {
-        let now = self.now;
+        let now = self.now_of(node);
         let Some(lock) = self.ghost.ended(node) else { return Ok(()) };
         let node = &mut self.member(node).node;
         let is_refused = node.cancel(lock) == Err(UnknownLock)

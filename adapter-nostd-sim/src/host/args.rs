@@ -20,9 +20,9 @@ pub(crate) enum Command {
     ///
     /// Ends with a table of what was done. The exit status is 1 if a seed failed; then the seed is made as small as it
     /// can be, and the command that repeats it is printed. It is 1 also if a kind of fault never happened although it
-    /// was on in at least 100 seeds of 400 steps or more: then the seeds did not try what they should. (In the
-    /// rarest case a kind happens in one of six seeds in which it is on; that it stays away from 100 of them by
-    /// chance is less likely than one in ten million.)
+    /// was on in at least 50 seeds of 400 steps or more: then the seeds did not try what they should. (Every kind
+    /// happens in more than half of the seeds in which it is on, so that 50 of them miss it by chance is out of the
+    /// question.)
     Run(RunArgs),
     /// Run seeds upwards until the time is over, whatever fails
     ///

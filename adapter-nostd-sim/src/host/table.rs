@@ -6,8 +6,8 @@ use core::time::Duration;
 use lockmaster_sim::seeds::Sum;
 use lockmaster_sim::{FaultKind, Options, Report};
 
-/// Runs with a kind on, from which on it must have happened.
-const RUNS_MIN: u64 = 100;
+/// Runs with a kind on, from which on it must have happened. Each kind happens in more than half of such runs.
+const RUNS_MIN: u64 = 50;
 
 /// Kinds of faults that were on in many runs and never happened; shorter runs than usual prove nothing.
 pub(super) fn missed(report: &Report, options: &Options) -> Vec<FaultKind> {

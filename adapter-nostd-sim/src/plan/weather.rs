@@ -1,10 +1,14 @@
 //! How bad the network and the nodes' machines are.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{millis, rate};
 use crate::fault::{FaultKind, FaultKinds};
 use crate::random::Random;
+
+/// Most that a clock gains or loses in a second, in millionths of a second.
+const CLOCK_ERROR_MAX: u64 = 1_000;
 
 /// How bad the network is; rates in thousandths.
 #[derive(Clone, Debug)]
@@ -27,7 +31,15 @@ pub(crate) struct Weather {
     pub(crate) stranger: u32,
     /// Events that their owners get only after the next input.
     pub(crate) deaf: u32,
-    /// How long a cut, a disconnection or a clog lasts at most.
+    pub(crate) split: u32,
+    pub(crate) mute: u32,
+    pub(crate) pause: u32,
+    pub(crate) leap: u32,
+    /// For each node, how long it takes with what it sends and gets.
+    pub(crate) burdens: Vec<Duration>,
+    /// For each node, what its clock gains in a second, in millionths of a second.
+    pub(crate) clock_errors: Vec<i32>,
+    /// How long a cut, a disconnection, a clog, a split or a pause lasts at most.
     pub(crate) spell_max: Duration,
 }
 
@@ -55,8 +67,31 @@ impl Weather {
             late_timer: rate(random, 200),
             stranger: rate(random, 30),
             deaf: rate(random, 300),
+            split: 0,
+            mute: 0,
+            pause: 0,
+            leap: 0,
+            burdens: Vec::new(),
+            clock_errors: Vec::new(),
             spell_max: millis(random, 10, 600),
         }
+    }
+
+    /// More of it, by chance of its own: what the seed decides without it stays as it was.
+    pub(crate) fn with_machines(mut self, swarm: &mut Random, nodes: u16) -> Self {
+        self.split = rate(swarm, 20);
+        self.mute = rate(swarm, 20);
+        self.pause = rate(swarm, 30);
+        self.leap = rate(swarm, 30);
+        let burden_max = if swarm.chance(333) { millis(swarm, 1, 40) } else { Duration::ZERO };
+        let error_max = if swarm.chance(500) { CLOCK_ERROR_MAX } else { 0 };
+        for _ in 0..nodes {
+            let is_slow = swarm.chance(400);
+            self.burdens.push(if is_slow { burden_max } else { Duration::ZERO });
+            let error = i32::try_from(swarm.between(0, 2 * error_max)).expect("errors are small");
+            self.clock_errors.push(error - i32::try_from(error_max).expect("errors are small"));
+        }
+        self
     }
 
     /// The same, but for some kinds of faults.
@@ -66,12 +101,21 @@ impl Weather {
                 *rate = 0;
             }
         }
+        if kinds.has(FaultKind::Slow) {
+            self.burdens.fill(Duration::ZERO);
+        }
+        if kinds.has(FaultKind::Drift) {
+            self.clock_errors.fill(0);
+        }
         self
     }
 
     /// May this kind happen?
     pub(crate) fn has(&self, kind: FaultKind) -> bool {
-        self.clone().rate(kind).is_some_and(|rate| *rate > 0)
+        let is_rated = self.clone().rate(kind).is_some_and(|rate| *rate > 0);
+        let is_slow = kind == FaultKind::Slow && self.burdens.iter().any(|burden| !burden.is_zero());
+        let drifts = kind == FaultKind::Drift && self.clock_errors.iter().any(|error| *error != 0);
+        is_rated || is_slow || drifts
     }
 
     /// How often a kind happens, if that is up to the weather.
@@ -89,7 +133,11 @@ impl Weather {
             FaultKind::LateTimer => &mut self.late_timer,
             FaultKind::Stranger => &mut self.stranger,
             FaultKind::Deaf => &mut self.deaf,
-            FaultKind::Tight => return None,
+            FaultKind::Split => &mut self.split,
+            FaultKind::Mute => &mut self.mute,
+            FaultKind::Pause => &mut self.pause,
+            FaultKind::Leap => &mut self.leap,
+            FaultKind::Slow | FaultKind::Drift | FaultKind::Tight => return None,
         })
     }
 }
