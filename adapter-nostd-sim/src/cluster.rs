@@ -16,7 +16,7 @@ use lockmaster_core::{
 
 use crate::clock::Clock;
 use crate::fault::FaultKind;
-use crate::ghost::{Ghost, Reading};
+use crate::ghost::{Ghost, GhostLock, Reading};
 use crate::moves::Moves;
 use crate::network::{Cargo, Flight, Network, Way};
 use crate::options::Options;
@@ -24,6 +24,7 @@ use crate::plan::Plan;
 use crate::random::Random;
 use crate::report::{Report, Violation, broken, ensure};
 use crate::show::{ShownBody, ShownTransfer};
+use crate::sight::{LockSight, Sight, Watcher};
 use crate::tables::{Roll, Tables};
 use crate::trace::Trace;
 
@@ -44,6 +45,7 @@ pub struct Cluster<S> {
     network: Network,
     ghost: Ghost,
     trace: Trace,
+    watcher: Watcher,
     report: Report,
     /// When an owner or the weather does something next; never while the cluster is still.
     next_action: Option<Instant>,
@@ -124,7 +126,9 @@ impl<S: Storage> Cluster<S> {
         let hellos = members.iter().map(|member| member.node.hello()).collect();
         let moves = first_moves(&plan, &mut members[0].node);
         let (of_ways, of_nodes) = (Random::new(random.bits()), Random::new(swarm.bits()));
-        let network = Network::new(plan.weather.clone(), hellos, of_ways, of_nodes);
+        let watcher = Watcher(options.watch);
+        watcher.see(Instant::START, || Sight::Begins { nodes });
+        let network = Network::new(plan.weather.clone(), hellos, of_ways, of_nodes, watcher);
         let mut cluster = Self {
             random,
             mover,
@@ -136,6 +140,7 @@ impl<S: Storage> Cluster<S> {
             rolls: alloc::vec![Roll::default(); plan.resources.len()],
             network,
             trace: Trace::new(options.lines, options.echo),
+            watcher,
             report: Report::default(),
             next_action: Some(Instant::START),
             last_owner: 0,
@@ -258,6 +263,7 @@ impl<S: Storage> Cluster<S> {
 
     fn fire(&mut self, node: NodeId) -> Result<(), Violation> {
         self.trace.line(self.now, format_args!("node {node}: timeout"));
+        self.watcher.see(self.now, || Sight::Timeout { node });
         self.timeout(node)?;
         self.settle(node)
     }
@@ -276,12 +282,16 @@ impl<S: Storage> Cluster<S> {
     // ---- what arrives ----
 
     fn arrive(&mut self) -> Result<(), Violation> {
-        let Some(Flight { way, cargo, .. }) = self.network.next() else { return Ok(()) };
+        let Some(Flight { way, cargo, number, .. }) = self.network.next() else { return Ok(()) };
         let Way { from, to } = way;
         match cargo {
-            Cargo::Frame(frame) => self.arrive_frame(from, to, &frame),
+            Cargo::Frame(frame) => {
+                self.watcher.see(self.now, || Sight::Arrives { number });
+                self.arrive_frame(from, to, &frame)
+            }
             Cargo::Hello(hello) => {
                 self.trace.line(self.now, format_args!("node {to}: hello of node {from}"));
+                self.watcher.see(self.now, || Sight::Connection { node: to, peer: from, is_made: true });
                 let now = self.now_of(to);
                 let member = self.member(to);
                 let heard = member.node.handle_hello(now, &hello);
@@ -292,6 +302,7 @@ impl<S: Storage> Cluster<S> {
             }
             Cargo::Gone => {
                 self.trace.line(self.now, format_args!("node {to}: node {from} is gone"));
+                self.watcher.see(self.now, || Sight::Connection { node: to, peer: from, is_made: false });
                 let now = self.now_of(to);
                 let member = self.member(to);
                 member.node.handle_disconnect(now, from);
@@ -469,6 +480,7 @@ impl<S: Storage> Cluster<S> {
             }
             Event::Denied { lock, owner, reason, held } => {
                 self.check_owner(node, lock, owner)?;
+                self.see_lock(node, lock, LockSight::Denied(reason));
                 self.report.denials += 1;
                 match reason {
                     lockmaster_core::Denial::Busy => {}
@@ -485,16 +497,31 @@ impl<S: Storage> Cluster<S> {
             }
             Event::Demanded { lock, owner, mode } => {
                 self.check_owner(node, lock, owner)?;
+                self.see_lock(node, lock, LockSight::Demanded(mode));
                 self.report.demands += 1;
                 self.ghost.demanded(node, lock, mode)
             }
-            Event::Transfer(progress) => self.moves.told(self.report.steps, node, &progress),
+            Event::Transfer(progress) => {
+                self.watcher.see(self.now, || Sight::TransferTold { from: node, progress: &progress });
+                self.moves.told(self.report.steps, node, &progress)
+            }
+        }
+    }
+
+    /// Whoever watches is shown what happens to an owner's lock.
+    fn see_lock(&self, node: NodeId, lock: LockId, what: LockSight) {
+        if self.watcher.is_there()
+            && let Some(at) = self.ghost.at(node, lock)
+        {
+            let GhostLock { owner, resource, .. } = self.ghost.locks[at];
+            self.watcher.see(self.now, || Sight::Lock { node, owner, resource, what });
         }
     }
 
     /// A grant was made, in a call or by an event.
     fn granted(&mut self, node: NodeId, lock: LockId, grant: &Grant) -> Result<(), Violation> {
         let (resource, reading) = self.ghost.granted(node, lock, grant)?;
+        self.see_lock(node, lock, LockSight::Granted(grant.mode, grant.token));
         self.report.grants += 1;
         self.report.alternates += u64::from(grant.alternate);
         self.report.demotions += u64::from(grant.demoted);
@@ -528,6 +555,7 @@ impl<S: Storage> Cluster<S> {
         }
         if self.random.chance(self.plan.weather.early_timeout) && !self.is_paused(node) {
             self.trace.line(self.now, format_args!("node {node}: timeout unasked"));
+            self.watcher.see(self.now, || Sight::Timeout { node });
             self.report.faults.hit(FaultKind::EarlyTimeout);
             self.timeout(node)?;
             self.settle(node)?;
@@ -542,6 +570,7 @@ impl<S: Storage> Cluster<S> {
     fn leap(&mut self, node: NodeId) {
         let (now, span) = (self.now, self.swarm.span(Duration::ZERO, self.plan.weather.spell_max));
         self.trace.line(now, format_args!("node {node}: the clock leaps by {span:?}"));
+        self.watcher.see(now, || Sight::Leap { node, by: span });
         self.report.faults.hit(FaultKind::Leap);
         let member = self.member(node);
         member.clock.leap(now, span);

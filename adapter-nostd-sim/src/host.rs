@@ -2,6 +2,7 @@
 
 mod args;
 mod failure;
+mod page;
 mod progress;
 mod table;
 mod watchdog;
@@ -57,7 +58,18 @@ fn run_one(args: &RunArgs) -> bool {
     let echo = args.trace.then_some((|line| println!("{line}")) as fn(&str));
     let options = Options { echo, ..args.shape.options() };
     let begin = Instant::now();
-    match aside(|| examine(seed, &options)) {
+    let result = match &args.trace_html {
+        None => Ok(aside(|| examine(seed, &options))),
+        Some(path) => aside(|| page::write(path, seed, &options)).map_err(|error| (path, error)),
+    };
+    let result = match result {
+        Ok(result) => result,
+        Err((path, error)) => {
+            eprintln!("{}: {error}", path.display());
+            return false;
+        }
+    };
+    match result {
         Ok(report) => {
             let sum = Sum { seeds: 1, report, hashes: [report.trace].into(), ..Sum::default() };
             print!("{}", table::show(&sum, begin.elapsed()));

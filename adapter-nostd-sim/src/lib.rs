@@ -40,6 +40,7 @@ mod run;
 #[cfg(feature = "std")]
 pub mod seeds;
 mod show;
+mod sight;
 mod tables;
 mod trace;
 
@@ -50,3 +51,5 @@ pub use plan::{NODES_MAX, SLOTS_MAX};
 pub use random::Random;
 pub use report::{Failure, MoveCounts, Report, Rule};
 pub use run::{run, run_on};
+pub use show::{ShownBody, ShownTransfer};
+pub use sight::{LockSight, Sight, Watch};

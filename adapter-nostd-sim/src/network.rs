@@ -12,6 +12,7 @@ use lockmaster_core::{Instant, NodeId};
 use crate::fault::{FaultCounts, FaultKind};
 use crate::plan::Weather;
 use crate::random::Random;
+use crate::sight::{Sight, Watcher};
 
 /// Frames that are remembered, to arrive once more at any time.
 const PAST_MAX: usize = 2048;
@@ -36,6 +37,7 @@ pub(crate) struct Network {
     random: Random,
     /// Decides about splits, mute nodes and pauses.
     swarm: Random,
+    watcher: Watcher,
     pub(crate) counts: FaultCounts,
     /// Frames that overtook an earlier one.
     pub(crate) reordered: u64,
@@ -64,7 +66,7 @@ pub(crate) enum Cargo {
 pub(crate) struct Flight {
     at: Instant,
     /// Order of departure.
-    number: u64,
+    pub(crate) number: u64,
     pub(crate) way: Way,
     pub(crate) cargo: Cargo,
 }
@@ -98,7 +100,13 @@ impl Eq for Flight {}
 
 impl Network {
     /// A network of nodes that have not met yet.
-    pub(crate) fn new(weather: Weather, hellos: Vec<Hello>, random: Random, swarm: Random) -> Self {
+    pub(crate) fn new(
+        weather: Weather,
+        hellos: Vec<Hello>,
+        random: Random,
+        swarm: Random,
+        watcher: Watcher,
+    ) -> Self {
         let places = hellos.len() * hellos.len();
         let ways = ways_between(hellos.len());
         let pauses = alloc::vec![Instant::START; hellos.len()];
@@ -116,6 +124,7 @@ impl Network {
             is_calm: false,
             random,
             swarm,
+            watcher,
             counts: FaultCounts::default(),
             reordered: 0,
         };
@@ -134,6 +143,18 @@ impl Network {
     fn depart(&mut self, at: Instant, way: Way, cargo: Cargo) {
         self.last += 1;
         self.flights.push(Reverse(Flight { at, number: self.last, way, cargo }));
+    }
+
+    fn fly(&mut self, now: Instant, at: Instant, way: Way, frame: Rc<[u8]>, again: Option<FaultKind>) {
+        let (Way { from, to }, number) = (way, self.last + 1);
+        self.watcher.see(now, || Sight::Departs { number, from, to, frame: &frame, again });
+        self.depart(at, way, Cargo::Frame(frame));
+    }
+
+    fn lose(&mut self, now: Instant, way: Way, frame: &[u8], by: FaultKind) {
+        let Way { from, to } = way;
+        self.counts.hit(by);
+        self.watcher.see(now, || Sight::Lost { from, to, frame, by });
     }
 
     fn connect(&mut self, at: Instant, way: Way) {
@@ -166,27 +187,25 @@ impl Network {
             self.past.push((way, frame.clone()));
         }
         if let Some(kind) = self.cuts[self.place(way)].first() {
-            self.counts.hit(*kind);
-            return;
+            return self.lose(now, way, &frame, *kind);
         }
         if !self.is_calm {
             if self.random.chance(self.weather.late) {
                 let later = self.delay(way) + self.random.span(Duration::ZERO, self.weather.spell_max * 4);
                 self.counts.hit(FaultKind::Late);
-                self.depart(now.after(later), way, Cargo::Frame(frame.clone()));
+                self.fly(now, now.after(later), way, frame.clone(), Some(FaultKind::Late));
             }
             if self.random.chance(self.weather.loss) {
-                self.counts.hit(FaultKind::Loss);
-                return;
+                return self.lose(now, way, &frame, FaultKind::Loss);
             }
             if self.random.chance(self.weather.repeat) {
                 let delay = self.delay(way);
                 self.counts.hit(FaultKind::Repeat);
-                self.depart(now.after(delay), way, Cargo::Frame(frame.clone()));
+                self.fly(now, now.after(delay), way, frame.clone(), Some(FaultKind::Repeat));
             }
         }
         let delay = self.delay(way);
-        self.depart(now.after(delay), way, Cargo::Frame(frame));
+        self.fly(now, now.after(delay), way, frame, None);
     }
 
     pub(crate) fn next_at(&self) -> Option<Instant> {
@@ -252,11 +271,12 @@ impl Network {
         let end = now.after(self.random.span(Duration::ZERO, self.weather.spell_max));
         let place = self.place(way);
         if self.random.chance(self.weather.cut) {
-            self.cut(end, way, FaultKind::Cut);
+            self.cut(now, end, way, FaultKind::Cut);
         }
         if self.random.chance(self.weather.clog) {
             self.clogs[place] += 1;
             self.counts.hit(FaultKind::Clog);
+            self.spell(now, end, FaultKind::Clog, way.from, Some(way.to));
             self.depart(end, way, Cargo::ClogEnds);
         }
         if self.random.chance(self.weather.disconnect) {
@@ -265,11 +285,16 @@ impl Network {
         if self.random.chance(self.weather.haunt) && !self.past.is_empty() {
             let (way, frame) = self.random.pick(&self.past).clone();
             self.counts.hit(FaultKind::Haunt);
-            self.depart(now, way, Cargo::Frame(frame));
+            self.fly(now, now, way, frame, Some(FaultKind::Haunt));
         }
     }
 
-    fn cut(&mut self, end: Instant, way: Way, kind: FaultKind) {
+    fn spell(&self, now: Instant, until: Instant, kind: FaultKind, node: NodeId, to: Option<NodeId>) {
+        self.watcher.see(now, || Sight::Spell { kind, node, to, until });
+    }
+
+    fn cut(&mut self, now: Instant, end: Instant, way: Way, kind: FaultKind) {
+        self.spell(now, end, kind, way.from, Some(way.to));
         let place = self.place(way);
         self.cuts[place].push(kind);
         self.depart(end, way, Cargo::CutEnds(kind));
@@ -282,22 +307,23 @@ impl Network {
         let sides = self.swarm.bits();
         if self.swarm.chance(self.weather.split) {
             let side = |node: NodeId| sides >> node.0 & 1;
-            self.cut_all(end, FaultKind::Split, |way| side(way.from) != side(way.to));
+            self.cut_all(now, end, FaultKind::Split, |way| side(way.from) != side(way.to));
         }
         if self.swarm.chance(self.weather.mute) {
             let is_heard = self.swarm.chance(500);
-            self.cut_all(end, FaultKind::Mute, |way| node == if is_heard { way.to } else { way.from });
+            self.cut_all(now, end, FaultKind::Mute, |way| node == if is_heard { way.to } else { way.from });
         }
         if self.swarm.chance(self.weather.pause) {
             let pause = &mut self.pauses[usize::from(node.0)];
             *pause = end.max(*pause);
+            self.spell(now, end, FaultKind::Pause, node, None);
         }
     }
 
-    fn cut_all(&mut self, end: Instant, kind: FaultKind, is_cut: impl Fn(&Way) -> bool) {
+    fn cut_all(&mut self, now: Instant, end: Instant, kind: FaultKind, is_cut: impl Fn(&Way) -> bool) {
         let ways: Vec<Way> = self.ways.iter().copied().filter(is_cut).collect();
         for way in ways {
-            self.cut(end, way, kind);
+            self.cut(now, end, way, kind);
         }
     }
 

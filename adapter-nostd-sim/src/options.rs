@@ -5,6 +5,7 @@ use lockmaster_core::Limits;
 
 use crate::fault::FaultKinds;
 use crate::plan::NODES_MAX;
+use crate::sight::Watch;
 
 /// How often the management of slots moves to another node while a run is unruly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct Options {
     pub lines: usize,
     /// Gets every line of the trace as it is written.
     pub echo: Option<fn(&str)>,
+    /// Is shown everything that happens. It changes nothing, and costs nothing if it is absent.
+    pub watch: Option<Watch>,
     /// Rules that are switched off, to see that a checker notices.
     #[cfg(lockmaster_faults)]
     pub faults: lockmaster_core::fault::Faults,
@@ -51,6 +54,7 @@ impl Default for Options {
             without: FaultKinds::NONE,
             lines: 60,
             echo: None,
+            watch: None,
             #[cfg(lockmaster_faults)]
             faults: lockmaster_core::fault::Faults::NONE,
         }

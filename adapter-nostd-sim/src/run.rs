@@ -38,7 +38,7 @@ pub fn run_on<S: Storage>(
         Ok(report) => Ok(report),
         Err(failure) if options.lines == 0 || !failure.trace.is_empty() => Err(failure),
         // The same again, with the lines that nobody wanted to see before.
-        Err(_) => run_once(seed, options, &mut make),
+        Err(_) => run_once(seed, &Options { watch: None, ..options.clone() }, &mut make),
     }
 }
 

@@ -136,7 +136,7 @@ fn retrace(seed: u64, options: &Options) -> String {
         return String::new();
     }
     LAST_LINES.with_borrow_mut(VecDeque::clear);
-    let echoing = Options { echo: Some(remember), ..options.clone() };
+    let echoing = Options { echo: Some(remember), watch: None, ..options.clone() };
     // It panics again, at the same place.
     let again = catch_unwind(AssertUnwindSafe(|| run(seed, &echoing)));
     assert!(again.is_err(), "a seed repeats exactly");

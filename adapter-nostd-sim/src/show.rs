@@ -6,7 +6,8 @@ use lockmaster_core::wire::{Body, Position, TransferBody, TransferMessage, Unit}
 use lockmaster_core::{Mode, Value, ValueState, ValueWrite};
 
 /// A body of a message, short.
-pub(crate) struct ShownBody<'a>(pub(crate) &'a Body);
+#[derive(Clone, Copy, Debug)]
+pub struct ShownBody<'a>(pub &'a Body);
 
 /// A value block by the number that its writer put in front.
 pub(crate) struct ShownValue(pub(crate) ValueState);
@@ -93,7 +94,8 @@ fn show_position(position: &Position, f: &mut fmt::Formatter<'_>) -> fmt::Result
 }
 
 /// A message about a transfer, short.
-pub(crate) struct ShownTransfer<'a, 'b>(pub(crate) &'a TransferMessage<'b>);
+#[derive(Clone, Copy, Debug)]
+pub struct ShownTransfer<'a, 'b>(pub &'a TransferMessage<'b>);
 
 impl fmt::Display for ShownTransfer<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,6 +7,7 @@ use lockmaster_core::{Flags, Instant, Mode, NodeId, QueueName, Retention, Storag
 use super::Cluster;
 use crate::ghost::{GhostLock, Standing};
 use crate::report::{Violation, broken, ensure};
+use crate::sight::Sight;
 
 /// Steps that a cluster may take to come to rest; more is a storm.
 const STEPS_MAX: u64 = 20_000;
@@ -19,7 +20,7 @@ impl<S: Storage> Cluster<S> {
         self.next_action = None;
         let members = &self.members;
         self.network.calm(self.now, |way| members[usize::from(way.to.0)].connected[usize::from(way.from.0)]);
-        self.trace.line(self.now, format_args!("the weather is fine"));
+        self.begin_phase("the weather is fine");
         // What was in clogged outboxes goes out now, and timers are late no more.
         for node in self.nodes() {
             self.member(node).timer = None;
@@ -32,6 +33,11 @@ impl<S: Storage> Cluster<S> {
         self.step_until(until)?;
         self.check_map()?;
         self.check_stillness()
+    }
+
+    fn begin_phase(&mut self, what: &'static str) {
+        self.trace.line(self.now, format_args!("{what}"));
+        self.watcher.see(self.now, || Sight::Phase(what));
     }
 
     /// Every transfer ends, whatever owners do.
@@ -125,7 +131,7 @@ impl<S: Storage> Cluster<S> {
 
     /// Owners release what they get. Everything that waits ends.
     pub(crate) fn heal(&mut self) -> Result<(), Violation> {
-        self.trace.line(self.now, format_args!("owners release what they get"));
+        self.begin_phase("owners release what they get");
         self.cancel_endless()?;
         if self.plan.mobility.is_healing {
             self.begin_moves()?;
@@ -191,7 +197,7 @@ impl<S: Storage> Cluster<S> {
     pub(crate) fn sweep(&mut self) -> Result<(), Violation> {
         // A release that meets a record on its way may be lost, as on a bad network.
         self.finish_moves()?;
-        self.trace.line(self.now, format_args!("everything is asked for once more"));
+        self.begin_phase("everything is asked for once more");
         for at in 0..self.plan.resources.len() {
             self.sweep_resource(at)?;
         }

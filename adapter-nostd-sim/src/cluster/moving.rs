@@ -8,6 +8,7 @@ use lockmaster_core::{
 
 use super::Cluster;
 use crate::report::{Violation, broken, ensure};
+use crate::sight::Sight;
 
 /// What may be wrong with a call, in the order in which it is tried.
 #[derive(Clone, Copy, Debug)]
@@ -125,6 +126,7 @@ impl<S: Storage> Cluster<S> {
             return self.unchanged(node, before);
         };
         self.moves.asked(node, to, range, id)?;
+        self.watcher.see(self.now, || Sight::TransferAsked { from: node, to, range, id });
         let progress = self.member(node).node.progress(id);
         let is_it = progress.is_some_and(|progress| progress.range == range && progress.to == to);
         ensure!(is_it, Transfer, "a new transfer of {range} to node {to} is {progress:?}");

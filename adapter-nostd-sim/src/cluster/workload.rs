@@ -10,6 +10,7 @@ use crate::fault::FaultKind;
 use crate::ghost::{GhostLock, Standing};
 use crate::report::{Violation, broken, ensure};
 use crate::show::ShownWrite;
+use crate::sight::LockSight;
 
 /// What an owner may do, in the order of `Appetite::weights`.
 #[derive(Clone, Copy, Debug)]
@@ -223,6 +224,7 @@ impl<S: Storage> Cluster<S> {
             is_watched: false,
             is_demanded: false,
         })?;
+        self.see_lock(node, lock, LockSight::Asked(mode));
         if let Some(grant) = grant {
             self.granted(node, lock, &grant)?;
         }
@@ -324,6 +326,7 @@ impl<S: Storage> Cluster<S> {
         ghost.since = self.report.steps;
         ghost.deadline = patience.map(|patience| now.after(patience));
         ghost.floor = floor;
+        self.see_lock(node, lock, LockSight::Converts(mode));
         if let Some(grant) = granted {
             self.changed(node, lock, &grant)?;
         }
@@ -402,6 +405,7 @@ impl<S: Storage> Cluster<S> {
         if held.is_some_and(Mode::may_write_value) {
             self.wrote(node, resource, write);
         }
+        self.see_lock(node, lock, LockSight::Released);
         self.ghost.end(at);
         self.settle(node)
     }
@@ -418,6 +422,7 @@ impl<S: Storage> Cluster<S> {
             ensure!(is_untold, ExactlyOnce, "a cancel of a live lock: {cancelled:?}");
             return self.settle(node);
         };
+        self.see_lock(node, lock, LockSight::GivenUp);
         self.report.cancels += u64::from(is_waiting);
         self.look(node);
         let rows = &self.member(node).tables.rows;
@@ -439,6 +444,7 @@ impl<S: Storage> Cluster<S> {
             ExactlyOnce,
             "a live lock cannot be abandoned: {abandoned:?}"
         );
+        self.see_lock(node, lock, LockSight::GivenUp);
         self.ghost.abandoned(at);
         self.settle(node)
     }

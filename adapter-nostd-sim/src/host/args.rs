@@ -2,6 +2,7 @@
 
 use core::fmt::Write as _;
 use core::ops::Range;
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, value_parser};
 use lockmaster_sim::{FaultKind, FaultKinds, Moving, NODES_MAX, Options};
@@ -42,6 +43,9 @@ pub(crate) struct RunArgs {
     /// Print every line of the one seed
     #[arg(long, requires = "seed")]
     pub(crate) trace: bool,
+    /// Write the one seed as a page to look at: nodes, messages, transfers, grants over virtual time
+    #[arg(long, value_name = "FILE", requires = "seed")]
+    pub(crate) trace_html: Option<PathBuf>,
     /// Print nothing but each seed and the hash of its trace
     #[arg(long, conflicts_with = "seed")]
     pub(crate) hashes: bool,

@@ -22,7 +22,7 @@ pub struct Shrunk {
 /// which the core never comes back does not end, and what was found before it need not be lost.
 #[must_use]
 pub fn shrink(failed: &Failed, options: &Options, mut better: impl FnMut(&Shrunk)) -> Shrunk {
-    let options = Options { lines: 0, echo: None, ..options.clone() };
+    let options = Options { lines: 0, echo: None, watch: None, ..options.clone() };
     let mut shrunk = Shrunk { options, failed: failed.clone(), tries: 0 };
     better(&shrunk);
     let passes = [Shrunk::fewer_nodes, Shrunk::stiller, Shrunk::fewer_faults, Shrunk::fewer_steps];
