@@ -261,8 +261,13 @@ impl Machine<'_> {
         let Some(wanted) = position.wanted else {
             return self.take_rest(resource, at, &position);
         };
+        // Whoever waits in a deadlock may stand before one that it waits for; nobody else may take that place over.
+        let accepts_deadlock = |flags: Flags| flags.has(Flags::NO_DEADLOCK_WAIT);
+        let is_as_patient =
+            accepts_deadlock(position.flags) || !accepts_deadlock(self.physical[at].claim.flags);
         let is_in_place = was_waiting
             && is_same_request
+            && is_as_patient
             && self.physical[at].claim.wanted.is_some_and(|old| old.covers(wanted))
             && self.physical[at].claim.pinned.is_some() == pinned.is_some();
         if is_in_place {
