@@ -118,6 +118,25 @@ fn what_nobody_pins_is_given_up_to_a_conversion() {
 // ---- conversions ----
 
 #[test]
+fn nobody_takes_over_the_place_of_a_conversion_that_accepts_a_deadlock() {
+    let mut cluster = Cluster::trio(Retention::UntilDemanded);
+    let bold = cluster.lock(ANNA, ConcurrentRead, Flags::NONE);
+    let meek = cluster.lock(ANNA, Null, Flags::NONE);
+    let bert = cluster.lock(BERT, ProtectedWrite, Flags::NONE);
+    convert(&mut cluster, BERT, bert, Exclusive, Flags::NONE);
+    // It goes before Bert's, who is in its way, and accepts that.
+    convert(&mut cluster, ANNA, bold, Exclusive, Flags::HEAD_OF_QUEUE | Flags::NO_DEADLOCK_WAIT);
+    convert(&mut cluster, ANNA, meek, ProtectedWrite, Flags::NONE);
+    cluster.cancel(ANNA, bold);
+    cluster.release(ANNA, bold);
+    cluster.settle(LONG * 2);
+    assert_eq!(cluster.mode(BERT, bert), Some(Exclusive), "nothing but NL is held beside him");
+    cluster.release(BERT, bert);
+    cluster.settle(LONG * 2);
+    assert_eq!(cluster.mode(ANNA, meek), Some(ProtectedWrite));
+}
+
+#[test]
 fn a_conversion_that_may_pass_is_not_left_behind_one_that_it_blocks() {
     let mut cluster = Cluster::pair(Retention::UntilDemanded);
     let first = cluster.lock(ANNA, ConcurrentRead, Flags::NONE);
