@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use lockmaster_core::Instant;
 
-/// Parts of a rate, a million of which are one second a second.
-const MILLION: u128 = 1_000_000;
+/// What a clock gains is told in millionths.
+const MILLION: u64 = 1_000_000;
 
 /// From the true time, which no node knows, to what a node reads.
 #[derive(Clone, Debug)]
@@ -29,14 +29,20 @@ impl Clock {
 
     /// What it reads at a true time.
     pub(crate) fn read(&self, at: Instant) -> Instant {
-        let passed = u128::from(at.as_nanos().saturating_sub(self.since.as_nanos()));
-        self.own_since.after(nanos(passed * self.rate() / MILLION))
+        let passed = at.as_nanos().saturating_sub(self.since.as_nanos());
+        if self.is_right() {
+            return self.own_since.after(Duration::from_nanos(passed));
+        }
+        self.own_since.after(nanos(u128::from(passed) * self.rate() / u128::from(MILLION)))
     }
 
     /// The first true time at which it reads so much.
     pub(crate) fn when(&self, own: Instant) -> Instant {
-        let passed = u128::from(own.as_nanos().saturating_sub(self.own_since.as_nanos()));
-        self.since.after(nanos((passed * MILLION).div_ceil(self.rate())))
+        let passed = own.as_nanos().saturating_sub(self.own_since.as_nanos());
+        if self.is_right() {
+            return self.since.after(Duration::from_nanos(passed));
+        }
+        self.since.after(nanos((u128::from(passed) * u128::from(MILLION)).div_ceil(self.rate())))
     }
 
     /// It leaps ahead.
@@ -46,7 +52,7 @@ impl Clock {
     }
 
     fn rate(&self) -> u128 {
-        MILLION.saturating_add_signed(i128::from(self.error))
+        u128::from(MILLION.saturating_add_signed(i64::from(self.error)))
     }
 }
 
