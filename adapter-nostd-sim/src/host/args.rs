@@ -194,3 +194,6 @@ fn minutes(text: &str) -> Result<f64, String> {
     let minutes = text.parse::<f64>().ok().filter(|minutes| (0.0..=1e6).contains(minutes));
     minutes.ok_or_else(|| "expected a number of minutes".to_owned())
 }
+
+#[cfg(test)]
+mod tests;
