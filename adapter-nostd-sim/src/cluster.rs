@@ -1,6 +1,7 @@
 //! The cluster: real nodes, one clock, and one thing at a time.
 
 mod checks;
+mod guided;
 mod healing;
 mod moving;
 mod workload;

@@ -30,6 +30,7 @@ mod clock;
 mod cluster;
 mod fault;
 mod ghost;
+mod guided;
 mod moves;
 mod network;
 mod options;
@@ -46,6 +47,7 @@ mod trace;
 
 pub use cluster::Cluster;
 pub use fault::{FaultCount, FaultCounts, FaultKind, FaultKinds};
+pub use guided::run_guided;
 pub use options::{Moving, Options};
 pub use plan::{NODES_MAX, SLOTS_MAX};
 pub use random::Random;

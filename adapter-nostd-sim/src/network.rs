@@ -1,5 +1,7 @@
 //! The network: frames on their way, each with an instant of arrival, and what the weather does to them.
 
+mod guided;
+
 use alloc::collections::BinaryHeap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;

@@ -129,6 +129,9 @@ pub use record::{Lock, NameCell, Peer, Physical, RING_LEN, RelayCell, Resource, 
 pub use snapshot::{LockView, PhysicalView, QueueName, ResourceView, Visit};
 pub use stats::{Stats, Traffic};
 pub use table::Bucket;
+#[cfg(feature = "check")]
+#[doc(hidden)]
+pub use table::compare_tables;
 pub use time::Instant;
 pub use transfer::{
     Progress, Refusal, Room, SlotView, Stage, TRANSFERS_MAX, TransferError, TransferId, WithdrawError,

@@ -11,10 +11,14 @@ use core::ops::{Index, IndexMut};
 
 mod heap;
 mod index;
+#[cfg(feature = "check")]
+mod model;
 
 pub(crate) use heap::{DeadlineHeap, Deadlines};
 pub use index::Bucket;
 pub(crate) use index::{Keyed, NameIndex};
+#[cfg(feature = "check")]
+pub use model::compare_tables;
 
 /// Position of a record in its slab. `Option<Idx<T>>` is four bytes.
 pub(crate) struct Idx<T> {

@@ -22,6 +22,7 @@ const ARROWS: &[(&str, Arrows)] = &[
     ("lockmaster", Arrows::To(&["lockmaster-tokio", "lockmaster-core"])),
     ("lockmaster-sim", Arrows::To(&["lockmaster-core"])),
     ("lockmaster-tests", Arrows::Any),
+    ("lockmaster-fuzz", Arrows::To(&["lockmaster-sim", "lockmaster-core"])),
     ("lockmaster-benches", Arrows::To(&["lockmaster-tokio", "lockmaster-core"])),
     ("xtask", Arrows::None),
 ];

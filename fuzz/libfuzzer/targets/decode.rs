@@ -1,0 +1,4 @@
+//! `lockmaster_fuzz::decode` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| lockmaster_fuzz::decode(data));

@@ -1,0 +1,79 @@
+//! What was read, written again.
+
+use lockmaster_core::wire::{
+    FRAME_HEADER_LEN, FrameHeader, FrameWriter, InitialLocks, LockMessage, Message, TransferBody,
+    TransferMessage, VersionRange, encode_message, encode_transfer,
+};
+use lockmaster_core::{ClusterId, Epoch, Incarnation, MapVersion, NodeId, SlotRange};
+
+use crate::words::Chunk;
+
+/// A header like any other.
+pub(crate) const HEADER: FrameHeader = FrameHeader {
+    versions: VersionRange::OURS,
+    cluster: ClusterId(7),
+    epoch: Epoch(1),
+    from: NodeId(3),
+    incarnation: Incarnation(103),
+    len: 0,
+};
+
+/// A message in at most so many bytes; nothing if it does not fit.
+pub(crate) fn written(message: &Message<'_>, room: usize) -> Option<Vec<u8>> {
+    match message {
+        Message::Lock(message) => written_lock(message, room),
+        Message::Transfer(message) => {
+            if let TransferBody::InitialLocks(chunk) = &message.body {
+                return written_chunk(message.range, message.version, chunk, room);
+            }
+            written_transfer(message, room)
+        }
+    }
+}
+
+fn written_lock(message: &LockMessage<'_>, room: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; room];
+    let len = encode_message(message, &mut bytes)?;
+    bytes.truncate(len);
+    Some(bytes)
+}
+
+fn written_transfer(message: &TransferMessage<'_>, room: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; room];
+    let len = encode_transfer(message, &mut bytes)?;
+    bytes.truncate(len);
+    Some(bytes)
+}
+
+fn written_chunk(
+    range: SlotRange,
+    version: MapVersion,
+    chunk: &InitialLocks<'_>,
+    room: usize,
+) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; FRAME_HEADER_LEN + room];
+    let mut frame = FrameWriter::new(HEADER, &mut bytes);
+    let mut writer = frame.begin_chunk(range, version, &chunk.head, chunk.floors)?;
+    for unit in chunk.units {
+        if !writer.push(&unit) {
+            return None;
+        }
+    }
+    writer.finish(chunk.sent, chunk.is_last);
+    let len = frame.finish();
+    bytes.truncate(len);
+    Some(bytes.split_off(FRAME_HEADER_LEN))
+}
+
+/// Appends a chunk to a frame; `false` if it does not fit, the frame is then as it was.
+pub(crate) fn push_chunk(frame: &mut FrameWriter<'_>, chunk: &Chunk) -> bool {
+    let floors = chunk.floors.iter().copied();
+    let Some(mut writer) = frame.begin_chunk(chunk.range, chunk.version, &chunk.head, floors) else {
+        return false;
+    };
+    if !chunk.units.iter().all(|unit| writer.push(&unit.unit())) {
+        return false;
+    }
+    writer.finish(chunk.sent, chunk.is_last);
+    true
+}
