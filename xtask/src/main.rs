@@ -1,6 +1,7 @@
 //! Chores of the workspace: `cargo xtask help`.
 
 mod freestanding;
+mod fuzz;
 mod manifest;
 mod tidy;
 mod verify;
@@ -10,7 +11,8 @@ use std::process::ExitCode;
 
 const HELP: &str = "\
 cargo xtask verify [--fast] [STEP ...]   run the gate: all steps, or those named; writes nothing but build output
-cargo xtask relock                       bring xtask/freestanding/Cargo.lock in line with Cargo.lock
+cargo xtask fuzz [--seconds N] [TARGET ...]   fuzz all targets, or those named, for 20 or N seconds each
+cargo xtask relock                       bring the lock files of xtask/freestanding and fuzz/libfuzzer in line
 cargo xtask help                         this text, and the steps
 
 --fast leaves out the slow steps, unless they are named. STEP is one of:
@@ -22,7 +24,8 @@ fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask/ lies in the workspace");
     let succeeded = match args.as_slice() {
         ["verify", selection @ ..] => verify::run(root, selection),
-        ["relock"] => freestanding::relock(root),
+        ["fuzz", arguments @ ..] => fuzz::run(root, arguments),
+        ["relock"] => fuzz::relock(root).and_then(|()| freestanding::relock(root)),
         [] | ["help" | "--help" | "-h"] => {
             help();
             Ok(true)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::{freestanding, tidy};
+use crate::{freestanding, fuzz, tidy};
 
 /// One step of the gate.
 pub(crate) struct Step {
@@ -24,6 +24,15 @@ enum Action {
     Cargo(Cargo),
     /// A check written here. An error is the reason, for people.
     Check(fn(&Path) -> Result<(), String>),
+    /// One for which something may be missing on a machine.
+    Perhaps(fn(&Path) -> Result<Done, String>),
+}
+
+/// How a check ended that found nothing wrong.
+pub(crate) enum Done {
+    Passed,
+    /// Nothing was checked, and why.
+    Skipped(String),
 }
 
 struct Cargo {
@@ -89,6 +98,12 @@ pub(crate) const STEPS: &[Step] = &[
         action: Action::Check(freestanding::check),
     },
     Step {
+        name: "fuzz",
+        proves: "no bytes break a target within 20 seconds, and a bug on purpose is found",
+        is_slow: true,
+        action: Action::Perhaps(fuzz::check),
+    },
+    Step {
         name: "readings",
         proves: "every wrong reading of the protocol is caught by a test, and what catches it can be made small",
         is_slow: true,
@@ -129,6 +144,7 @@ enum Outcome {
     Passed,
     Failed,
     LeftOut,
+    Skipped,
 }
 
 impl fmt::Display for Outcome {
@@ -137,6 +153,7 @@ impl fmt::Display for Outcome {
             Self::Passed => "passed",
             Self::Failed => "FAILED",
             Self::LeftOut => "left out",
+            Self::Skipped => "SKIPPED",
         })
     }
 }
@@ -144,15 +161,19 @@ impl fmt::Display for Outcome {
 fn run_step(step: &Step, root: &Path) -> (Outcome, Duration) {
     println!("==> {}: {}", step.name, step.proves);
     let start = Instant::now();
+    let repeat = |reason| (reason, format!("cargo xtask verify {}", step.name));
     let result = match &step.action {
-        Action::Cargo(cargo) => run_cargo(cargo, root),
-        Action::Check(check) => {
-            check(root).map_err(|reason| (reason, format!("cargo xtask verify {}", step.name)))
-        }
+        Action::Cargo(cargo) => run_cargo(cargo, root).map(|()| Done::Passed),
+        Action::Check(check) => check(root).map(|()| Done::Passed).map_err(repeat),
+        Action::Perhaps(check) => check(root).map_err(repeat),
     };
     let took = start.elapsed();
     let outcome = match result {
-        Ok(()) => Outcome::Passed,
+        Ok(Done::Passed) => Outcome::Passed,
+        Ok(Done::Skipped(reason)) => {
+            println!("SKIPPED: {reason}");
+            Outcome::Skipped
+        }
         Err((reason, repeat)) => {
             println!("{reason}");
             println!("repeat with: {repeat}");
@@ -210,6 +231,6 @@ fn run_report(results: &[(&str, Outcome, Duration)]) -> bool {
     }
     let count = |wanted| results.iter().filter(|(_, outcome, _)| *outcome == wanted).count();
     let (passed, failed) = (count(Outcome::Passed), count(Outcome::Failed));
-    println!("{passed} passed, {failed} failed");
+    println!("{passed} passed, {failed} failed, {} skipped", count(Outcome::Skipped));
     failed == 0
 }
