@@ -73,7 +73,7 @@ struct Party {
 pub fn node(data: &[u8]) {
     let mut choices = Choices::new(data);
     // The end takes longer than all before it.
-    let is_whole = choices.byte() % 4 == 0;
+    let is_whole = choices.byte().is_multiple_of(4);
     let mut scene = Scene::new(choices);
     scene.open();
     let mut steps = 0;

@@ -1,8 +1,9 @@
 //! What fuzzing has kept, on any toolchain.
 
+use core::panic::AssertUnwindSafe;
 use std::collections::BTreeMap;
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 type Target = fn(&[u8]);
@@ -21,12 +22,13 @@ const BYTES_MAX: usize = 200 << 10;
 
 fn corpus(target: &str) -> BTreeMap<PathBuf, Vec<u8>> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
-    let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    paths.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+    let paths =
+        fs::read_dir(directory).expect("there is a corpus").map(|entry| entry.expect("it is read").path());
+    paths.map(|path| (path.clone(), fs::read(path).expect("it is read"))).collect()
 }
 
 fn replay(name: &str) {
-    let (_, target) = TARGETS.into_iter().find(|(known, _)| *known == name).unwrap();
+    let (_, target) = TARGETS.into_iter().find(|(known, _)| *known == name).expect("it is a target");
     let corpus = corpus(name);
     let bytes: usize = corpus.values().map(Vec::len).sum();
     assert!(corpus.len() >= 20, "{name} has a corpus");

@@ -52,10 +52,10 @@ impl<S: Storage> Cluster<S> {
             18 | 19 => return self.guided_move((0, 0), a, b),
             20 => return self.guided_move((ALWAYS, 0), a, b),
             21 => return self.guided_move((0, ALWAYS), a, b),
-            22 => self.network.break_way(self.now, usize::from(a), b % 2 == 0),
+            22 => self.network.break_way(self.now, usize::from(a), b.is_multiple_of(2)),
             _ => {
                 let node = self.guided_node(a);
-                return self.listen(node, b % 2 == 0);
+                return self.listen(node, b.is_multiple_of(2));
             }
         }
         self.guided_arrived()

@@ -60,7 +60,7 @@ impl Scene<'_> {
 
     fn patience(&mut self) -> Option<Duration> {
         let choice = self.choices.byte();
-        (choice >= 192).then(|| Duration::from_micros(1 << (choice - 192) % 24))
+        (choice >= 192).then(|| Duration::from_micros(1 << ((choice - 192) % 24)))
     }
 
     fn ask(&mut self, node: NodeId) {

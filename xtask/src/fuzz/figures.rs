@@ -31,6 +31,8 @@ impl Figures {
 
     pub(super) fn row(&self, name: &str) -> String {
         let Self { executions, per_second, coverage, new_inputs } = self;
+        // It was over within the first second.
+        let per_second = if *per_second == 0 { "-".to_owned() } else { per_second.to_string() };
         format!("{name:<10} {executions:>10} {per_second:>13} {coverage:>10} {new_inputs:>12}")
     }
 }
