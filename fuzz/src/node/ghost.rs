@@ -72,6 +72,12 @@ impl Ghost {
         self.locks.iter().filter(|ghost| ghost.node == node && ghost.wanted.is_some()).count() as u64
     }
 
+    /// What is held and wanted of honest names.
+    pub(super) fn honest(&self) -> Vec<(NodeId, LockId, Option<Mode>, Option<Mode>)> {
+        let honest = self.locks.iter().filter(|lock| lock.name < HONEST);
+        honest.map(|lock| (lock.node, lock.lock, lock.held, lock.wanted)).collect()
+    }
+
     /// A new lock that waits.
     pub(super) fn asked(&mut self, lock: GhostLock) {
         let known = self.at(lock.node, lock.lock);

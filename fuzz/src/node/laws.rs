@@ -101,16 +101,15 @@ impl Scene<'_> {
             let (header, messages) = Messages::new(frame).expect("a node writes what can be read");
             assert_eq!(header.from, node);
             sent += messages.clone().count();
+            messages.for_each(|message| self.hear(&message));
             if [SUBJECT, FRIEND].contains(&peer) {
                 self.under_way.push_back((node, frame.to_vec()));
-            } else {
-                messages.for_each(|message| self.hear(&message));
             }
         }
         sent
     }
 
-    /// Liars remember what they are told.
+    /// Liars remember what they are told, and overhear what others are.
     fn hear(&mut self, message: &Message<'_>) {
         let echoes = &mut self.world.echoes;
         match message {

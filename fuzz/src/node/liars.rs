@@ -48,9 +48,15 @@ impl Scene<'_> {
         let len = frame.finish();
         if len > 0 {
             let now = self.now;
+            let honest = self.ghost.honest();
             let taken = self.party(SUBJECT).node.handle_frame(now, from, &buf[..len]);
             assert_eq!(taken, Ok(()), "a frame of a member is taken");
             self.settle(SUBJECT);
+            assert_eq!(
+                self.ghost.honest(),
+                honest,
+                "M1: a lie grants and denies nothing that is not the liar's"
+            );
         }
     }
 

@@ -37,12 +37,14 @@ impl Figures {
     }
 }
 
-/// The lines that people want to see of a run that failed: those about the failure, and the last ones.
+/// The lines that people want to see of a run that failed: from the panic to libFuzzer's word on it, or the last ones.
 pub(super) fn last_lines(said: &str) -> String {
     let is_progress =
         |line: &str| line.starts_with('#') || line.starts_with("INFO:") || line.starts_with('"');
     let lines: Vec<&str> = said.lines().filter(|line| !is_progress(line)).collect();
-    let about = lines.iter().position(|line| line.contains("panicked at") || line.contains("ERROR:"));
-    let from = about.unwrap_or_else(|| lines.len().saturating_sub(10));
-    lines[from..].iter().take(120).copied().collect::<Vec<_>>().join("\n")
+    let find = |word: &str| lines.iter().position(|line| line.contains(word));
+    let begin = find("panicked at").or_else(|| find("ERROR:"));
+    let begin = begin.unwrap_or_else(|| lines.len().saturating_sub(10));
+    let end = lines[begin..].iter().position(|line| line.contains("ERROR:"));
+    lines[begin..end.map_or(lines.len(), |end| begin + end + 1)].join("\n")
 }
