@@ -39,8 +39,8 @@ impl<S: Storage> Cluster<S> {
         match what % 24 {
             0..4 => self.guided_arrival(usize::from(a)),
             4 => self.guided_arrivals(a % 16),
-            5 => self.network.lose(usize::from(a)),
-            6 => self.network.repeat(self.now, usize::from(a)),
+            5 => self.network.lose_nth(usize::from(a)),
+            6 => self.network.repeat_nth(self.now, usize::from(a)),
             7 => self.network.haunt(usize::from(u16::from_le_bytes([a, b]))),
             8 => return self.guided_timer(),
             9 => return self.guided_timeout(a, b),

@@ -48,7 +48,7 @@ impl Network {
     }
 
     /// The n-th is lost, if it is a frame.
-    pub(crate) fn lose(&mut self, nth: usize) {
+    pub(crate) fn lose_nth(&mut self, nth: usize) {
         self.with_nth(nth, |flights, at| {
             if let Cargo::Frame(_) = flights[at].0.cargo {
                 flights.remove(at);
@@ -57,7 +57,7 @@ impl Network {
     }
 
     /// The n-th arrives twice, if it is a frame: now, and when it would.
-    pub(crate) fn repeat(&mut self, now: Instant, nth: usize) {
+    pub(crate) fn repeat_nth(&mut self, now: Instant, nth: usize) {
         let mut found = None;
         self.with_nth(nth, |flights, at| found = Some(flights[at].0.clone()));
         if let Some(Flight { at, way, cargo: Cargo::Frame(frame), .. }) = found {
@@ -76,8 +76,7 @@ impl Network {
 
     /// A connection is lost and will be made again, or an outbox is not drained for a while.
     pub(crate) fn break_way(&mut self, now: Instant, nth: usize, is_lost: bool) {
-        let ways = self.ways();
-        let way = ways[nth % ways.len()];
+        let way = self.ways[nth % self.ways.len()];
         let end = now.after(Duration::from_millis(20));
         if is_lost {
             self.disconnect(now, end, way);
