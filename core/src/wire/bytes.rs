@@ -96,6 +96,14 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// A place for fields of a fixed length together, so that writing each of them checks nothing more.
+    #[inline]
+    pub(super) fn fields<const N: usize>(&mut self) -> Result<Self, Short> {
+        let (head, rest) = mem::take(&mut self.rest).split_first_chunk_mut::<N>().ok_or(Short)?;
+        self.rest = rest;
+        Ok(Self { rest: head })
+    }
+
     #[inline]
     pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Short> {
         let (head, rest) = mem::take(&mut self.rest).split_at_mut_checked(bytes.len()).ok_or(Short)?;

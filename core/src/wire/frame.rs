@@ -319,6 +319,7 @@ impl ChunkWriter<'_, '_> {
     ///
     /// In a frame of its own of [`FRAME_LEAST`](super::FRAME_LEAST) bytes a chunk has room for any one unit.
     #[must_use]
+    #[inline]
     pub fn push(&mut self, unit: &Unit<'_>) -> bool {
         let Some(rest) = self.frame.buf.get_mut(self.end..) else { return false };
         let Some(len) = encode_unit(unit, rest) else { return false };

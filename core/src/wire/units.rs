@@ -185,6 +185,7 @@ impl LockUnit {
 }
 
 /// Writes a unit to the front of `buf` and gives its length; `None` if it does not fit or cannot be.
+#[inline]
 pub(crate) fn encode_unit(unit: &Unit<'_>, buf: &mut [u8]) -> Option<usize> {
     let room = buf.len();
     let mut writer = Writer::new(buf);
@@ -195,6 +196,7 @@ pub(crate) fn encode_unit(unit: &Unit<'_>, buf: &mut [u8]) -> Option<usize> {
     Some(room - writer.room())
 }
 
+#[inline]
 fn encode_record(record: &RecordUnit<'_>, writer: &mut Writer<'_>) -> Result<(), Short> {
     if usize::from(record.locks) > MEMBERS_MAX {
         return Err(Short);
@@ -225,22 +227,24 @@ fn decode_record<'a>(reader: &mut Reader<'a>) -> Result<RecordUnit<'a>, DecodeEr
     Ok(RecordUnit { space, name, locks, value })
 }
 
+#[inline]
 fn encode_lock(lock: &LockUnit, writer: &mut Writer<'_>) -> Result<(), Short> {
     if !lock.makes_sense() {
         return Err(Short);
     }
-    writer.u8(LOCK)?;
-    writer.u16(lock.node.0)?;
-    writer.u8(nibble(lock.held) | nibble(lock.pinned) << 4)?;
-    writer.u8(nibble(lock.wanted) | nibble(lock.told) << 4)?;
-    writer.u16(bits_of(lock))?;
-    writer.u16(lock.flags.bits())?;
-    writer.u8(lock.priority.0)?;
-    writer.u64(lock.number.0)?;
-    writer.u64(lock.asked.0)?;
-    writer.token(lock.token)?;
-    writer.u32(lock.ticket.epoch.0)?;
-    writer.u64(lock.ticket.count)?;
+    let mut fixed = writer.fields::<{ 1 + LOCK_FIXED }>()?;
+    fixed.u8(LOCK)?;
+    fixed.u16(lock.node.0)?;
+    fixed.u8(nibble(lock.held) | nibble(lock.pinned) << 4)?;
+    fixed.u8(nibble(lock.wanted) | nibble(lock.told) << 4)?;
+    fixed.u16(bits_of(lock))?;
+    fixed.u16(lock.flags.bits())?;
+    fixed.u8(lock.priority.0)?;
+    fixed.u64(lock.number.0)?;
+    fixed.u64(lock.asked.0)?;
+    fixed.token(lock.token)?;
+    fixed.u32(lock.ticket.epoch.0)?;
+    fixed.u64(lock.ticket.count)?;
     if lock.writing_since != Token::NONE {
         writer.token(lock.writing_since)?;
     }
@@ -258,6 +262,7 @@ fn encode_lock(lock: &LockUnit, writer: &mut Writer<'_>) -> Result<(), Short> {
     }
 }
 
+#[inline]
 fn bits_of(lock: &LockUnit) -> u16 {
     let demand = lock.demand;
     let mut bits = match lock.queue {
