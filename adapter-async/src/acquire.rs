@@ -12,6 +12,7 @@ use crate::node::Node;
 use crate::options::LockOptions;
 use crate::runtime::{Runtime, Writer};
 use crate::shared::{CALL_BUDGET, State};
+use crate::stale::Stale;
 
 /// Asks for a lock when it is first polled, and resolves to its guard.
 ///
@@ -52,12 +53,14 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
         let Self { node, name, options, stage } = self;
         let shared = &node.life.shared;
         *stage = Stage::Over;
+        // Whose code that is, is not known: it runs before the mutex is locked.
+        let name = name.as_ref();
         let now = shared.runtime.now();
         let begun = shared.turn(|state, errands| {
             let owner = options.owner.unwrap_or_else(|| state.fresh_owner());
             let request = Request {
                 space: options.space,
-                name: name.as_ref(),
+                name,
                 owner,
                 mode: options.mode,
                 flags: options.all_flags(),
@@ -70,14 +73,14 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
             if let Some(grant) = asked.grant {
                 return Ok(Begun::Granted(lock, grant, state.block(options, lock)));
             }
-            state.registry.wait(lock);
+            state.registry.wait(lock, &mut errands.stale);
             if state.registry.waiting() > 1 {
                 // Others are on the way too: one frame can carry all that ask in this round.
                 errands.defer();
             }
             // The answer may be there already: then there is no wait.
             state.drain(&shared.runtime, errands, CALL_BUDGET);
-            match state.registry.poll(lock, context.waker()) {
+            match state.registry.poll(lock, context.waker(), &mut errands.stale) {
                 Poll::Pending => Ok(Begun::Waiting(lock)),
                 Poll::Ready(Ok(grant)) => Ok(Begun::Granted(lock, grant, state.block(options, lock))),
                 Poll::Ready(Err(denied)) => Err(LockError::from(denied.reason)),
@@ -98,12 +101,16 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
 
     /// Any later poll: has the wait ended?
     fn go_on(&mut self, lock: LockId, context: &Context<'_>) -> Poll<Result<Guard<R>, LockError>> {
+        let mut stale = Stale::new();
         let mut state = self.node.life.shared.lock();
         if state.lifecycle.is_closed() {
             self.stage = Stage::Over;
+            state.registry.forget(lock, &mut stale);
             return Poll::Ready(Err(LockError::Closed));
         }
-        let Poll::Ready(outcome) = state.registry.poll(lock, context.waker()) else { return Poll::Pending };
+        let Poll::Ready(outcome) = state.registry.poll(lock, context.waker(), &mut stale) else {
+            return Poll::Pending;
+        };
         self.stage = Stage::Over;
         match outcome {
             Ok(grant) => {
@@ -133,8 +140,8 @@ impl<R: Runtime, N> Drop for Acquire<'_, R, N> {
     fn drop(&mut self) {
         let Stage::Waiting(lock) = self.stage else { return };
         // Nothing if the node is shut down: the lock went with it.
-        let _: Option<()> = self.node.life.shared.turn(|state, _| {
-            state.registry.forget(lock);
+        let _: Option<()> = self.node.life.shared.turn(|state, errands| {
+            state.registry.forget(lock, &mut errands.stale);
             // A request that was denied has ended already.
             let _ = state.node.abandon(lock);
         });

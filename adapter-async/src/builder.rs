@@ -159,14 +159,14 @@ impl<R: Runtime> Builder<R> {
         let listener = listener.map_err(StartError::Listen)?;
         let shared = Arc::new(Shared::new(self.runtime, node, self.limits.locks));
         trace::started(id, members);
-        shared.spawn(Arc::clone(&shared).keep_time());
+        Shared::spawn(&shared, Shared::keep_time(Arc::clone(&shared)));
         if let Some(listener) = listener {
-            shared.spawn(keep_accepting(Arc::clone(&shared), listener, seed));
+            Shared::spawn(&shared, keep_accepting(Arc::clone(&shared), listener, seed));
         }
         for (peer, address) in self.members {
             if peer > id {
                 let seed = seed ^ u64::from(peer.0);
-                shared.spawn(keep_dialling(Arc::clone(&shared), peer, address, seed));
+                Shared::spawn(&shared, keep_dialling(Arc::clone(&shared), peer, address, seed));
             }
         }
         Ok(Node::new(shared))

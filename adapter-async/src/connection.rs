@@ -20,6 +20,7 @@ use crate::links::{Claim, Detached, LinkId};
 use crate::outgoing::{Outgoing, Written};
 use crate::runtime::{Listener, Reader, Runtime, Writer};
 use crate::shared::{Shared, State, TASK_BUDGET};
+use crate::stale::Stale;
 use crate::sync::Arc;
 use crate::trace;
 
@@ -114,7 +115,7 @@ pub(crate) async fn serve<R: Runtime>(shared: &Arc<Shared<R>>, greeted: Greeted<
     let writer = Arc::new(writer);
     let mut errands = Errands::new();
     let Some(link) = serve_begin(shared, &mut errands, &hello, &writer) else { return writer.close() };
-    shared.spawn(keep_writing(Arc::clone(shared), link));
+    Shared::spawn(shared, keep_writing(Arc::clone(shared), link));
     while serve_frames(shared, &mut errands, link, &mut incoming) {
         match reader.read(incoming.room()).await {
             Ok(0) | Err(_) => break,
@@ -227,10 +228,11 @@ pub(crate) async fn keep_writing<R: Runtime>(shared: Arc<Shared<R>>, link: LinkI
 async fn next_left<R: Runtime>(shared: &Shared<R>, link: LinkId) -> Option<Claim<R::Writer>> {
     let mut has_yielded = false;
     poll_fn(|context| {
+        let mut stale = Stale::new();
         {
             let mut state = shared.lock();
             if has_yielded || !state.links.is_deferred(link) {
-                return state.links.poll_left(link, context.waker());
+                return state.links.poll_left(link, context.waker(), &mut stale);
             }
         }
         has_yielded = true;
@@ -295,7 +297,7 @@ fn accept<R: Runtime>(shared: &Arc<Shared<R>>, socket: (R::Reader, R::Writer)) {
     if !state.lifecycle.is_closed() && state.guests < GUESTS_MAX {
         state.guests += 1;
         drop(state);
-        shared.spawn(answer(Arc::clone(shared), socket));
+        Shared::spawn(shared, answer(Arc::clone(shared), socket));
     } else {
         state.stats.turned_away += 1;
         drop(state);

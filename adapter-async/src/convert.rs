@@ -12,6 +12,7 @@ use crate::guard::{Block, Guard};
 use crate::registry::{Denied, Outcome};
 use crate::runtime::Runtime;
 use crate::shared::CALL_BUDGET;
+use crate::stale::Stale;
 
 /// Asks for a conversion when it is first polled.
 ///
@@ -51,13 +52,14 @@ impl<'g, R: Runtime> Convert<'g, R> {
             if let Some(grant) = state.node.convert(now, lock, mode, conversion, write)? {
                 return Ok(Poll::Ready((Ok(grant), state.value(lock))));
             }
-            state.registry.wait(lock);
+            state.registry.wait(lock, &mut errands.stale);
             if state.registry.waiting() > 1 {
                 errands.defer();
             }
             // The answer may be there already: then there is no wait.
             state.drain(&shared.runtime, errands, CALL_BUDGET);
-            Ok(state.registry.poll(lock, context.waker()).map(|outcome| (outcome, state.value(lock))))
+            let polled = state.registry.poll(lock, context.waker(), &mut errands.stale);
+            Ok(polled.map(|outcome| (outcome, state.value(lock))))
         });
         match begun {
             None => Poll::Ready(Err(ConvertError::Closed)),
@@ -72,12 +74,14 @@ impl<'g, R: Runtime> Convert<'g, R> {
 
     fn go_on(&mut self, context: &Context<'_>) -> Poll<Result<(), ConvertError>> {
         let lock = self.guard.lock;
+        let mut stale = Stale::new();
         let (outcome, value) = {
             let mut state = self.guard.life.shared.lock();
             if state.lifecycle.is_closed() {
+                state.registry.stop(lock, &mut stale);
                 return Poll::Ready(Err(ConvertError::Closed));
             }
-            let Poll::Ready(outcome) = state.registry.poll(lock, context.waker()) else {
+            let Poll::Ready(outcome) = state.registry.poll(lock, context.waker(), &mut stale) else {
                 return Poll::Pending;
             };
             (outcome, state.value(lock))
@@ -159,7 +163,7 @@ impl<R: Runtime> Guard<R> {
                 match state.node.cancel(lock) {
                     Ok(Cancelled::Nothing) => {}
                     Ok(Cancelled::Conversion | Cancelled::Request) | Err(_) => {
-                        state.registry.stop(lock);
+                        state.registry.stop(lock, &mut errands.stale);
                         let may_be_lower = flags.has(Flags::DEMOTE_ON_DEADLOCK);
                         return Settled::Kept {
                             held: may_be_lower.then(|| state.node.held(lock).ok().flatten()).flatten(),

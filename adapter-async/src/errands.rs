@@ -7,6 +7,7 @@ use heapless::Vec as Few;
 use crate::links::Claim;
 use crate::runtime::{Runtime, Writer};
 use crate::shared::Shared;
+use crate::stale::Stale;
 
 /// Wakers that fit without a heap allocation.
 const WAKERS: usize = 16;
@@ -18,13 +19,21 @@ pub(crate) struct Errands<W> {
     wakers: Few<Waker, WAKERS>,
     more: Vec<Waker>,
     claims: Few<Claim<W>, CLAIMS>,
+    /// Wakers that nobody needs any more.
+    pub(crate) stale: Stale,
     /// Nobody waits for what this call has to say: the writer tasks send it with what else comes.
     is_deferred: bool,
 }
 
 impl<W: Writer> Errands<W> {
     pub(crate) const fn new() -> Self {
-        Self { wakers: Few::new(), more: Vec::new(), claims: Few::new(), is_deferred: false }
+        Self {
+            wakers: Few::new(),
+            more: Vec::new(),
+            claims: Few::new(),
+            stale: Stale::new(),
+            is_deferred: false,
+        }
     }
 
     /// A task is to be woken.
@@ -55,6 +64,7 @@ impl<W: Writer> Errands<W> {
 
     /// Does everything that was collected. The mutex must be free.
     pub(crate) fn run<R: Runtime<Writer = W>>(&mut self, shared: &Shared<R>) {
+        self.stale.clear();
         if self.wakers.is_empty() && self.claims.is_empty() {
             return;
         }

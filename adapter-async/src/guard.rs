@@ -14,6 +14,7 @@ use crate::lifecycle::Lifecycle;
 use crate::node::Life;
 use crate::registry::WatchId;
 use crate::runtime::Runtime;
+use crate::stale::Stale;
 use crate::sync::Arc;
 
 /// A lock that is held, until it is dropped.
@@ -171,7 +172,7 @@ impl<R: Runtime> Drop for Guard<R> {
                 Ok(()) | Err(ReleaseError::Unknown) => {}
                 // The future of a conversion was leaked.
                 Err(ReleaseError::InFlight | ReleaseError::WithoutValue) => {
-                    state.registry.forget(lock);
+                    state.registry.forget(lock, &mut errands.stale);
                     let _ = state.node.abandon(lock);
                 }
             }
@@ -193,11 +194,18 @@ impl<R: Runtime> Future for Contended<'_, R> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Mode> {
         let guard = self.guard;
         let watch = &mut self.watch;
-        let mode = guard.life.shared.turn(|state, _| {
-            if let Poll::Ready(mode) = state.registry.poll_watch(guard.lock, watch, context.waker()) {
+        let mode = guard.life.shared.turn(|state, errands| {
+            let stale = &mut errands.stale;
+            if let Poll::Ready(mode) = state.registry.poll_watch(guard.lock, watch, context.waker(), stale) {
                 return Some(mode);
             }
-            state.node.watch(guard.lock).ok().flatten()
+            let mode = state.node.watch(guard.lock).ok().flatten();
+            if mode.is_some()
+                && let Some(watch) = watch.take()
+            {
+                state.registry.unwatch(guard.lock, watch, stale);
+            }
+            mode
         });
         mode.flatten().map_or(Poll::Pending, Poll::Ready)
     }
@@ -205,8 +213,8 @@ impl<R: Runtime> Future for Contended<'_, R> {
 
 impl<R: Runtime> Drop for Contended<'_, R> {
     fn drop(&mut self) {
-        if let Some(watch) = self.watch {
-            self.guard.life.shared.lock().registry.unwatch(self.guard.lock, watch);
-        }
+        let Some(watch) = self.watch else { return };
+        let mut stale = Stale::new();
+        self.guard.life.shared.lock().registry.unwatch(self.guard.lock, watch, &mut stale);
     }
 }

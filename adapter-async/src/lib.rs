@@ -15,8 +15,8 @@
 //! and a slow peer holds up nobody but itself. The reader task of a connection handles all frames that it has
 //! read in one turn, and writes the answers the same way.
 //!
-//! No waker runs and no socket is touched while the mutex is held, and the mutex is never held across an
-//! `await`.
+//! No waker is run or dropped and no socket is touched while the mutex is held, and the mutex is never held across
+//! an `await`.
 //!
 //! # Connections
 //!
@@ -44,6 +44,7 @@ mod registry;
 mod runtime;
 mod shared;
 mod snapshot;
+mod stale;
 mod stats;
 mod sync;
 mod timer;

@@ -20,6 +20,7 @@ use core::task::{Poll, Waker};
 use lockmaster_core::NodeId;
 
 use crate::outgoing::Outgoing;
+use crate::stale::Stale;
 use crate::sync::Arc;
 
 /// Names one connection; a later one to the same peer is another.
@@ -151,13 +152,13 @@ impl<W> Links<W> {
         }
     }
 
-    /// The writer task has to go on with this. Returns the task, to be woken.
-    #[must_use]
-    pub(crate) fn leave(&mut self, claim: Claim<W>) -> Option<Waker> {
-        let link = self.link(claim.link)?;
+    /// The writer task has to go on with this. Returns the task, to be woken; gives the claim back if its connection
+    /// is gone, because the socket may go with it, and that is nothing to do under the mutex.
+    pub(crate) fn leave(&mut self, claim: Claim<W>) -> Result<Option<Waker>, Claim<W>> {
+        let Some(link) = self.link(claim.link) else { return Err(claim) };
         assert!(matches!(link.output, Output::Claimed), "a claim is left once");
         link.output = Output::Left(claim.outgoing);
-        link.task.take()
+        Ok(link.task.take())
     }
 
     /// Is something left for the writer task that nobody is in a hurry for?
@@ -167,7 +168,12 @@ impl<W> Links<W> {
     }
 
     /// What was left for the writer task of this connection; nothing once the connection is gone.
-    pub(crate) fn poll_left(&mut self, id: LinkId, waker: &Waker) -> Poll<Option<Claim<W>>> {
+    pub(crate) fn poll_left(
+        &mut self,
+        id: LinkId,
+        waker: &Waker,
+        stale: &mut Stale,
+    ) -> Poll<Option<Claim<W>>> {
         let Some(link) = self.link(id) else { return Poll::Ready(None) };
         match core::mem::replace(&mut link.output, Output::Claimed) {
             Output::Left(outgoing) => {
@@ -175,7 +181,7 @@ impl<W> Links<W> {
             }
             other @ (Output::Idle(_) | Output::Claimed) => {
                 link.output = other;
-                link.task = Some(waker.clone());
+                stale.replace(&mut link.task, waker);
                 Poll::Pending
             }
         }

@@ -21,6 +21,8 @@ use std::collections::BTreeMap;
 
 use lockmaster_core::{Denial, Grant, LockId, Mode};
 
+use crate::stale::Stale;
+
 pub(crate) use self::transfers::Transfers;
 
 /// How a wait ended.
@@ -82,8 +84,8 @@ impl Registry {
     }
 
     /// A request or conversion begins to wait. [`Registry::poll`] names who is to be woken.
-    pub(crate) fn wait(&mut self, lock: LockId) {
-        let slot = self.slot(lock);
+    pub(crate) fn wait(&mut self, lock: LockId, stale: &mut Stale) {
+        let slot = self.slot(lock, stale);
         assert!(matches!(slot.phase, Phase::Idle), "a lock waits for one thing at a time");
         slot.phase = Phase::Waiting(None);
         self.waiting += 1;
@@ -94,17 +96,24 @@ impl Registry {
         self.waiting
     }
 
+    /// Does nobody wait for anything?
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        let is_idle = |slot: &Slot| matches!(slot.phase, Phase::Idle) && slot.watchers.is_empty();
+        self.waiting == 0
+            && self.slots.iter().all(is_idle)
+            && self.aside.is_empty()
+            && self.transfers.is_idle()
+    }
+
     /// Is the wait over? If so it is forgotten, otherwise `waker` is woken at its end.
-    pub(crate) fn poll(&mut self, lock: LockId, waker: &Waker) -> Poll<Outcome> {
+    pub(crate) fn poll(&mut self, lock: LockId, waker: &Waker, stale: &mut Stale) -> Poll<Outcome> {
         if let Some(outcome) = self.take(lock) {
             return Poll::Ready(outcome);
         }
         let slot = self.registry_own(lock).expect("a lock that waits has its slot");
         let Phase::Waiting(known) = &mut slot.phase else { unreachable!("what waits is not over") };
-        match known {
-            Some(known) => known.clone_from(waker),
-            None => *known = Some(waker.clone()),
-        }
+        stale.replace(known, waker);
         Poll::Pending
     }
 
@@ -117,21 +126,22 @@ impl Registry {
     }
 
     /// Nobody waits for this lock any more, or watches it.
-    pub(crate) fn forget(&mut self, lock: LockId) {
+    pub(crate) fn forget(&mut self, lock: LockId, stale: &mut Stale) {
         match self.registry_own(lock) {
             Some(slot) => {
-                slot.watchers.clear();
-                self.stop(lock);
+                slot.give_up_watchers(|waker| stale.add(waker));
+                self.stop(lock, stale);
             }
             None => drop(self.aside.remove(&lock)),
         }
     }
 
     /// The conversion of this lock no longer waits.
-    pub(crate) fn stop(&mut self, lock: LockId) {
-        if let Some(slot) = self.registry_own(lock) {
-            let phase = core::mem::take(&mut slot.phase);
-            self.waiting -= u32::from(matches!(phase, Phase::Waiting(_)));
+    pub(crate) fn stop(&mut self, lock: LockId, stale: &mut Stale) {
+        let Some(slot) = self.registry_own(lock) else { return };
+        if let Phase::Waiting(waker) = core::mem::take(&mut slot.phase) {
+            waker.into_iter().for_each(|waker| stale.add(waker));
+            self.waiting -= 1;
         }
     }
 
@@ -154,6 +164,7 @@ impl Registry {
         lock: LockId,
         watch: &mut Option<WatchId>,
         waker: &Waker,
+        stale: &mut Stale,
     ) -> Poll<Mode> {
         if let Some(mode) = self.told(lock, *watch) {
             *watch = None;
@@ -161,9 +172,13 @@ impl Registry {
         }
         self.watches += 1;
         let fresh = WatchId(self.watches);
-        let watchers = &mut self.slot(lock).watchers;
+        let watchers = &mut self.slot(lock, stale).watchers;
         match watchers.iter_mut().find(|(id, _)| Some(*id) == *watch) {
-            Some((_, known)) => *known = Watch::Waiting(waker.clone()),
+            Some((_, known)) => {
+                if let Watch::Waiting(before) = core::mem::replace(known, Watch::Waiting(waker.clone())) {
+                    stale.add(before);
+                }
+            }
             None => {
                 *watch = Some(fresh);
                 watchers.push((fresh, Watch::Waiting(waker.clone())));
@@ -182,9 +197,11 @@ impl Registry {
     }
 
     /// A watcher is gone.
-    pub(crate) fn unwatch(&mut self, lock: LockId, watch: WatchId) {
-        if let Some(slot) = self.registry_own(lock) {
-            slot.watchers.retain(|(id, _)| *id != watch);
+    pub(crate) fn unwatch(&mut self, lock: LockId, watch: WatchId, stale: &mut Stale) {
+        let Some(slot) = self.registry_own(lock) else { return };
+        let Some(at) = slot.watchers.iter().position(|(id, _)| *id == watch) else { return };
+        if let (_, Watch::Waiting(waker)) = slot.watchers.swap_remove(at) {
+            stale.add(waker);
         }
     }
 
@@ -204,19 +221,17 @@ impl Registry {
             if let Phase::Waiting(waker) = &mut slot.phase {
                 waker.take().into_iter().for_each(&mut wake);
             }
-            for (_, watch) in slot.watchers.drain(..) {
-                if let Watch::Waiting(waker) = watch {
-                    wake(waker);
-                }
-            }
+            slot.give_up_watchers(&mut wake);
         }
         self.transfers.close(wake);
     }
 
     /// The slot of this lock, made its own if it was another's before.
-    fn slot(&mut self, lock: LockId) -> &mut Slot {
+    fn slot(&mut self, lock: LockId, stale: &mut Stale) -> &mut Slot {
         let slot = &mut self.slots[lock.place() as usize];
         if slot.lock != Some(lock) {
+            // There are some if the future of one that watched was leaked.
+            slot.give_up_watchers(|waker| stale.add(waker));
             let before = core::mem::replace(slot, Slot { lock: Some(lock), ..Slot::default() });
             debug_assert!(!matches!(before.phase, Phase::Waiting(_)), "a lock that waits keeps its place");
             if let (Some(old), Phase::Over(outcome)) = (before.lock, before.phase) {
@@ -230,6 +245,17 @@ impl Registry {
     fn registry_own(&mut self, lock: LockId) -> Option<&mut Slot> {
         let slot = &mut self.slots[lock.place() as usize];
         if slot.lock == Some(lock) { Some(slot) } else { None }
+    }
+}
+
+impl Slot {
+    /// Nobody watches any more; hands out the wakers of those who did.
+    fn give_up_watchers(&mut self, mut to: impl FnMut(Waker)) {
+        for (_, watch) in self.watchers.drain(..) {
+            if let Watch::Waiting(waker) = watch {
+                to(waker);
+            }
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::links::{Claim, Detached, Links};
 use crate::outgoing::Written;
 use crate::registry::{Denied, Registry};
 use crate::runtime::{Runtime, Writer};
+use crate::stale::Stale;
 use crate::stats::LinkStats;
 use crate::sync::{Arc, Mutex, MutexGuard};
 use crate::timer::{Sleep, Timer};
@@ -128,8 +129,10 @@ impl<R: Runtime> Shared<R> {
                 None => return,
             }
         }
-        let task = self.lock().links.leave(claim);
-        task.into_iter().for_each(Waker::wake);
+        let left = self.lock().links.leave(claim);
+        if let Ok(Some(task)) = left {
+            task.wake();
+        }
     }
 
     /// Makes the next frame of a claim; if there is none, the claim ends.
@@ -175,10 +178,10 @@ impl<R: Runtime> Shared<R> {
     }
 
     /// Runs a task that the node's end waits for.
-    pub(crate) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
-        self.lock().lifecycle.begin_task();
-        let ticket = Ticket(Arc::clone(self));
-        self.runtime.spawn(async move {
+    pub(crate) fn spawn(shared: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        shared.lock().lifecycle.begin_task();
+        let ticket = Ticket(Arc::clone(shared));
+        shared.runtime.spawn(async move {
             let _ticket = ticket;
             task.await;
         });
@@ -203,21 +206,21 @@ impl<R: Runtime> Shared<R> {
     }
 
     /// The node's task for deadlines, and for what is left when a budget ran out.
-    pub(crate) async fn keep_time(self: Arc<Self>) {
+    pub(crate) async fn keep_time(shared: Arc<Self>) {
         let mut errands = Errands::new();
         loop {
-            let now = self.runtime.now();
-            let turn = self.turn_with(&mut errands, TASK_BUDGET, |state, _| {
+            let now = shared.runtime.now();
+            let turn = shared.turn_with(&mut errands, TASK_BUDGET, |state, _| {
                 state.advance(now);
             });
-            errands.run(&self);
+            errands.run(&shared);
             if turn.is_none() {
                 return;
             }
-            let sleep = self.lock().timer.sleep();
+            let sleep = shared.lock().timer.sleep();
             match sleep {
                 Sleep::Yield => yield_once().await,
-                Sleep::Until(until) => self.keep_time_until(until).await,
+                Sleep::Until(until) => shared.keep_time_until(until).await,
             }
         }
     }
@@ -225,9 +228,11 @@ impl<R: Runtime> Shared<R> {
     async fn keep_time_until(&self, until: Instant) {
         let mut sleep = pin!(self.runtime.sleep_until(until));
         poll_fn(|context| {
+            let mut stale = Stale::new();
             {
                 let mut state = self.lock();
-                if state.lifecycle.is_closed() || state.timer.poll(until, context.waker()).is_ready() {
+                let State { lifecycle, timer, .. } = &mut *state;
+                if lifecycle.is_closed() || timer.poll(until, context.waker(), &mut stale).is_ready() {
                     return Poll::Ready(());
                 }
             }
@@ -352,7 +357,9 @@ impl<W: Writer> Outlet for Drain<'_, W> {
         }
         let Some(claim) = self.links.claim(peer) else { return };
         if let Err(claim) = self.errands.write(claim) {
-            self.links.leave(claim).into_iter().for_each(|task| self.errands.wake(task));
+            let left = self.links.leave(claim);
+            let task = left.unwrap_or_else(|_| unreachable!("what was claimed now has its connection"));
+            task.into_iter().for_each(|task| self.errands.wake(task));
         }
     }
 }
@@ -387,20 +394,24 @@ impl<R: Runtime> Future for Until<'_, R> {
 
     fn poll(mut self: core::pin::Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let shared = self.shared;
+        let mut stale = Stale::new();
         let mut state = shared.lock();
         if (self.is_there)(&state.lifecycle) {
+            if let Some(id) = self.id.take() {
+                state.lifecycle.waiters.remove(id, &mut stale);
+            }
             return Poll::Ready(());
         }
-        state.lifecycle.waiters.wait(&mut self.id, context.waker());
+        state.lifecycle.waiters.wait(&mut self.id, context.waker(), &mut stale);
         Poll::Pending
     }
 }
 
 impl<R: Runtime> Drop for Until<'_, R> {
     fn drop(&mut self) {
-        if let Some(id) = self.id {
-            self.shared.lock().lifecycle.waiters.remove(id);
-        }
+        let Some(id) = self.id else { return };
+        let mut stale = Stale::new();
+        self.shared.lock().lifecycle.waiters.remove(id, &mut stale);
     }
 }
 
@@ -417,6 +428,9 @@ async fn yield_once() {
     .await;
 }
 
+#[cfg(not(lockmaster_loom))]
+#[cfg(test)]
+mod contract;
 #[cfg(lockmaster_loom)]
 #[cfg(test)]
 mod models;

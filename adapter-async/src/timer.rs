@@ -4,6 +4,8 @@ use core::task::{Poll, Waker};
 
 use lockmaster_core::Instant;
 
+use crate::stale::Stale;
+
 #[derive(Debug)]
 pub(crate) struct Timer {
     /// The node's next deadline.
@@ -58,11 +60,11 @@ impl Timer {
     }
 
     /// Must the task stop sleeping until `slept_until`?
-    pub(crate) fn poll(&mut self, slept_until: Instant, waker: &Waker) -> Poll<()> {
+    pub(crate) fn poll(&mut self, slept_until: Instant, waker: &Waker, stale: &mut Stale) -> Poll<()> {
         if self.is_spent || self.until < slept_until {
             return Poll::Ready(());
         }
-        self.task = Some(waker.clone());
+        stale.replace(&mut self.task, waker);
         Poll::Pending
     }
 

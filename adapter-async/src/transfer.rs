@@ -10,6 +10,7 @@ use crate::error::TransferError;
 use crate::node::Node;
 use crate::runtime::Runtime;
 use crate::shared::CALL_BUDGET;
+use crate::stale::Stale;
 
 /// Transfers slots to another node: begins when it is first polled, and resolves once the other node alone
 /// decides about them and every member knows it.
@@ -97,7 +98,7 @@ impl<'a, R: Runtime> Transfer<'a, R> {
             let transfer = state.node.transfer(now, range, to)?;
             state.registry.transfers.wait(transfer);
             state.drain(&shared.runtime, errands, CALL_BUDGET);
-            Ok((transfer, state.registry.transfers.poll(transfer, context.waker())))
+            Ok((transfer, state.registry.transfers.poll(transfer, context.waker(), &mut errands.stale)))
         });
         match begun {
             None => self.resolve(None, Err(TransferError::Closed)),
@@ -115,14 +116,15 @@ impl<'a, R: Runtime> Transfer<'a, R> {
         transfer: TransferId,
         context: &Context<'_>,
     ) -> Poll<Result<Progress, TransferError>> {
+        let mut stale = Stale::new();
         let mut state = self.node.life.shared.lock();
-        match state.registry.transfers.poll(transfer, context.waker()) {
+        match state.registry.transfers.poll(transfer, context.waker(), &mut stale) {
             Poll::Ready(end) => {
                 drop(state);
                 self.end(end)
             }
             Poll::Pending if state.lifecycle.is_closed() => {
-                state.registry.transfers.forget(transfer);
+                state.registry.transfers.forget(transfer, &mut stale);
                 drop(state);
                 self.resolve(None, Err(TransferError::Closed))
             }
@@ -167,8 +169,8 @@ impl<R: Runtime> Future for Transfer<'_, R> {
 
 impl<R: Runtime> Drop for Transfer<'_, R> {
     fn drop(&mut self) {
-        if let Phase::Waiting(transfer) = self.phase {
-            self.node.life.shared.lock().registry.transfers.forget(transfer);
-        }
+        let Phase::Waiting(transfer) = self.phase else { return };
+        let mut stale = Stale::new();
+        self.node.life.shared.lock().registry.transfers.forget(transfer, &mut stale);
     }
 }

@@ -34,25 +34,25 @@ fn one_place_twice() -> (LockId, LockId) {
 fn an_outcome_is_fetched_once() {
     let (lock, _) = one_place_twice();
     let mut registry = Registry::new(4);
-    registry.wait(lock);
-    assert!(registry.poll(lock, Waker::noop()).is_pending());
+    registry.wait(lock, &mut Stale::new());
+    assert!(registry.poll(lock, Waker::noop(), &mut Stale::new()).is_pending());
     assert!(registry.complete(lock, Err(BUSY)).is_some());
     assert!(registry.complete(lock, Err(BUSY)).is_none());
-    assert_eq!(registry.poll(lock, Waker::noop()), Poll::Ready(Err(BUSY)));
+    assert_eq!(registry.poll(lock, Waker::noop(), &mut Stale::new()), Poll::Ready(Err(BUSY)));
     assert_eq!(registry.take(lock), None);
-    registry.wait(lock);
-    assert!(registry.poll(lock, Waker::noop()).is_pending());
+    registry.wait(lock, &mut Stale::new());
+    assert!(registry.poll(lock, Waker::noop(), &mut Stale::new()).is_pending());
 }
 
 #[test]
 fn an_outcome_outlives_its_place() {
     let (old, new) = one_place_twice();
     let mut registry = Registry::new(4);
-    registry.wait(old);
+    registry.wait(old, &mut Stale::new());
     assert!(registry.complete(old, Err(BUSY)).is_none());
-    registry.wait(new);
-    assert_eq!(registry.poll(old, Waker::noop()), Poll::Ready(Err(BUSY)));
-    assert!(registry.poll(new, Waker::noop()).is_pending());
+    registry.wait(new, &mut Stale::new());
+    assert_eq!(registry.poll(old, Waker::noop(), &mut Stale::new()), Poll::Ready(Err(BUSY)));
+    assert!(registry.poll(new, Waker::noop(), &mut Stale::new()).is_pending());
     assert!(registry.aside.is_empty());
 }
 
@@ -60,14 +60,14 @@ fn an_outcome_outlives_its_place() {
 fn what_is_forgotten_is_told_nothing() {
     let (old, new) = one_place_twice();
     let mut registry = Registry::new(4);
-    registry.wait(old);
-    registry.forget(old);
+    registry.wait(old, &mut Stale::new());
+    registry.forget(old, &mut Stale::new());
     assert!(registry.complete(old, Err(BUSY)).is_none());
     assert_eq!(registry.take(old), None);
-    registry.wait(old);
+    registry.wait(old, &mut Stale::new());
     assert!(registry.complete(old, Err(BUSY)).is_none());
-    registry.wait(new);
-    registry.forget(old);
+    registry.wait(new, &mut Stale::new());
+    registry.forget(old, &mut Stale::new());
     assert!(registry.aside.is_empty());
 }
 
@@ -77,7 +77,7 @@ fn every_watcher_is_told_once() {
     let mut registry = Registry::new(4);
     let mut watches = [None, None];
     for watch in &mut watches {
-        assert!(registry.poll_watch(lock, watch, Waker::noop()).is_pending());
+        assert!(registry.poll_watch(lock, watch, Waker::noop(), &mut Stale::new()).is_pending());
     }
     let mut woken = 0;
     registry.demand(other, Mode::Exclusive, |_| woken += 1);
@@ -86,10 +86,26 @@ fn every_watcher_is_told_once() {
     registry.demand(lock, Mode::Exclusive, |_| woken += 1);
     assert_eq!(woken, 2);
     for watch in &mut watches {
-        assert_eq!(registry.poll_watch(lock, watch, Waker::noop()), Poll::Ready(Mode::Exclusive));
-        assert!(registry.poll_watch(lock, watch, Waker::noop()).is_pending());
-        registry.unwatch(lock, watch.unwrap());
+        assert_eq!(
+            registry.poll_watch(lock, watch, Waker::noop(), &mut Stale::new()),
+            Poll::Ready(Mode::Exclusive)
+        );
+        assert!(registry.poll_watch(lock, watch, Waker::noop(), &mut Stale::new()).is_pending());
+        registry.unwatch(lock, watch.unwrap(), &mut Stale::new());
     }
     registry.demand(lock, Mode::Exclusive, |_| woken += 1);
     assert_eq!(woken, 2);
+}
+
+#[test]
+fn who_watched_a_place_before_is_given_up() {
+    let (old, new) = one_place_twice();
+    let mut registry = Registry::new(4);
+    let (mut leaked, mut stale) = (None, Stale::new());
+    assert!(registry.poll_watch(old, &mut leaked, Waker::noop(), &mut stale).is_pending());
+    assert_eq!(stale.len(), 0);
+    registry.wait(new, &mut stale);
+    assert_eq!(stale.len(), 1);
+    registry.unwatch(old, leaked.unwrap(), &mut stale);
+    assert_eq!(stale.len(), 1);
 }

@@ -14,6 +14,8 @@ use core::task::{Poll, Waker};
 use heapless::Vec as Few;
 use lockmaster_core::{Progress, TRANSFERS_MAX, TransferId};
 
+use crate::stale::Stale;
+
 /// A place for each transfer that somebody waits for.
 #[derive(Debug, Default)]
 pub(crate) struct Transfers {
@@ -38,6 +40,12 @@ impl Transfers {
         self.places.is_full()
     }
 
+    /// Does nobody wait for any?
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.places.is_empty()
+    }
+
     /// Somebody begins to wait for a transfer. [`Transfers::poll`] names who is to be woken.
     pub(crate) fn wait(&mut self, transfer: TransferId) {
         assert!(self.find(transfer).is_none(), "a transfer is waited for by who asked for it");
@@ -46,18 +54,19 @@ impl Transfers {
     }
 
     /// Is the transfer over? If so its end is forgotten, otherwise `waker` is woken then.
-    pub(crate) fn poll(&mut self, transfer: TransferId, waker: &Waker) -> Poll<Progress> {
+    pub(crate) fn poll(&mut self, transfer: TransferId, waker: &Waker, stale: &mut Stale) -> Poll<Progress> {
         let at = self.find(transfer).expect("a transfer that is waited for has its place");
         match &mut self.places[at].phase {
             Phase::Over(end) => {
                 let end = *end;
                 self.places.swap_remove(at);
-                return Poll::Ready(end);
+                Poll::Ready(end)
             }
-            Phase::Waiting(Some(known)) => known.clone_from(waker),
-            Phase::Waiting(known @ None) => *known = Some(waker.clone()),
+            Phase::Waiting(known) => {
+                stale.replace(known, waker);
+                Poll::Pending
+            }
         }
-        Poll::Pending
     }
 
     /// How the transfer ended, if that was not fetched yet.
@@ -69,9 +78,10 @@ impl Transfers {
     }
 
     /// Nobody waits for this transfer any more.
-    pub(crate) fn forget(&mut self, transfer: TransferId) {
-        if let Some(at) = self.find(transfer) {
-            self.places.swap_remove(at);
+    pub(crate) fn forget(&mut self, transfer: TransferId, stale: &mut Stale) {
+        let Some(at) = self.find(transfer) else { return };
+        if let Phase::Waiting(Some(waker)) = self.places.swap_remove(at).phase {
+            stale.add(waker);
         }
     }
 

@@ -131,7 +131,9 @@ fn the_writer_task_hears_of_what_is_left() {
         let name = name_at_peer(&node, 0);
         let shared = Arc::clone(&node.life.shared);
         let writer = thread::spawn(move || {
-            block_on(poll_fn(|context| shared.lock().links.poll_left(link, context.waker())))
+            block_on(poll_fn(|context| {
+                shared.lock().links.poll_left(link, context.waker(), &mut Stale::new())
+            }))
         });
         let mut waiting = pin!(node.lock(name, EX));
         assert!(matches!(poll(waiting.as_mut(), Waker::noop()), Poll::Pending));

@@ -21,6 +21,7 @@ use crate::runtime::{Listener, Reader};
 
 pub(crate) const EX: Mode = Mode::Exclusive;
 pub(crate) const ME: NodeId = NodeId(1);
+pub(crate) const PR: Mode = Mode::ProtectedRead;
 pub(crate) const PEER: NodeId = NodeId(2);
 
 /// Time stands still, and tasks are dropped.
@@ -108,6 +109,13 @@ impl Pipe {
         Arc::new(Self { room: AtomicUsize::new(room), ..Self::default() })
     }
 
+    /// The first frame that was taken whole, which is gone then.
+    pub(crate) fn take_frame(&self) -> Option<Vec<u8>> {
+        let mut taken = self.taken.lock().unwrap();
+        let len = Frames::next_len(&taken).unwrap()?;
+        Some(taken.drain(..len).collect())
+    }
+
     /// Frames that were taken whole, and bytes of a further one.
     pub(crate) fn frames(&self) -> (usize, usize) {
         let taken = self.taken.lock().unwrap();
@@ -120,7 +128,11 @@ impl Pipe {
 }
 
 pub(crate) fn node(members: &[NodeId]) -> crate::Node<Still> {
-    let mut config = Config::new(ClusterId(1), ME, Incarnation(1));
+    node_of(ME, members)
+}
+
+pub(crate) fn node_of(id: NodeId, members: &[NodeId]) -> crate::Node<Still> {
+    let mut config = Config::new(ClusterId(1), id, Incarnation(1));
     config.members.extend_from_slice(members).unwrap();
     let mut space = SpaceConfig::new("default").unwrap();
     space.slots = 16;
@@ -133,12 +145,18 @@ pub(crate) fn node(members: &[NodeId]) -> crate::Node<Still> {
 /// A node that has heard its peer, over this pipe.
 pub(crate) fn node_with_peer(pipe: &Arc<Pipe>) -> (crate::Node<Still>, LinkId) {
     let node = node(&[ME, PEER]);
+    let link = link_up(&node, PEER, pipe);
+    (node, link)
+}
+
+/// A peer has said hello to a node, which writes to it on this pipe.
+pub(crate) fn link_up(node: &crate::Node<Still>, peer: NodeId, pipe: &Arc<Pipe>) -> LinkId {
     let link = node.life.shared.turn(|state, _| {
-        let hello = Hello { node: PEER, incarnation: Incarnation(7), ..state.node.hello() };
+        let hello = Hello { node: peer, ..state.node.hello() };
         state.node.handle_hello(Instant::from_nanos(1), &hello).unwrap();
-        state.links.attach(PEER, Arc::clone(pipe)).0
+        state.links.attach(peer, Arc::clone(pipe)).0
     });
-    (node, link.unwrap())
+    link.unwrap()
 }
 
 /// The first slot of this node.
@@ -150,8 +168,13 @@ pub(crate) fn own_slot(node: &crate::Node<Still>) -> SlotRange {
 
 /// A name whose master is the peer.
 pub(crate) fn name_at_peer(node: &crate::Node<Still>, from: u32) -> String {
+    name_at(node, PEER, from)
+}
+
+/// A name whose master is this node.
+pub(crate) fn name_at(node: &crate::Node<Still>, master: NodeId, from: u32) -> String {
     let mut names = (from..).map(|number| format!("name {number}"));
-    names.find(|name| node.master_of(SpaceId(0), name) == Some(PEER)).unwrap()
+    names.find(|name| node.master_of(SpaceId(0), name) == Some(master)).unwrap()
 }
 
 pub(crate) fn poll<F: Future>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
