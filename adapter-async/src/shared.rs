@@ -428,14 +428,18 @@ async fn yield_once() {
     .await;
 }
 
-#[cfg(not(lockmaster_loom))]
+#[cfg(not(any(lockmaster_loom, lockmaster_shuttle)))]
 #[cfg(test)]
 mod contract;
+#[cfg(lockmaster_shuttle)]
+#[cfg(test)]
+mod crowds;
 #[cfg(lockmaster_loom)]
 #[cfg(test)]
 mod models;
 #[cfg(test)]
+#[cfg_attr(lockmaster_shuttle, expect(dead_code, reason = "crowds need less of it than the other tests"))]
 mod still;
-#[cfg(not(lockmaster_loom))]
+#[cfg(not(any(lockmaster_loom, lockmaster_shuttle)))]
 #[cfg(test)]
 mod tests;

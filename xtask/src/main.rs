@@ -3,6 +3,7 @@
 mod freestanding;
 mod fuzz;
 mod manifest;
+mod orders;
 mod tidy;
 mod verify;
 

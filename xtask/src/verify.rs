@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::{freestanding, fuzz, tidy};
+use crate::{freestanding, fuzz, orders, tidy};
 
 /// One step of the gate.
 pub(crate) struct Step {
@@ -102,6 +102,18 @@ pub(crate) const STEPS: &[Step] = &[
         proves: "no bytes break a target within 20 seconds, and a bug on purpose is found",
         is_slow: true,
         action: Action::Perhaps(fuzz::check),
+    },
+    Step {
+        name: "loom",
+        proves: "no order of threads misses a wake-up or leaves something behind in the async adapter",
+        is_slow: true,
+        action: Action::Check(orders::check_all),
+    },
+    Step {
+        name: "shuttle",
+        proves: "nor does any order drawn for more threads, on two nodes, while slots move",
+        is_slow: true,
+        action: Action::Check(orders::check_some),
     },
     Step {
         name: "readings",
