@@ -421,7 +421,8 @@ impl<T: Entry> Queues<T> {
             if !claim.flags.has(Flags::NO_DEADLOCK_WAIT) {
                 return Entered::Deadlock;
             }
-        } else if let Some(alternate) = Self::alternate(&claim)
+        }
+        if let Some(alternate) = Self::alternate(&claim)
             && self.is_allowed_now(&claim, alternate)
         {
             let claim = slab[at].claim_mut();

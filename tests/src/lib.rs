@@ -4,4 +4,5 @@ pub mod cluster;
 pub mod masters;
 pub mod notation;
 pub mod owners;
+pub mod reference;
 pub mod storages;

@@ -7,8 +7,8 @@ use lockmaster_core::wire::{
     PositionKind, VersionRange,
 };
 use lockmaster_core::{
-    DemandId, Flags, HeapMemory, Incarnation, Instant, Limits, LockView, Mode, Node, NodeId, Number,
-    PhysicalView, QueueName, ResourceView, Retention, SpaceId, Visit,
+    Config, DemandId, Flags, HeapMemory, Incarnation, Instant, Limits, LockView, Mode, Node, NodeId, Number,
+    PhysicalView, QueueName, ResourceView, Retention, SpaceId, Token, Visit,
 };
 
 use crate::cluster::{config_of, name_mastered_by};
@@ -24,6 +24,8 @@ pub struct Masters {
     name: Vec<u8>,
     members: BTreeMap<char, Scripted>,
     told: BTreeSet<Outcome>,
+    /// Grants of the last operation, with what orders them.
+    grants: Vec<(Token, Outcome)>,
 }
 
 /// A member that follows a script.
@@ -43,8 +45,19 @@ struct Scripted {
 impl Default for Masters {
     /// A master that retains nothing and has heard every member.
     fn default() -> Self {
+        Self::with(|_| {})
+    }
+}
+
+impl Masters {
+    /// A master that retains nothing and has heard every member, whose configuration is changed before its start.
+    ///
+    /// # Panics
+    /// If the node refuses its configuration.
+    pub fn with(change: impl FnOnce(&mut Config)) -> Self {
         let members = u16::try_from(LETTERS.len()).expect("letters are few") + 1;
-        let config = config_of(1, members, Retention::Never);
+        let mut config = config_of(1, members, Retention::Never);
+        change(&mut config);
         let memory = HeapMemory::new(&Limits::uniform(16), &config);
         let mut node = Node::new(config, memory).expect("the memory fits");
         for letter in LETTERS {
@@ -53,17 +66,24 @@ impl Default for Masters {
         }
         let name = name_mastered_by(&mut node, NodeId(1), "r");
         let members = LETTERS.into_iter().map(|letter| (letter, Scripted::default())).collect();
-        Self { node, name, members, told: BTreeSet::new() }
+        Self { node, name, members, told: BTreeSet::new(), grants: Vec::new() }
     }
-}
 
-impl Masters {
+    /// The grants among what the last operation said, in the order of their tokens.
+    #[must_use]
+    pub fn grants(&self) -> Vec<Outcome> {
+        let mut grants = self.grants.clone();
+        grants.sort_by_key(|(token, _)| *token);
+        grants.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+
     /// Does one thing and says everything that came of it but for demands.
     ///
     /// # Panics
     /// If the master says what no script expects.
     pub fn operate(&mut self, operation: Operation) -> BTreeSet<Outcome> {
         self.told.clear();
+        self.grants.clear();
         match operation {
             Operation::New(who, mode, flags) => self.ask(who, mode, flags),
             Operation::Convert(who, mode, flags) => self.convert(who, mode, flags),
@@ -104,7 +124,10 @@ impl Masters {
         let held = self.members[&who].held.expect("a conversion is from a mode");
         if held.covers(mode) {
             self.lower(who, Some(mode));
-            self.told.insert(Outcome::Granted(who, mode, Marks::default()));
+            let outcome = Outcome::Granted(who, mode, Marks::default());
+            // It needed no token, and came before whatever its master said.
+            self.grants.push((Token::NONE, outcome));
+            self.told.insert(outcome);
         } else {
             self.ask(who, held.join(mode), flags);
         }
@@ -201,7 +224,9 @@ impl Masters {
                 member.pinned = None;
                 member.asked = Number(0);
                 member.demand = grant.demand;
-                self.told.insert(Outcome::Granted(who, grant.mode, marks));
+                let outcome = Outcome::Granted(who, grant.mode, marks);
+                self.grants.push((grant.token, outcome));
+                self.told.insert(outcome);
             }
             Body::Deny(deny) => {
                 assert_eq!(deny.number, number, "{who} is denied what it asks for now");
@@ -223,7 +248,10 @@ impl Masters {
                 if demand.demote {
                     return self.demote(who, demand.id);
                 }
-                assert!(!demand.stay.covers(demand.held), "{who} is in somebody's way");
+                assert!(
+                    member.wanted.is_some() || !demand.stay.covers(demand.held),
+                    "{who} is in somebody's way, or waits itself"
+                );
                 member.demand = Some((demand.id, demand.stay));
             }
             Body::Queued(queued) => assert_eq!(queued.number, number, "{who} waits for what it asks for now"),

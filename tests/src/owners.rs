@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lockmaster_core::{
-    Asked, Cancelled, Conversion, ConvertError, Denial, Event, Flags, Grant, HeapMemory, Instant, Limits,
-    LockId, LockView, Mode, Node, OwnerId, PhysicalView, Priority, QueueName, ReleaseError, Request,
-    RequestError, ResourceView, Retention, SpaceId, Storage, ValueWrite, Visit,
+    Asked, Cancelled, Config, Conversion, ConvertError, Denial, Event, Flags, Grant, HeapMemory, Instant,
+    Limits, LockId, LockView, Mode, Node, OwnerId, PhysicalView, Priority, QueueName, ReleaseError, Request,
+    RequestError, ResourceView, Retention, SpaceId, Storage, Token, ValueWrite, Visit,
 };
 
 use crate::cluster::config_of;
@@ -20,15 +20,26 @@ pub struct Owners<S> {
     node: Node<S>,
     locks: BTreeMap<char, LockId>,
     told: BTreeSet<Outcome>,
+    /// Grants of the last operation, with what orders them.
+    grants: Vec<(Token, Outcome)>,
 }
 
 impl Owners<HeapMemory> {
     /// Owners on heap memory.
     #[must_use]
     pub fn on_heap() -> Self {
-        let config = config_of(1, 1, Retention::Never);
+        Self::on_heap_with(|_| {})
+    }
+
+    /// Owners on heap memory, of a node whose configuration is changed before its start.
+    ///
+    /// # Panics
+    /// If the node refuses its configuration.
+    pub fn on_heap_with(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = config_of(1, 1, Retention::Never);
+        change(&mut config);
         let memory = HeapMemory::new(&Limits::uniform(16), &config);
-        Self::new(memory)
+        Self::of(Node::new(config, memory).expect("the memory fits"))
     }
 }
 
@@ -38,8 +49,19 @@ impl<S: Storage> Owners<S> {
     /// # Panics
     /// If the memory does not fit one member and one slot.
     pub fn new(memory: S) -> Self {
-        let node = Node::new(config_of(1, 1, Retention::Never), memory).expect("the memory fits");
-        Self { node, locks: BTreeMap::new(), told: BTreeSet::new() }
+        Self::of(Node::new(config_of(1, 1, Retention::Never), memory).expect("the memory fits"))
+    }
+
+    const fn of(node: Node<S>) -> Self {
+        Self { node, locks: BTreeMap::new(), told: BTreeSet::new(), grants: Vec::new() }
+    }
+
+    /// The grants among what the last operation said, in the order of their tokens.
+    #[must_use]
+    pub fn grants(&self) -> Vec<Outcome> {
+        let mut grants = self.grants.clone();
+        grants.sort_by_key(|(token, _)| *token);
+        grants.into_iter().map(|(_, outcome)| outcome).collect()
     }
 
     /// Does one thing and says everything that came of it.
@@ -49,6 +71,7 @@ impl<S: Storage> Owners<S> {
     /// does not know.
     pub fn operate(&mut self, operation: Operation) -> BTreeSet<Outcome> {
         self.told.clear();
+        self.grants.clear();
         match operation {
             Operation::New(who, mode, flags) => self.request(who, mode, flags),
             Operation::Convert(who, mode, flags) => self.convert(who, mode, flags),
@@ -143,7 +166,9 @@ impl<S: Storage> Owners<S> {
 
     fn granted(&mut self, who: char, grant: &Grant) {
         let marks = Marks { alternate: grant.alternate, demoted: grant.demoted };
-        self.tell(Outcome::Granted(who, grant.mode, marks));
+        let outcome = Outcome::Granted(who, grant.mode, marks);
+        self.grants.push((grant.token, outcome));
+        self.tell(outcome);
     }
 
     fn tell(&mut self, outcome: Outcome) {
