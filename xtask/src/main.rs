@@ -2,8 +2,10 @@
 
 mod freestanding;
 mod fuzz;
+mod image;
 mod manifest;
 mod orders;
+mod outside;
 mod tidy;
 mod verify;
 
@@ -13,7 +15,7 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask verify [--fast] [STEP ...]   run the gate: all steps, or those named; writes nothing but build output
 cargo xtask fuzz [--seconds N] [TARGET ...]   fuzz all targets, or those named, for 20 or N seconds each
-cargo xtask relock                       bring the lock files of xtask/freestanding and fuzz/libfuzzer in line
+cargo xtask relock                       bring the lock files below xtask/ and fuzz/ in line with Cargo.lock
 cargo xtask help                         this text, and the steps
 
 --fast leaves out the slow steps, unless they are named. STEP is one of:
@@ -26,7 +28,7 @@ fn main() -> ExitCode {
     let succeeded = match args.as_slice() {
         ["verify", selection @ ..] => verify::run(root, selection),
         ["fuzz", arguments @ ..] => fuzz::run(root, arguments),
-        ["relock"] => fuzz::relock(root).and_then(|()| freestanding::relock(root)),
+        ["relock"] => fuzz::relock(root).and_then(|()| outside::relock(root)),
         [] | ["help" | "--help" | "-h"] => {
             help();
             Ok(true)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::{freestanding, fuzz, orders, tidy};
+use crate::{freestanding, fuzz, image, orders, tidy};
 
 /// One step of the gate.
 pub(crate) struct Step {
@@ -102,6 +102,12 @@ pub(crate) const STEPS: &[Step] = &[
         proves: "no bytes break a target within 20 seconds, and a bug on purpose is found",
         is_slow: true,
         action: Action::Perhaps(fuzz::check),
+    },
+    Step {
+        name: "image",
+        proves: "the simulator does the same on a Cortex-M4 without an operating system",
+        is_slow: true,
+        action: Action::Perhaps(image::check),
     },
     Step {
         name: "loom",
