@@ -1,6 +1,7 @@
 //! What the test binaries of `tests/tests` have in common.
 
 pub mod cluster;
+pub mod draws;
 pub mod masters;
 pub mod notation;
 pub mod owners;
