@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::outside::{BAREMETAL, check_succeeds, run, said};
+use crate::verify::Done;
 
 const TARGET: &str = "thumbv7em-none-eabi";
 const EMULATOR: &str = "qemu-system-arm";

@@ -126,7 +126,7 @@ pub(crate) const STEPS: &[Step] = &[
         proves: "every wrong reading of the protocol is caught by a test, and what catches it can be made small",
         is_slow: true,
         action: Action::Cargo(Cargo {
-            args: "test -p lockmaster-tests -p lockmaster-sim --test readings --test program --locked --release",
+            args: "test -p lockmaster-tests -p lockmaster-sim --test readings --test reference --test program --locked --release",
             flags: Some(("RUSTFLAGS", "--cfg lockmaster_faults")),
             target: Some("faults"),
         }),
