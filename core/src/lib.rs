@@ -95,6 +95,8 @@ pub mod wire;
 
 #[cfg(feature = "check")]
 mod check;
+#[cfg(feature = "check")]
+mod fingerprint;
 
 #[cfg(lockmaster_faults)]
 pub(crate) use fault::fault_on;

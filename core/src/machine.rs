@@ -29,7 +29,7 @@ pub(crate) enum Change {
 }
 
 /// Everything of a node that is no table.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct State {
     pub(crate) config: Config,
     pub(crate) me: Member,
@@ -67,14 +67,14 @@ pub(crate) struct State {
 }
 
 /// Physical locks of a space that were seen without an owner.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct IdleLocks {
     pub(crate) queue: Queue<Resource, Idle>,
     /// How many are without an owner now.
     pub(crate) count: u32,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct FreeRecords {
     resources: FreeStack<Resource>,
     physical: FreeStack<Physical>,

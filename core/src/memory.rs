@@ -43,7 +43,7 @@ impl Limits {
 /// many is best); `free_resources` and `free_physical` are as long as their tables, `patience` as `locks`; the
 /// configuration gives `slots` (those of all spaces), `floors` (one for each slot and member) and `peers` (one for
 /// each member).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "the fields are the tables that the type's docs name")]
 pub struct Memory<Re, Ph, Lo, Na, Va, Ry, Bu, Fr, Fp, Sl, Fl, Pa, Pe> {
     pub resources: Re,

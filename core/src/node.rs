@@ -19,6 +19,7 @@ use crate::wire::Hello;
 ///
 /// The crate's documentation has the contract: inputs, verbs, outputs and laws.
 #[derive(Debug)]
+#[cfg_attr(feature = "check", derive(Clone))]
 pub struct Node<S> {
     memory: S,
     state: State,
@@ -317,6 +318,20 @@ impl<S: Storage> Node<S> {
     #[must_use]
     pub fn floor(&mut self, slot: SlotId, node: NodeId) -> Option<crate::id::Number> {
         self.machine().floor_of(slot, node)
+    }
+
+    /// Feeds everything that can influence what the node does from now on to a hasher, so that a model checker can
+    /// tell states apart: nodes that are told apart by places of records, by time or by counters only are the same.
+    #[cfg(feature = "check")]
+    pub fn fingerprint(&mut self, hasher: &mut dyn core::hash::Hasher) {
+        self.machine().fingerprint(hasher);
+    }
+
+    /// The last number that the node has given to a position.
+    #[cfg(feature = "check")]
+    #[must_use]
+    pub fn last_number(&self) -> crate::id::Number {
+        self.state.last_number()
     }
 
     /// Digest of all tables, without counters: equal before and after a refused call.

@@ -191,6 +191,13 @@ impl<T> Queues<T> {
     }
 }
 
+impl<T> Clone for Queues<T> {
+    fn clone(&self) -> Self {
+        let (granted, convert, wait) = (self.granted.clone(), self.convert.clone(), self.wait.clone());
+        Self { granted, convert, wait, ..*self }
+    }
+}
+
 impl<T> fmt::Debug for Queues<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} {:?} {:?} {:?} {:?}", self.granted, self.convert, self.wait, self.held, self.wanted)

@@ -21,7 +21,7 @@ pub(crate) const NAME_INLINE: usize = 24;
 ///
 /// The order of the fields is kept, by cache lines: what it is and where it stands; what its master knows; what its
 /// holder knows, of which a lock without owners has the first line only; timers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[repr(C, align(64))]
 pub struct Resource {
     pub(crate) hash: u64,
@@ -69,7 +69,7 @@ pub(crate) enum Passage {
 pub(crate) type Route = u8;
 
 /// What a master knows of a resource.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Mastery {
     pub(crate) queues: Queues<Physical>,
     /// Members with a physical lock on record, one bit for each.
@@ -78,7 +78,7 @@ pub(crate) struct Mastery {
 }
 
 /// What a node holds, pins and wants on a resource, and for whom.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[repr(C)]
 pub(crate) struct Holding {
     pub(crate) held: Option<Mode>,
@@ -150,7 +150,7 @@ pub(crate) struct Unmet {
 /// One node's lock on one resource, as its master has it on record. Opaque.
 ///
 /// The order of the fields is kept, by cache lines: what it is, in two; timers, which most locks have none of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[repr(C, align(64))]
 pub struct Physical {
     pub(crate) claim: Claim,
@@ -212,7 +212,7 @@ pub(crate) struct Due {
 }
 
 /// One owner's lock. Opaque.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Lock {
     pub(crate) claim: Claim,
     pub(crate) resource: Option<Idx<Resource>>,
@@ -240,14 +240,14 @@ pub(crate) struct News {
 }
 
 /// The bytes of a name that its resource record has no room for. Opaque.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NameCell {
     pub(crate) name: Name,
     pub(crate) free: Link,
 }
 
 /// One value block, of a resource or of a node's copy. Opaque.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ValueCell {
     pub(crate) copy: ValueCopy,
     pub(crate) free: Link,
@@ -256,7 +256,7 @@ pub struct ValueCell {
 /// One slot: its master, its counters and its resources. Opaque.
 ///
 /// What the lock path touches comes first, in one cache line.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[repr(C, align(64))]
 pub struct Slot {
     /// Place of the master among the members.
@@ -299,7 +299,7 @@ pub(crate) enum Course {
 }
 
 /// A position that is passed on to a new master, as it is written. Opaque.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RelayCell {
     pub(crate) bytes: [u8; MESSAGE_MAX],
     pub(crate) len: u8,
@@ -308,7 +308,7 @@ pub struct RelayCell {
 const _: () = assert!(MESSAGE_MAX <= u8::MAX as usize, "a length fits its byte");
 
 /// Another member, and what there is to say to it. Opaque.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Peer {
     pub(crate) node: NodeId,
     /// The incarnation whose hello was accepted.
@@ -329,7 +329,7 @@ pub struct Peer {
 pub const RING_LEN: usize = Ring::LEN as usize;
 
 /// Answers about resources that have no record.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ring {
     pub(crate) first: u8,
     pub(crate) len: u8,

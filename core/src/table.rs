@@ -146,6 +146,12 @@ impl<T, V> Queue<T, V> {
     }
 }
 
+impl<T, V> Clone for Queue<T, V> {
+    fn clone(&self) -> Self {
+        Self { ..*self }
+    }
+}
+
 impl<T, V> fmt::Debug for Queue<T, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}..{}", self.head, self.tail)
@@ -222,6 +228,12 @@ pub(crate) struct Free<T> {
     head: u32,
     len: u32,
     of: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Free<T> {
+    fn clone(&self) -> Self {
+        Self { ..*self }
+    }
 }
 
 impl<T: Record> Free<T> {

@@ -168,6 +168,7 @@ pub enum WithdrawError {
 }
 
 /// All transfers that a node gives or takes.
+#[derive(Clone)]
 pub(crate) struct Transfers {
     outgoing: [Outgoing; TRANSFERS_MAX],
     incoming: [Incoming; TRANSFERS_MAX],
@@ -188,6 +189,7 @@ pub(crate) struct Transfers {
 
 /// Answers about transfers that a peer is to be told; the oldest is dropped for one more, and the peer's repeat
 /// brings it back.
+#[derive(Clone)]
 pub(crate) struct Notes {
     len: u8,
     notes: [TransferMessage<'static>; Self::MAX],
@@ -214,6 +216,18 @@ impl Transfers {
     #[cfg(feature = "check")]
     pub(crate) fn reserved_for(&self) -> Room {
         self.incoming.iter().fold(Room::NONE, |sum, incoming| sum + incoming.room)
+    }
+
+    /// What a model checker tells transfers apart by, at a node that has done so much other work.
+    #[cfg(feature = "check")]
+    pub(crate) fn fingerprint(&self, feed: &mut crate::fingerprint::Feed<'_>, work: u64) {
+        feed.put(&(self.giving, self.taking, self.news, self.packed, self.reserved, self.last_count));
+        for place in places(self.giving) {
+            self.outgoing[place].fingerprint(feed, work);
+        }
+        for place in places(self.taking) {
+            self.incoming[place].fingerprint(feed, work);
+        }
     }
 
     /// A frame is going to be filled: of chunks it takes what one call may pack.

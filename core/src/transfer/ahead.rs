@@ -41,6 +41,12 @@ impl Yielding {
         self.left > 0
     }
 
+    /// How much longer it gives way is left out: that matters to slots of several chunks only.
+    #[cfg(feature = "check")]
+    pub(super) fn fingerprint(self, feed: &mut crate::fingerprint::Feed<'_>, work: u64) {
+        feed.put(&(self.seen == work, self.is_yielding()));
+    }
+
     /// Takes note of what this node has done; says whether that is more than the last time.
     pub(super) const fn observe(&mut self, work: u64) -> bool {
         let is_busy = work != self.seen;
@@ -73,7 +79,7 @@ impl Hashes {
 
 impl Machine<'_> {
     /// What this node has done for owners and peers, transfers aside, as a number that grows.
-    pub(super) const fn other_work(&self) -> u64 {
+    pub(crate) const fn other_work(&self) -> u64 {
         self.s.stats.asked + self.s.lock_messages
     }
 

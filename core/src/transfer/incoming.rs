@@ -16,7 +16,7 @@ use crate::wire::{FrameWriter, InitialLocks, OfferAnswer, TransferBody, Transfer
 const LEAP_MAX: u64 = 1 << 32;
 
 /// A transfer that this node takes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Incoming {
     phase: Phase,
     range: SlotRange,
@@ -76,6 +76,15 @@ impl Incoming {
         due: 0,
         repeat_at: Instant::NEVER,
     };
+
+    #[cfg(feature = "check")]
+    pub(super) fn fingerprint(&self, feed: &mut crate::fingerprint::Feed<'_>, work: u64) {
+        feed.put(&(self.phase, self.range, self.version, self.from, self.granted, self.room));
+        feed.put(&(self.position, self.sent, self.slot, self.coming.map(|(_, left)| left)));
+        feed.put(&(self.installed, self.is_mixed, self.due));
+        feed.put_until(self.repeat_at);
+        self.yielding.fingerprint(feed, work);
+    }
 
     /// Is everything here?
     pub(super) fn is_complete(&self) -> bool {

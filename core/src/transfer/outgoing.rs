@@ -11,7 +11,7 @@ use crate::time::Instant;
 use crate::wire::{FrameWriter, OfferAnswer, TransferBody, TransferMessage};
 
 /// A transfer that this node gives away.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Outgoing {
     generation: u32,
     phase: Phase,
@@ -86,6 +86,15 @@ impl Outgoing {
     /// Is the end of the transfer interval being told to the new master?
     pub(super) fn is_ending(&self) -> bool {
         self.phase == Phase::Ending
+    }
+
+    #[cfg(feature = "check")]
+    pub(super) fn fingerprint(&self, feed: &mut crate::fingerprint::Feed<'_>, work: u64) {
+        feed.put(&(self.phase, self.range, self.version, self.to, self.due, self.unanswered));
+        feed.put(&(self.informed, self.is_told));
+        feed.put_until(self.repeat_at);
+        self.allowance.fingerprint(feed);
+        self.stream.fingerprint(feed, work);
     }
 
     fn stage(&self) -> Stage {

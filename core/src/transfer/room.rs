@@ -100,6 +100,12 @@ impl Allowance {
         self.asking == Asking::Due
     }
 
+    #[cfg(feature = "check")]
+    pub(super) fn fingerprint(&self, feed: &mut crate::fingerprint::Feed<'_>) {
+        feed.put(&(self.granted, self.used, self.needed, self.asked, self.asking));
+        feed.put_until(self.ask_at);
+    }
+
     /// An offer that was not answered is made again.
     pub(super) fn repeat(&mut self) {
         if self.asking == Asking::Sent {

@@ -22,7 +22,7 @@ const ENDS_MAX: usize = 32;
 const YIELDING_CHUNK: u32 = 4096;
 
 /// How far the units of a transfer have come.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Stream {
     /// The next unit to send.
     sent: Cursor,
@@ -84,6 +84,16 @@ impl Stream {
         }
     }
 
+    #[cfg(feature = "check")]
+    pub(super) fn fingerprint(&self, feed: &mut crate::fingerprint::Feed<'_>, work: u64) {
+        feed.put(&(self.sent.place(), self.acked.place(), self.furthest, self.frontier, self.freed));
+        feed.put(&(self.bytes_sent, self.bytes_acked));
+        for end in &self.ends {
+            feed.put(&end.place());
+        }
+        self.yielding.fingerprint(feed, work);
+    }
+
     pub(super) const fn bytes(&self) -> u64 {
         self.bytes_sent
     }
@@ -130,6 +140,12 @@ impl Stream {
 impl Cursor {
     const fn at(slot: u32) -> Self {
         Self { position: 0, slot, after: None, piece: 0, resources: 0, locks: 0 }
+    }
+
+    /// What decides all of it, as long as what is packed stands in its order.
+    #[cfg(feature = "check")]
+    const fn place(&self) -> (u64, u32, u8) {
+        (self.position, self.slot, self.piece)
     }
 
     /// After some units more of a resource, and after all of it once it has no more.

@@ -7,13 +7,13 @@ use lockmaster_core::wire::{
 use lockmaster_core::{ClusterId, Epoch, Incarnation, MapVersion, NodeId, Number, SlotRange};
 
 /// A frame on its way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Frame {
     /// Who sent it.
     pub from: NodeId,
     /// To whom.
     pub to: NodeId,
-    pub(super) bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// The kinds of messages, as scripts tell them apart.
@@ -51,6 +51,12 @@ pub enum OwnedUnit {
 }
 
 impl Frame {
+    /// A frame that a node has written.
+    #[must_use]
+    pub const fn new(from: NodeId, to: NodeId, bytes: Vec<u8>) -> Self {
+        Self { from, to, bytes }
+    }
+
     /// The same frame on its way to somebody else.
     #[must_use]
     pub fn strayed_to(&self, to: NodeId) -> Self {
