@@ -279,6 +279,12 @@ pub(crate) struct FreeStack<T> {
     of: PhantomData<fn() -> T>,
 }
 
+impl<T> Clone for FreeStack<T> {
+    fn clone(&self) -> Self {
+        Self { len: self.len, of: PhantomData }
+    }
+}
+
 impl<T> FreeStack<T> {
     /// All records of a slab that is as long as this, so that the first is used first.
     pub(crate) fn all(places: &mut [u32], len: usize) -> Self {

@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod draws;
 pub mod masters;
+pub mod model;
 pub mod notation;
 pub mod owners;
 pub mod reference;

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask verify [--fast] [STEP ...]   run the gate: all steps, or those named; writes nothing but build output
 cargo xtask fuzz [--seconds N] [TARGET ...]   fuzz all targets, or those named, for 20 or N seconds each
+cargo xtask model                        check the large models; prints what they come by, takes some minutes
 cargo xtask relock                       bring the lock files below xtask/ and fuzz/ in line with Cargo.lock
 cargo xtask help                         this text, and the steps
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     let succeeded = match args.as_slice() {
         ["verify", selection @ ..] => verify::run(root, selection),
         ["fuzz", arguments @ ..] => fuzz::run(root, arguments),
+        ["model"] => verify::model(root),
         ["relock"] => fuzz::relock(root).and_then(|()| outside::relock(root)),
         [] | ["help" | "--help" | "-h"] => {
             help();

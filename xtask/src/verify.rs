@@ -126,7 +126,7 @@ pub(crate) const STEPS: &[Step] = &[
         proves: "every wrong reading of the protocol is caught by a test, and what catches it can be made small",
         is_slow: true,
         action: Action::Cargo(Cargo {
-            args: "test -p lockmaster-tests -p lockmaster-sim --test readings --test reference --test program --locked --release",
+            args: "test -p lockmaster-tests -p lockmaster-sim --test readings --test reference --test model --test program --locked --release",
             flags: Some(("RUSTFLAGS", "--cfg lockmaster_faults")),
             target: Some("faults"),
         }),
@@ -228,6 +228,17 @@ fn run_cargo(cargo: &Cargo, root: &Path) -> Result<(), (String, String)> {
         Ok(status) => Err((format!("cargo ended with {status}"), repeat)),
         Err(error) => Err((format!("cargo did not start: {error}"), repeat)),
     }
+}
+
+/// Checks the large models. Returns whether every rule held in all of their states.
+///
+/// # Errors
+/// Cargo did not start.
+pub(crate) fn model(root: &Path) -> Result<bool, String> {
+    let mut command = cargo(root);
+    command.args(["run", "-p", "lockmaster-tests", "--example", "model", "--release", "--locked", "--quiet"]);
+    let status = command.status().map_err(|error| format!("cargo did not start: {error}"))?;
+    Ok(status.success())
 }
 
 /// The cargo that runs this program, in the workspace, with nothing to read.
