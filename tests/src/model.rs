@@ -21,8 +21,9 @@ mod trace;
 mod world;
 
 use core::fmt;
+use core::time::Duration;
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use stateright::{Checker, HasDiscoveries, Model};
 

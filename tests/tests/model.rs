@@ -59,7 +59,22 @@ fn what_is_left_out_is_part_of_others() {
     }
 }
 
-/// Which wrong readings these small models catch, each within so many states.
+/// Wrong readings that these models are not hunted for: they take writes that cross, reads below CW, or several chunks
+/// with more owners. The simulator catches them.
+#[cfg(lockmaster_faults)]
+const BEYOND: [lockmaster_core::fault::Faults; 6] = {
+    use lockmaster_core::fault::Faults;
+    [
+        Faults::WRITE_BY_MODE,
+        Faults::STALE_VALUE,
+        Faults::CHUNK_TWICE,
+        Faults::EMPTY_DROPPED,
+        Faults::END_EARLY,
+        Faults::REPEAT_LIVE,
+    ]
+};
+
+/// Each of the others is caught.
 #[cfg(lockmaster_faults)]
 #[test]
 fn wrong_readings_are_caught() {
@@ -67,32 +82,17 @@ fn wrong_readings_are_caught() {
     use lockmaster_tests::model::hunt;
 
     /// States of a scenario after which it has caught nothing.
-    const STATES: usize = 150_000;
-    /// Those that take more than these models have: writes that cross, reads below CW, several chunks with more owners.
-    const UNCAUGHT: [Faults; 6] = [
-        Faults::WRITE_BY_MODE,
-        Faults::STALE_VALUE,
-        Faults::CHUNK_TWICE,
-        Faults::EMPTY_DROPPED,
-        Faults::END_EARLY,
-        Faults::REPEAT_LIVE,
-    ];
-
+    const STATES: usize = 100_000;
     // Nothing that the core's own checks say is to be printed.
     std::panic::set_hook(Box::new(|_| {}));
-    let mut escaped = BTreeSet::new();
-    for (what, faults) in Faults::ALL {
+    let mut escaped = Vec::new();
+    for (what, faults) in Faults::ALL.into_iter().filter(|(_, faults)| !BEYOND.contains(faults)) {
         match hunt(faults, STATES) {
             Some(caught) => {
                 println!("{:>8} states, {:?} in \"{}\": {what}", caught.states, caught.rule, caught.scenario)
             }
-            None => {
-                println!("    none of these models: {what}");
-                escaped.insert(what);
-            }
+            None => escaped.push(what),
         }
     }
-    let expected =
-        UNCAUGHT.map(|faults| Faults::ALL.into_iter().find(|(_, other)| *other == faults).unwrap().0);
-    assert!(escaped.is_subset(&BTreeSet::from(expected)), "wrong readings that got away: {escaped:?}");
+    assert!(escaped.is_empty(), "wrong readings that got away: {escaped:?}");
 }

@@ -7,7 +7,7 @@ use lockmaster_core::wire::{
 use lockmaster_core::{ClusterId, Epoch, Incarnation, MapVersion, NodeId, Number, SlotRange};
 
 /// A frame on its way.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Frame {
     /// Who sent it.
     pub from: NodeId,

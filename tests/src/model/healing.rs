@@ -23,7 +23,7 @@ impl Cluster {
     /// Is this state healed, if it is one of those that are looked at?
     pub(super) fn is_healing(&self, world: &World) -> bool {
         let digest = world.digest();
-        if digest % self.scenario.stride != 0 {
+        if !digest.is_multiple_of(self.scenario.stride) {
             return true;
         }
         self.heal(world).is_ok()

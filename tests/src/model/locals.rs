@@ -6,8 +6,9 @@
 
 use core::hash::{Hash, Hasher};
 use core::panic::AssertUnwindSafe;
-use std::collections::hash_map::{DefaultHasher, Entry};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::DefaultHasher;
 use std::panic::catch_unwind;
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -33,7 +34,7 @@ pub(crate) type MessageId = u32;
 const FRAME_LEN: usize = 4096;
 
 /// Something that happens to a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Input {
     /// A message arrives.
     Deliver(MessageId),
@@ -142,19 +143,22 @@ struct Local {
     living: Living,
 }
 
+/// Steps by the state that they are from.
+type Steps = BTreeMap<(LocalId, Input), Arc<Step>>;
+
 /// All states of all nodes that were met, and all messages.
 #[derive(Debug)]
 pub(crate) struct Locals {
     setting: Setting,
     tables: RwLock<Tables>,
-    steps: Vec<Mutex<HashMap<(LocalId, Input), Arc<Step>>>>,
+    steps: Vec<Mutex<Steps>>,
 }
 
 #[derive(Debug, Default)]
 struct Tables {
-    ids: HashMap<(u64, u64), LocalId>,
+    ids: BTreeMap<(u64, u64), LocalId>,
     locals: Vec<Arc<Local>>,
-    message_ids: HashMap<Arc<Frame>, MessageId>,
+    message_ids: BTreeMap<Arc<Frame>, MessageId>,
     /// For each member those to it.
     messages: [Vec<Arc<Frame>>; MEMBERS_MAX],
 }

@@ -2,8 +2,8 @@
 
 use core::hash::{Hash, Hasher};
 use core::sync::atomic::{AtomicU64, Ordering};
-use std::collections::hash_map::DefaultHasher;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::DefaultHasher;
 use std::sync::{Arc, Mutex};
 
 use lockmaster_core::Mode;
@@ -41,7 +41,7 @@ pub(crate) struct Cluster {
     pub(crate) locals: Locals,
     first: World,
     /// Nodes and owners that were healed already; the network counts for nothing then.
-    pub(super) known_to_heal: Mutex<HashSet<u64>>,
+    pub(super) known_to_heal: Mutex<BTreeSet<u64>>,
     /// Leave out states that are part of others?
     is_reduced: bool,
     met: Met,
@@ -292,7 +292,10 @@ impl World {
 
 /// States that were met, but for those that are part of others.
 #[derive(Debug)]
-struct Met([Mutex<HashMap<u64, Vec<[Network; MEMBERS_MAX]>>>; 64]);
+struct Met([Mutex<BTreeMap<u64, Vec<Networks>>>; 64]);
+
+/// What was sent to each member.
+type Networks = [Network; MEMBERS_MAX];
 
 impl Default for Met {
     fn default() -> Self {
@@ -307,7 +310,7 @@ impl Met {
         (&world.locals, &world.ghost, &world.left, &world.broken).hash(&mut hasher);
         let key = hasher.finish();
         let shard = &self.0[usize::try_from(key % 64).expect("below 64")];
-        let is_part = |part: &[Network; MEMBERS_MAX], whole: &[Network; MEMBERS_MAX]| {
+        let is_part = |part: &Networks, whole: &Networks| {
             part.iter().zip(whole).all(|(part, whole)| part.is_part_of(whole))
         };
         let mut shard = shard.lock().expect("nobody panics with it in hand");
