@@ -107,12 +107,12 @@ pub fn full() -> Vec<Scenario> {
     let user = Budget { requests: 1, ..GIVER };
     vec![
         scenario("retained", &[BARE, owners(2, 1, 1), owners(1, 0, 1)]),
-        fleeting("fleeting", &[BARE, owners(2, 0, 1), owners(1, 0, 1)]),
+        fleeting("fleeting", &[BARE, owners(2, 1, 1), owners(1, 0, 1)]),
         scenario("master with owners", &[owners(2, 1, 1), owners(1, 1, 1)]),
         scenario("transfer to an owner", &[Budget { answers: 1, ..again }, owners(1, 1, 1)]),
         scenario("transfer between two", &[Budget { answers: 1, ..user }, owners(1, 0, 0)]),
         scenario("transfer beside one", &[GIVER, silent(BARE), silent(owners(1, 1, 1))]),
         scenario("transfer said again", &[again, silent(BARE), silent(owners(1, 0, 0))]),
-        counters("counters", &[owners(2, 0, 0), owners(1, 0, 0)]),
+        counters("counters", &[owners(2, 0, 0), owners(2, 0, 0)]),
     ]
 }
