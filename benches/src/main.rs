@@ -4,14 +4,12 @@
 
 mod compare;
 mod echo;
+mod huge;
 mod process;
 mod remote;
 mod retained;
 mod table;
 mod transfer;
-
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 
 use compare::Row;
 
@@ -27,19 +25,10 @@ const LINES: &[Line] = &[
     ("transfer-load", transfer::under_load),
 ];
 
-/// Begins anew with the heap on huge pages, which large tables want; for both sides of each line.
-fn use_huge_pages() {
-    const VARIABLE: &str = "GLIBC_TUNABLES";
-    if std::env::var_os(VARIABLE).is_none() {
-        let program = std::env::current_exe().expect("this program has a path");
-        let mut command = Command::new(program);
-        let error = command.args(std::env::args_os().skip(1)).env(VARIABLE, "glibc.malloc.hugetlb=1").exec();
-        panic!("this program can be started: {error}");
-    }
-}
+#[global_allocator]
+static ALLOCATOR: huge::HugePages = huge::HugePages;
 
 fn main() {
-    use_huge_pages();
     let choice = std::env::args().nth(1).unwrap_or_default();
     match choice.as_str() {
         "peer" => return remote::serve(),

@@ -103,10 +103,8 @@ impl Machine<'_> {
         let is_pending = holding.wish.is_some() && !self.is_master(at);
         let is_said = resource.outbox.is_linked() || resource.repeat.is_linked();
         assert!(!is_pending || is_said, "{name:?}: what is wanted of another node is said or repeated");
-        assert!(
-            !holding.is_idle || holding.wish.is_none(),
-            "{name:?}: a lock without owners asks for nothing"
-        );
+        let is_waiting = holding.wish.is_some() || holding.write != Number(0);
+        assert!(resource.is_waiting() == is_waiting, "{name:?}: what is waited for is known as such");
         let is_touched =
             resource.outbox.is_linked() || resource.repeat.is_linked() || resource.idle.is_linked();
         let is_known = is_touched || holding.number != Number(0) || holding.copy.is_some();

@@ -105,7 +105,7 @@ impl Config {
             repeat_waiting_after: Duration::from_secs(5),
             queued_after: Duration::from_millis(50),
             chunk: 16 << 10,
-            window: 256 << 10,
+            window: 128 << 10,
             #[cfg(lockmaster_faults)]
             faults: crate::fault::Faults::NONE,
         }

@@ -104,12 +104,14 @@ pub(crate) struct Holding {
     /// The waiter that the master's last grant was for.
     pub(crate) served: Option<Idx<Lock>>,
     pub(crate) kind: PositionKind,
+    /// There is a wish, which stands in another line.
+    is_asking: bool,
     pub(crate) locks: Queues<Lock>,
     /// Owners that watch; without any, nobody is looked for who might be told of a demand.
     pub(crate) watched: u32,
     /// Local grants made since the demand was known.
     pub(crate) grants_after_demand: u32,
-    /// What is asked of the master, until it is granted, denied or withdrawn.
+    /// What is asked of the master, until it is granted, denied or withdrawn. Set by [`Holding::ask`] alone.
     pub(crate) wish: Option<Wish>,
 }
 const _: () = assert!(core::mem::offset_of!(Holding, locks) <= 64, "a lock without owners needs one line");
@@ -387,9 +389,7 @@ impl Resource {
 
     /// Does this node wait for the master to answer what it has said of the resource?
     pub(crate) fn is_waiting(&self) -> bool {
-        let holding = &self.holding;
-        // A lock without owners asks for nothing.
-        self.is_used && (holding.write != Number(0) || !holding.is_idle && holding.wish.is_some())
+        self.is_used && (self.holding.is_asking || self.holding.write != Number(0))
     }
 }
 
@@ -404,6 +404,7 @@ impl Holding {
         wish: None,
         served: None,
         kind: PositionKind::Downgrade,
+        is_asking: false,
         number: Number(0),
         token: Token::NONE,
         copy: None,
@@ -418,8 +419,14 @@ impl Holding {
         is_touched: false,
     };
 
+    /// Asks this of the master from now on, or nothing.
+    pub(crate) fn ask(&mut self, wish: Option<Wish>) {
+        self.is_asking = wish.is_some();
+        self.wish = wish;
+    }
+
     fn is_nothing(&self) -> bool {
-        self.held.is_none() && self.wish.is_none() && self.locks.is_empty() && self.write == Number(0)
+        self.held.is_none() && !self.is_asking && self.locks.is_empty() && self.write == Number(0)
     }
 }
 

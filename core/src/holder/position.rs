@@ -43,7 +43,7 @@ impl Machine<'_> {
         };
         let is_withdrawn = old.is_some() && wish.is_none();
         let is_written = holding.write == UNSTATED;
-        holding.wish = wish;
+        holding.ask(wish);
         if let (Some(old), Some(wish)) = (old, holding.wish.as_mut()) {
             wish.follow(&old, is_asked_anew);
         }
@@ -315,7 +315,8 @@ impl Machine<'_> {
     fn take_grant(&mut self, from: Member, at: Idx<Resource>, grant: &Grant) {
         self.unlink_position(at);
         let holding = &mut self.resources[at].holding;
-        let wish = holding.wish.take();
+        let wish = holding.wish;
+        holding.ask(None);
         holding.held = Some(grant.mode);
         holding.token = grant.token.physical();
         holding.grants_after_demand = 0;
@@ -382,7 +383,7 @@ impl Machine<'_> {
         if holding.write != UNSTATED && deny.number >= holding.write {
             holding.write = Number(0);
         }
-        holding.wish = None;
+        holding.ask(None);
         self.unlink_position(at);
         if self.locks[wish.waiter].resource == Some(at) && self.locks[wish.waiter].claim.is_waiting() {
             self.deny_owner(wish.waiter, reason);
