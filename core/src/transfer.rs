@@ -26,6 +26,8 @@ mod relay;
 mod room;
 mod stream;
 
+pub(crate) use incoming::is_leap;
+
 use core::fmt;
 use core::ops::{Add, AddAssign};
 

@@ -12,6 +12,7 @@ use crate::name::Name;
 use crate::queue::{Place, Queues};
 use crate::record::{Course, Pace, Resource, RingBody, Unmet, Wish};
 use crate::table::Idx;
+use crate::transfer::is_leap;
 use crate::value::ValueState;
 use crate::wire::{Demand, Deny, DenyReason, Grant, Position, PositionKind, Queued, Redirect, Write};
 
@@ -499,7 +500,8 @@ impl Machine<'_> {
         let entry = self.slot(slot);
         let is_news = redirect.slot.0 == slot
             && redirect.version > entry.version
-            && redirect.version.epoch == self.s.config.epoch;
+            && redirect.version.epoch == self.s.config.epoch
+            && !is_leap(redirect.version, entry);
         if !is_news || master == me || entry.master == me || entry.course != Course::Still {
             self.s.stats.messages_dropped += 1;
             return;

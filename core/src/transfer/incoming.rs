@@ -497,6 +497,6 @@ fn is_next_version(version: MapVersion, slot: &Slot) -> bool {
 
 /// Is a version further from a slot's than honest masters ever come? They count their transfers, and one that lies must
 /// not leave the others without versions.
-fn is_leap(version: MapVersion, slot: &Slot) -> bool {
+pub(crate) fn is_leap(version: MapVersion, slot: &Slot) -> bool {
     version.count.saturating_sub(slot.version.count) > LEAP_MAX
 }

@@ -3,8 +3,8 @@
 
 use Mode::{Exclusive, Null, ProtectedRead};
 use lockmaster_core::wire::{
-    Body, ChunkHead, LockMessage, LockUnit, OfferAnswer, Position, PositionKind, RecordUnit, TransferBody,
-    TransferMessage, Unit, UpdatedLocks,
+    Body, ChunkHead, LockMessage, LockUnit, OfferAnswer, Position, PositionKind, RecordUnit, Redirect,
+    TransferBody, TransferMessage, Unit, UpdatedLocks,
 };
 use lockmaster_core::{
     DemandId, Dropped, Epoch, Flags, Full, Incarnation, MapVersion, Mode, NodeId, Number, Priority,
@@ -560,6 +560,22 @@ fn a_version_far_ahead_is_offered_in_vain() {
     cluster.run();
     cluster.hand_over(OLD, range, NEW);
     cluster.hand_over(NEW, range, DORA);
+}
+
+#[test]
+fn a_redirect_far_ahead_is_not_believed() {
+    let mut cluster = quartet();
+    let slot = slot_of(&mut cluster);
+    let range = SlotRange::one(slot);
+    let name = cluster.names_in(PLAIN, slot, "r", 1).remove(0);
+    for count in [1 << 33, u64::MAX] {
+        let redirect = Redirect { slot, master: DORA, version: version(count) };
+        let lie = LockMessage { space: PLAIN, name: &name, body: Body::Redirect(redirect) };
+        cluster.deliver(&Frame::forged(OLD, CARL, &lie));
+        assert_eq!(cluster.maps(slot), [OLD; 4], "a version of {count}");
+    }
+    cluster.hand_over(OLD, range, NEW);
+    is_settled_on(&mut cluster, range, NEW);
 }
 
 #[test]
