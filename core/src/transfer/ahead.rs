@@ -84,11 +84,13 @@ impl Machine<'_> {
     }
 
     /// Follows the chains of a transfer's next slots side by side, if the turn of the first of them has come, so that
-    /// their records are in the cache then: one chain alone would wait for the memory at every record.
+    /// their records are in the cache then: one chain alone would wait for the memory at every record. Others do not
+    /// wait for that.
     pub(super) fn follow_chains(&self, place: usize, slot: u32) {
-        let range = self.s.transfers.outgoing[place].range;
+        let entry = &self.s.transfers.outgoing[place];
+        let range = entry.range;
         let before = (slot - range.first.0) as usize;
-        if !before.is_multiple_of(CHAINS_AHEAD) {
+        if entry.stream.yielding.is_yielding() || !before.is_multiple_of(CHAINS_AHEAD) {
             return;
         }
         let mut walks = [None; CHAINS_AHEAD];
@@ -97,6 +99,9 @@ impl Machine<'_> {
         }
         let mut sum = 0;
         for _ in 0..STEPS_AHEAD {
+            if walks.iter().all(Option::is_none) {
+                break;
+            }
             for walk in &mut walks {
                 let Some(at) = *walk else { continue };
                 sum ^= self.resources[at].mastery.members;

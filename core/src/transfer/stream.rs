@@ -285,7 +285,7 @@ impl Machine<'_> {
         let has_floors = !crate::fault_on!(self, FLOORS_STAY);
         let floors = floors.map(|(peer, floor)| (peer.node, *floor)).filter(|_| has_floors);
         let Some(mut chunk) = writer.begin_chunk(range, version, &head, floors) else { return Push::Full };
-        if !entry.stream.yielding.is_yielding() && cursor.is_at_slot() {
+        if cursor.is_at_slot() {
             self.follow_chains(place, slot);
         }
         let limit = (most - self.s.transfers.in_frame) as usize;
