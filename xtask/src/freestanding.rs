@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::outside::{FREESTANDING, check_succeeds, run, said};
+use crate::command::{check_succeeds, run, said};
+use crate::outside::FREESTANDING;
 
 /// Something that must keep the program from being built.
 struct Control {

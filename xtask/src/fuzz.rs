@@ -2,21 +2,19 @@
 //! purpose must be found.
 //!
 //! Everything is written below the target directory; what is kept in `fuzz/corpus` is only read. No sanitizer is used:
-//! the workspace has no unsafe code, and without one the stable toolchain is enough.
+//! nothing that is fuzzed has unsafe code, and without one the stable toolchain is enough.
 
 mod figures;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
-use crate::verify::Done;
-use crate::{manifest, verify};
+use crate::command::{self, check_succeeds};
+use crate::outside::LIBFUZZER;
+use crate::verify::{self, Done};
 use figures::Figures;
 
-const MANIFEST: &str = "fuzz/libfuzzer/Cargo.toml";
-const LOCK: &str = "fuzz/libfuzzer/Cargo.lock";
 const CORPUS: &str = "fuzz/corpus";
 /// Version of cargo-fuzz.
 const TOOL_VERSION: &str = "0.13.2";
@@ -87,25 +85,13 @@ fn known() -> String {
     TARGETS.iter().map(|target| target.name).collect::<Vec<_>>().join(", ")
 }
 
-/// Brings the lock file in line with the workspace's.
-///
-/// # Errors
-/// What went wrong, for people.
-pub(crate) fn relock(root: &Path) -> Result<(), String> {
-    fs::copy(root.join("Cargo.lock"), root.join(LOCK)).map_err(|error| format!("{LOCK}: {error}"))?;
-    let metadata = ["metadata", "--format-version", "1", "--manifest-path", MANIFEST];
-    succeed(verify::cargo(root).args(metadata), "the new lock file is refused")?;
-    check_lock(root)
-}
-
 fn run_targets(root: &Path, seconds: u32, targets: &[&Target]) -> Result<Done, String> {
     // libFuzzer is C++.
     if Command::new("c++").arg("--version").output().is_err() {
         return Ok(Done::Skipped("there is no C++ compiler, `c++`, so nothing was fuzzed".to_owned()));
     }
-    check_lock(root)?;
-    let format = ["fmt", "--check", "--manifest-path", MANIFEST];
-    succeed(verify::cargo(root).args(format), "the targets are not formatted")?;
+    LIBFUZZER.check_lock(root)?;
+    LIBFUZZER.check_format(root)?;
     let rig = Rig::build(root)?;
 
     println!("{}", figures::HEADING);
@@ -126,25 +112,6 @@ fn run_targets(root: &Path, seconds: u32, targets: &[&Target]) -> Result<Done, S
     if problems.is_empty() { Ok(Done::Passed) } else { Err(problems.join("\n")) }
 }
 
-/// The lock file is up to date, and what is in the workspace's, too, has the same version in both.
-fn check_lock(root: &Path) -> Result<(), String> {
-    let metadata = ["metadata", "--locked", "--format-version", "1", "--manifest-path", MANIFEST];
-    let advice = "run `cargo xtask relock`";
-    succeed(verify::cargo(root).args(metadata), &format!("{LOCK} is out of date; {advice}"))?;
-    let read = |path: &str| fs::read_to_string(root.join(path)).map_err(|error| format!("{path}: {error}"));
-    let (own, workspace) = (read(LOCK)?, read("Cargo.lock")?);
-    let mut known: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for (name, version) in manifest::locked_packages(&workspace) {
-        known.entry(name).or_default().push(version);
-    }
-    for (name, version) in manifest::locked_packages(&own) {
-        if known.get(name).is_some_and(|versions| !versions.contains(&version)) {
-            return Err(format!("{LOCK}: {name} {version} is not in Cargo.lock; {advice}"));
-        }
-    }
-    Ok(())
-}
-
 /// Targets that are built, and where their output goes.
 struct Rig {
     root: PathBuf,
@@ -154,14 +121,14 @@ struct Rig {
 
 impl Rig {
     fn build(root: &Path) -> Result<Self, String> {
-        let output = verify::target(root).join("fuzz");
+        let output = LIBFUZZER.target(root);
         let mut command = Command::new(tool(root)?);
-        command.args(["fuzz", "build", "--fuzz-dir", "fuzz/libfuzzer", "--sanitizer", "none"]);
+        command.args(["fuzz", "build", "--fuzz-dir", LIBFUZZER.folder, "--sanitizer", "none"]);
         // What is compared in the core are seldom bytes of the input, so to follow comparisons costs half of the speed
         // and finds nothing sooner.
         command.args(["--no-trace-compares", "--target-dir"]).arg(&output);
         command.current_dir(root).stdin(Stdio::null()).env_remove("CARGO_BUILD_TARGET");
-        succeed(&mut command, "the targets do not build")?;
+        check_succeeds(&mut command, "the targets do not build")?;
         let programs = output.join(host()?).join("release");
         Ok(Self { root: root.to_owned(), programs, output })
     }
@@ -174,7 +141,7 @@ impl Rig {
         command.arg(format!("-max_total_time={seconds}"));
         command.arg(format!("-artifact_prefix={}/", found.display()));
         command.arg(self.root.join(CORPUS).join(target.name));
-        let output = run_program(&mut command)?;
+        let output = command::run(&mut command)?;
         let said = String::from_utf8_lossy(&output.stderr);
         let figures = Figures::read(&said);
         if output.status.success() && figures.executions > 0 {
@@ -199,7 +166,7 @@ impl Rig {
         command.arg(format!("-runs={CANARY_RUNS}"));
         command.arg(format!("-artifact_prefix={}/", self.new_inputs(&CANARY).display()));
         command.arg(self.root.join(CORPUS).join(CANARY.name));
-        let output = run_program(&mut command)?;
+        let output = command::run(&mut command)?;
         let said = String::from_utf8_lossy(&output.stderr);
         let figures = Figures::read(&said);
         if !output.status.success() && said.contains(CANARY_SAYS) && figures.executions > 0 {
@@ -235,44 +202,29 @@ fn create_anew(directory: &Path) -> Result<(), String> {
 
 /// cargo-fuzz of the right version: the one at hand, or one that is installed below the target directory.
 fn tool(root: &Path) -> Result<PathBuf, String> {
-    let home =
-        std::path::absolute(verify::target(root)).map_err(|error| format!("no target directory: {error}"))?;
-    let home = home.join("tools");
+    let target = std::path::absolute(verify::target(root));
+    let home = target.map_err(|error| format!("no target directory: {error}"))?.join("tools");
     let own = home.join("bin/cargo-fuzz");
     for tool in [PathBuf::from("cargo-fuzz"), own.clone()] {
         let version = Command::new(&tool).arg("--version").output();
-        if version
-            .is_ok_and(|version| String::from_utf8_lossy(&version.stdout).trim().ends_with(TOOL_VERSION))
-        {
+        let is_right = |said: &[u8]| String::from_utf8_lossy(said).trim().ends_with(TOOL_VERSION);
+        if version.is_ok_and(|version| is_right(&version.stdout)) {
             return Ok(tool);
         }
     }
     println!("cargo-fuzz {TOOL_VERSION} is installed in {}", home.display());
     let mut command = verify::cargo(root);
     command.args(["install", "cargo-fuzz", "--locked", "--version", TOOL_VERSION, "--root"]).arg(&home);
-    succeed(&mut command, "cargo-fuzz cannot be installed")?;
+    check_succeeds(&mut command, "cargo-fuzz cannot be installed")?;
     Ok(own)
 }
 
 /// The platform that rustc builds for unless it is told.
 fn host() -> Result<String, String> {
-    let output = run_program(Command::new("rustc").arg("-vV"))?;
+    let output = command::run(Command::new("rustc").arg("-vV"))?;
     let said = String::from_utf8_lossy(&output.stdout);
     let host = said.lines().find_map(|line| line.strip_prefix("host: "));
     host.map(str::to_owned).ok_or_else(|| "rustc does not say what its host is".to_owned())
-}
-
-fn succeed(command: &mut Command, what: &str) -> Result<(), String> {
-    let output = run_program(command)?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{what}: {command:?} ended with {}\n{said}", output.status))
-}
-
-fn run_program(command: &mut Command) -> Result<Output, String> {
-    command.output().map_err(|error| format!("{command:?} did not start: {error}"))
 }
 
 #[cfg(test)]

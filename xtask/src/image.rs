@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::outside::{BAREMETAL, check_succeeds, run, said};
+use crate::command::{check_succeeds, run, said};
+use crate::outside::BAREMETAL;
 use crate::verify::Done;
 
 const TARGET: &str = "thumbv7em-none-eabi";

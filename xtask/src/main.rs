@@ -1,5 +1,6 @@
 //! Chores of the workspace: `cargo xtask help`.
 
+mod command;
 mod freestanding;
 mod fuzz;
 mod image;
@@ -16,7 +17,7 @@ const HELP: &str = "\
 cargo xtask verify [--fast] [STEP ...]   run the gate: all steps, or those named; writes nothing but build output
 cargo xtask fuzz [--seconds N] [TARGET ...]   fuzz all targets, or those named, for 20 or N seconds each
 cargo xtask model                        check the large models; prints what they come by, takes some minutes
-cargo xtask relock                       bring the lock files below xtask/ and fuzz/ in line with Cargo.lock
+cargo xtask relock                       bring the lock files of packages outside the workspace in line with Cargo.lock
 cargo xtask help                         this text, and the steps
 
 --fast leaves out the slow steps, unless they are named. STEP is one of:
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
         ["verify", selection @ ..] => verify::run(root, selection),
         ["fuzz", arguments @ ..] => fuzz::run(root, arguments),
         ["model"] => verify::model(root),
-        ["relock"] => fuzz::relock(root).and_then(|()| outside::relock(root)),
+        ["relock"] => outside::relock(root),
         [] | ["help" | "--help" | "-h"] => {
             help();
             Ok(true)

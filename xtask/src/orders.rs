@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
+use crate::command::run;
 use crate::verify;
 
 /// One of the two.
 struct Tool {
-    /// What the adapter is compiled with, and the directory below the target directory.
+    /// The `cfg` that the adapter is compiled with.
     cfg: &'static str,
+    /// Directory below the target directory.
     target: &'static str,
     /// The module whose tests are run.
     module: &'static str,
@@ -41,7 +43,7 @@ fn check(root: &Path, tool: &Tool) -> Result<(), String> {
     command.env("CARGO_TARGET_DIR", verify::target(root).join(tool.target)).env("RUSTFLAGS", &flags);
     command.args(["test", "--release", "--locked", "-p", "lockmaster-async", "--lib"]);
     command.args(["--", tool.module, "--nocapture"]).stderr(std::process::Stdio::inherit());
-    let output = command.output().map_err(|error| format!("{command:?} did not start: {error}"))?;
+    let output = run(&mut command)?;
     let said = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
         return Err(format!("{said}{command:?} ended with {}", output.status));
