@@ -1,14 +1,16 @@
 //! Fixed-size tables: records in slabs, linked by position. Knows nothing of locks.
 //!
-//! A slab is a slice of records that are all there from the start; a free one waits on a LIFO list, so the
-//! record used last, whose cache lines are warm, is used next. Queues are threaded through the records and
-//! own no memory, so they are never full.
+//! A slab is a slice of records that are all there from the start. Of the free ones the record used last, whose
+//! cache lines are warm, is used next: they are linked, or stand in a stack of their own. Queues are threaded
+//! through the records and own no memory, so they are never full.
 
 use core::fmt;
 use core::marker::PhantomData;
 use core::num::NonZeroU32;
 use core::ops::{Index, IndexMut};
 
+#[cfg(any(test, feature = "check"))]
+mod entry;
 mod heap;
 mod index;
 #[cfg(feature = "check")]
@@ -217,12 +219,12 @@ impl<T, V: Via<T>> Queue<T, V> {
     }
 }
 
-/// Names the link through which free records are kept; every record has one.
+/// Names the link through which free records are kept, of a kind that has no [`FreeStack`].
 pub(crate) trait Record: Sized {
     fn free_link(&mut self) -> &mut Link;
 }
 
-/// Free records of a slab, last in first out.
+/// Free records of a slab, last in first out, linked through the records.
 #[derive(Debug)]
 pub(crate) struct Free<T> {
     head: u32,

@@ -1,57 +1,14 @@
-//! Slab, queue, index and heap against plain models of them, for a fuzzer.
+//! Slab, free records, queue, index and heap against plain models of them, for a fuzzer.
 
 use heapless::Vec;
 
-use super::{Bucket, DeadlineHeap, Deadlines, Free, Idx, Keyed, Link, NameIndex, Queue, Record, Slab, Via};
+use super::entry::{Entry, Line};
+use super::{Bucket, DeadlineHeap, Free, FreeStack, Idx, NameIndex, Queue, Slab};
 use crate::time::Instant;
 
 /// One less than the buckets: the fullest index that there may be.
 const RECORDS: usize = 15;
 const BUCKETS: usize = 16;
-
-struct Entry {
-    link: Link,
-    hash: u64,
-    name: u8,
-    deadline: Instant,
-    place: u32,
-}
-
-impl Entry {
-    const VACANT: Self = Self { link: Link::NONE, hash: 0, name: 0, deadline: Instant::START, place: 0 };
-}
-
-enum Line {}
-
-impl Via<Entry> for Line {
-    fn link(record: &Entry) -> Link {
-        record.link
-    }
-    fn link_mut(record: &mut Entry) -> &mut Link {
-        &mut record.link
-    }
-}
-
-impl Record for Entry {
-    fn free_link(&mut self) -> &mut Link {
-        &mut self.link
-    }
-}
-
-impl Keyed for Entry {
-    fn hash(&self) -> u64 {
-        self.hash
-    }
-}
-
-impl Deadlines for Entry {
-    fn deadline(&self) -> Instant {
-        self.deadline
-    }
-    fn place(&mut self) -> &mut u32 {
-        &mut self.place
-    }
-}
 
 /// What the tables should be.
 struct Model {
@@ -67,6 +24,9 @@ struct Model {
 struct Tables<'a> {
     slab: Slab<'a, Entry>,
     free: Free<Entry>,
+    /// The same records as in `free`.
+    stack: FreeStack<Entry>,
+    stacked: &'a mut [u32],
     line: Queue<Entry, Line>,
     buckets: &'a mut [Bucket],
     places: &'a mut [u32],
@@ -86,11 +46,18 @@ fn hash_of(name: u8) -> u64 {
 /// If they differ.
 pub fn compare_tables(choices: &[u8]) {
     let mut memory = [const { Entry::VACANT }; RECORDS];
-    let (mut buckets, mut places) = ([Bucket::EMPTY; BUCKETS], [0; RECORDS]);
+    let (mut buckets, mut places, mut stacked) = ([Bucket::EMPTY; BUCKETS], [0; RECORDS], [0; RECORDS]);
     let mut slab = Slab(&mut memory);
-    let free = Free::all(&mut slab);
-    let line = Queue::EMPTY;
-    let mut tables = Tables { slab, free, line, buckets: &mut buckets, places: &mut places, len: 0 };
+    let mut tables = Tables {
+        free: Free::all(&mut slab),
+        slab,
+        stack: FreeStack::all(&mut stacked, RECORDS),
+        stacked: &mut stacked,
+        line: Queue::EMPTY,
+        buckets: &mut buckets,
+        places: &mut places,
+        len: 0,
+    };
     let mut model = Model {
         free: (0..RECORDS).rev().collect(),
         line: Vec::new(),
@@ -149,6 +116,8 @@ impl<'a> Tables<'a> {
         let at = self.free.take(&mut self.slab);
         let expected = model.free.pop();
         assert!(at.map(Idx::get) == expected, "{at:?} is taken, not {expected:?}");
+        let stacked = self.stack.take(self.stacked);
+        assert!(stacked == at, "{stacked:?} is taken from the stack, not {at:?}");
         let Some(at) = at else { return };
         let hash = hash_of(name);
         let record = &mut self.slab[at];
@@ -164,6 +133,7 @@ impl<'a> Tables<'a> {
         self.heap().remove(at);
         NameIndex(self.buckets).remove(self.slab[at].hash, at);
         self.free.put(&mut self.slab, at);
+        self.stack.put(self.stacked, at);
         model.line.retain(|other| *other != which);
         (model.names[which], model.deadlines[which]) = (None, None);
         model.free.push(which).expect("a record is free once");
@@ -185,6 +155,8 @@ impl<'a> Tables<'a> {
     fn compare(&mut self, model: &Model) {
         assert!(self.free.len() as usize == model.free.len(), "free records are counted");
         assert!(self.free.is_empty() == model.free.is_empty(), "there is one if they are counted");
+        let next = self.stack.next(self.stacked).map(Idx::get);
+        assert!(next.eq(model.free.iter().rev().copied()), "the stack names those that are taken next");
         let mut walk = self.line.head();
         for expected in &model.line {
             assert!(walk.map(Idx::get) == Some(*expected), "{walk:?} stands where {expected} does");

@@ -1,52 +1,10 @@
+use super::entry::{Entry, Line};
 use super::*;
 use crate::time::Instant;
 
 extern crate std;
 use std::collections::{BTreeMap, VecDeque};
 use std::vec::Vec;
-
-struct Entry {
-    link: Link,
-    hash: u64,
-    deadline: Instant,
-    place: u32,
-}
-
-impl Entry {
-    const VACANT: Self = Self { link: Link::NONE, hash: 0, deadline: Instant::START, place: 0 };
-}
-
-enum Line {}
-
-impl Via<Entry> for Line {
-    fn link(record: &Entry) -> Link {
-        record.link
-    }
-    fn link_mut(record: &mut Entry) -> &mut Link {
-        &mut record.link
-    }
-}
-
-impl Record for Entry {
-    fn free_link(&mut self) -> &mut Link {
-        &mut self.link
-    }
-}
-
-impl Keyed for Entry {
-    fn hash(&self) -> u64 {
-        self.hash
-    }
-}
-
-impl Deadlines for Entry {
-    fn deadline(&self) -> Instant {
-        self.deadline
-    }
-    fn place(&mut self) -> &mut u32 {
-        &mut self.place
-    }
-}
 
 fn numbers(seed: u64) -> impl FnMut(u64) -> u64 {
     let mut state = seed | 1;
