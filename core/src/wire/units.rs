@@ -16,9 +16,13 @@ use crate::value::{VALUE_MAX, ValueCopy};
 /// Most bytes of a unit.
 pub(super) const UNIT_MAX: usize = if RECORD_MAX > LOCK_MAX { RECORD_MAX } else { LOCK_MAX };
 pub(super) const RECORD_MAX: usize = 1 + 2 + 1 + NAME_MAX + 1 + 1 + 16 + 1 + 1 + VALUE_MAX;
-pub(super) const LOCK_MAX: usize = 1 + LOCK_FIXED + 16 + 16 + 6 + 1;
+pub(super) const LOCK_MAX: usize = 1 + LOCK_FIXED + 2 * TOKEN + DEMAND + REASON;
 /// Node, modes, bits, flags, priority, number, asked, token, ticket.
-const LOCK_FIXED: usize = 2 + 2 + 2 + 2 + 1 + 8 + 8 + 16 + 12;
+const LOCK_FIXED: usize = 2 + 2 + 2 + 2 + 1 + 8 + 8 + TOKEN + 12;
+/// What a lock may have beside: since when it writes and its copy, a token each; its demand; why it was denied.
+const TOKEN: usize = 16;
+const DEMAND: usize = 6;
+const REASON: usize = 1;
 
 /// A piece of a master's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -291,10 +295,10 @@ fn pass_lock(reader: &mut Reader<'_>) -> Result<(), Short> {
     let [_, _, _, _, low, high] = fixed.array()?;
     let bits = u16::from_le_bytes([low, high]);
     let has = |bit: u16| bits & bit != 0;
-    let rest = bit(has(lock_bit::WRITING), 16)
-        + bit(has(lock_bit::COPY), 16)
-        + bit(has(lock_bit::DEMAND), 6)
-        + bit(has(lock_bit::DENIED), 1);
+    let rest = bit(has(lock_bit::WRITING), TOKEN)
+        + bit(has(lock_bit::COPY), TOKEN)
+        + bit(has(lock_bit::DEMAND), DEMAND)
+        + bit(has(lock_bit::DENIED), REASON);
     reader.bytes(rest).map(|_| ())
 }
 
