@@ -15,9 +15,8 @@
 use core::fmt::{self, Write as _};
 use core::hash::Hasher;
 
-use crate::id::SpaceId;
 use crate::machine::Machine;
-use crate::record::{Chain, Lock, Physical, Resource, Slot};
+use crate::record::{Chain, Events, Lock, Moved, Physical, RING_LEN, Relays, Resource};
 use crate::table::{Idx, Link, Queue, Via};
 use crate::time::Instant;
 
@@ -40,9 +39,10 @@ impl Feed<'_> {
 
     /// A timer: nothing if it does not run.
     fn put_timer(&mut self, link: Link, at: Instant) {
-        match link.is_linked() {
-            true => self.put_until(at),
-            false => self.put(&()),
+        if link.is_linked() {
+            self.put_until(at);
+        } else {
+            self.put(&());
         }
     }
 }
@@ -141,12 +141,12 @@ impl Machine<'_> {
         let peer = &self.peers[member];
         feed.put(&(peer.incarnation, peer.is_connected, &peer.notes));
         for nth in 0..usize::from(peer.ring.len) {
-            let at = (usize::from(peer.ring.first) + nth) % crate::record::RING_LEN;
+            let at = (usize::from(peer.ring.first) + nth) % RING_LEN;
             feed.put(&peer.ring.answers[at]);
         }
         let mut relay = peer.relays.head();
         while let Some(at) = relay {
-            relay = Queue::<_, crate::record::Relays>::next(&self.relays, at);
+            relay = Queue::<_, Relays>::next(&self.relays, at);
             feed.put(&&self.relays[at].bytes[..usize::from(self.relays[at].len)]);
         }
         self.put_resources(feed, &peer.positions);
@@ -168,12 +168,12 @@ impl Machine<'_> {
         }
         let mut slot = self.s.moved.head();
         while let Some(at) = slot {
-            slot = Queue::<Slot, crate::record::Moved>::next(&self.slots, at);
+            slot = Queue::<_, Moved>::next(&self.slots, at);
             feed.put(&at);
         }
         let mut event = self.s.events.head();
         while let Some(at) = event {
-            event = Queue::<_, crate::record::Events>::next(&self.locks, at);
+            event = Queue::<_, Events>::next(&self.locks, at);
             feed.put(&(self.locks[at].owner, self.locks[at].news));
         }
     }
@@ -182,8 +182,7 @@ impl Machine<'_> {
 
     fn put_resource(&self, feed: &mut Feed<'_>, at: Idx<Resource>) {
         let resource = &self.resources[at];
-        let space: SpaceId = resource.space;
-        feed.put(&(space, self.name_bytes(resource)));
+        feed.put(&(resource.space, self.name_bytes(resource)));
     }
 
     fn put_resources<V: Via<Resource>>(&self, feed: &mut Feed<'_>, queue: &Queue<Resource, V>) {

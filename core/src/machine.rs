@@ -9,7 +9,7 @@ use crate::memory::Tables;
 use crate::name::{Name, hash};
 use crate::record::{
     Chain, Course, Events, Holding, Idle, Lock, Moved, NAME_INLINE, NameCell, Passage, Peer, Physical,
-    RelayCell, Resource, Ring, RingAnswer, RingBody, Slot, ValueCell, Work,
+    RelayCell, Resource, RingAnswer, RingBody, Slot, ValueCell, Work,
 };
 use crate::stats::Stats;
 use crate::table::{DeadlineHeap, Free, FreeStack, Idx, NameIndex, Queue, Slab};
@@ -650,8 +650,7 @@ impl<'a> Machine<'a> {
 
     /// Puts an answer into a peer's ring.
     pub(crate) fn answer(&mut self, member: Member, space: SpaceId, name: Name, body: RingBody) {
-        let ring: &mut Ring = &mut self.peer(member).ring;
-        if ring.push(RingAnswer { space, name, body }) {
+        if self.peer(member).ring.push(RingAnswer { space, name, body }) {
             self.s.stats.answers_dropped += 1;
         }
         self.mark_ready(member);
