@@ -14,8 +14,8 @@ use crate::wire::{ChunkHead, ChunkWriter, FrameWriter, Unit};
 /// Frozen records that one call gives back; the rest follow while events are polled.
 const FREED_A_CALL: u32 = 64;
 
-/// Ends of chunks that are remembered, so that what is acknowledged needs no walk; a window has half as many full ones
-/// by default.
+/// Ends of chunks that are remembered, so that what is acknowledged needs no walk; a window has a quarter as many full
+/// ones by default.
 const ENDS_MAX: usize = 32;
 
 /// Most bytes of a chunk, and so on their way, while the transfer gives way to other work.
