@@ -271,15 +271,13 @@ impl Network {
         }
         let way = *self.random.pick(&self.ways);
         let end = now.after(self.random.span(Duration::ZERO, self.weather.spell_max));
-        let place = self.place(way);
         if self.random.chance(self.weather.cut) {
             self.cut(now, end, way, FaultKind::Cut);
         }
         if self.random.chance(self.weather.clog) {
-            self.clogs[place] += 1;
             self.counts.hit(FaultKind::Clog);
             self.spell(now, end, FaultKind::Clog, way.from, Some(way.to));
-            self.depart(end, way, Cargo::ClogEnds);
+            self.clog(end, way);
         }
         if self.random.chance(self.weather.disconnect) {
             self.disconnect(now, end, way);
@@ -289,17 +287,6 @@ impl Network {
             self.counts.hit(FaultKind::Haunt);
             self.fly(now, now, way, frame, Some(FaultKind::Haunt));
         }
-    }
-
-    fn spell(&self, now: Instant, until: Instant, kind: FaultKind, node: NodeId, to: Option<NodeId>) {
-        self.watcher.see(now, || Sight::Spell { kind, node, to, until });
-    }
-
-    fn cut(&mut self, now: Instant, end: Instant, way: Way, kind: FaultKind) {
-        self.spell(now, end, kind, way.from, Some(way.to));
-        let place = self.place(way);
-        self.cuts[place].push(kind);
-        self.depart(end, way, Cargo::CutEnds(kind));
     }
 
     /// The same for what concerns many ways at once, or none.
@@ -320,6 +307,23 @@ impl Network {
             *pause = end.max(*pause);
             self.spell(now, end, FaultKind::Pause, node, None);
         }
+    }
+
+    fn spell(&self, now: Instant, until: Instant, kind: FaultKind, node: NodeId, to: Option<NodeId>) {
+        self.watcher.see(now, || Sight::Spell { kind, node, to, until });
+    }
+
+    fn cut(&mut self, now: Instant, end: Instant, way: Way, kind: FaultKind) {
+        self.spell(now, end, kind, way.from, Some(way.to));
+        let place = self.place(way);
+        self.cuts[place].push(kind);
+        self.depart(end, way, Cargo::CutEnds(kind));
+    }
+
+    fn clog(&mut self, end: Instant, way: Way) {
+        let place = self.place(way);
+        self.clogs[place] += 1;
+        self.depart(end, way, Cargo::ClogEnds);
     }
 
     fn cut_all(&mut self, now: Instant, end: Instant, kind: FaultKind, is_cut: impl Fn(&Way) -> bool) {

@@ -5,17 +5,12 @@ use core::time::Duration;
 use lockmaster_core::{NodeId, Storage};
 
 use super::Cluster;
+use super::workload::Action;
 use crate::random::Random;
 use crate::report::Violation;
 
-/// What an owner does, by its place in `Appetite::weights`.
-const REQUEST: usize = 0;
-const CONVERT: usize = 1;
-const RELEASE: usize = 2;
-const CANCEL: usize = 3;
-const ABANDON: usize = 4;
-const WATCH: usize = 5;
-const NONSENSE: usize = 6;
+/// What owners do seldom.
+const SELDOM: [Action; 3] = [Action::Abandon, Action::Watch, Action::Nonsense];
 
 /// True in all of a thousand cases.
 const ALWAYS: u32 = 1000;
@@ -44,11 +39,11 @@ impl<S: Storage> Cluster<S> {
             7 => self.network.haunt(usize::from(u16::from_le_bytes([a, b]))),
             8 => return self.guided_timer(),
             9 => return self.guided_timeout(a, b),
-            10..13 => return self.guided_owner(REQUEST, a, b),
-            13 => return self.guided_owner(CONVERT, a, b),
-            14 | 15 => return self.guided_owner(RELEASE, a, b),
-            16 => return self.guided_owner(CANCEL, a, b),
-            17 => return self.guided_owner([ABANDON, WATCH, NONSENSE][usize::from(a % 3)], a, b),
+            10..13 => return self.guided_owner(Action::Request, a, b),
+            13 => return self.guided_owner(Action::Convert, a, b),
+            14 | 15 => return self.guided_owner(Action::Release, a, b),
+            16 => return self.guided_owner(Action::Cancel, a, b),
+            17 => return self.guided_owner(SELDOM[usize::from(a) % SELDOM.len()], a, b),
             18 | 19 => return self.guided_move((0, 0), a, b),
             20 => return self.guided_move((ALWAYS, 0), a, b),
             21 => return self.guided_move((0, ALWAYS), a, b),
@@ -106,9 +101,9 @@ impl<S: Storage> Cluster<S> {
 
     // ---- owners and slots ----
 
-    fn guided_owner(&mut self, action: usize, a: u8, b: u8) -> Result<(), Violation> {
-        self.plan.appetite.weights = [0; 7];
-        self.plan.appetite.weights[action] = 1;
+    fn guided_owner(&mut self, action: Action, a: u8, b: u8) -> Result<(), Violation> {
+        self.plan.appetite.weights = [0; Action::ALL.len()];
+        self.plan.appetite.weights[action as usize] = 1;
         self.random = Random::new(u64::from(u16::from_le_bytes([a, b])));
         self.act()
     }

@@ -14,7 +14,7 @@ use crate::sight::LockSight;
 
 /// What an owner may do, in the order of `Appetite::weights`.
 #[derive(Clone, Copy, Debug)]
-enum Action {
+pub(super) enum Action {
     Request,
     Convert,
     Release,
@@ -25,7 +25,7 @@ enum Action {
 }
 
 impl Action {
-    const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Request,
         Self::Convert,
         Self::Release,

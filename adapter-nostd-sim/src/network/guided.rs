@@ -81,9 +81,7 @@ impl Network {
         if is_lost {
             self.disconnect(now, end, way);
         } else {
-            let place = self.place(way);
-            self.clogs[place] += 1;
-            self.depart(end, way, Cargo::ClogEnds);
+            self.clog(end, way);
         }
     }
 }
