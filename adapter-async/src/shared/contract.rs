@@ -88,7 +88,8 @@ impl<T> Driven<T> {
         let bell = Arc::new(Bell { shared: self.shared.clone(), tally: Arc::clone(&self.tally) });
         let before = core::mem::replace(&mut self.bell, Arc::downgrade(&bell));
         let waker = Waker::from(bell);
-        (self.is_new, _) = (false, self.tally.rung.swap(0, Ordering::SeqCst));
+        self.is_new = false;
+        self.tally.rung.store(0, Ordering::SeqCst);
         let future = self.future.as_mut().expect("a future is polled until it resolves");
         let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
         drop(waker);

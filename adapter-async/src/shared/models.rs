@@ -12,7 +12,7 @@ use core::time::Duration;
 
 use loom::future::block_on;
 use loom::model::Builder;
-use loom::thread;
+use loom::thread::{self, JoinHandle};
 
 use lockmaster_core::wire::FRAME_HEADER_LEN;
 
@@ -23,7 +23,7 @@ use super::{Alarm, Arc, Instant, Shared, Sleep, Ticket};
 use crate::connection::keep_writing;
 use crate::lifecycle::Lifecycle;
 use crate::stale::Stale;
-use crate::{ConvertError, LockError, LockOptions, Mode, Node, TransferError};
+use crate::{ConvertError, LockError, LockOptions, Mode, Node, TransferError, TransferId};
 
 /// Words of the stack on which a node is made: its state is moved about several times until it is in its place.
 const STACK: usize = 1 << 16;
@@ -70,14 +70,29 @@ fn is_clean(node: &Node<Still>) -> bool {
     node.snapshot().locks().next().is_none() && node.life.shared.lock().registry.is_idle()
 }
 
+/// Another thread locks "a" in this mode, and lets go of it.
+fn lock_aside(node: &Node<Still>, mode: Mode) -> JoinHandle<Result<(), LockError>> {
+    let node = node.clone();
+    thread::spawn(move || block_on(node.lock("a", mode)).map(drop))
+}
+
+/// Another thread takes back a transfer that has not begun.
+fn take_back_aside(node: &Node<Still>, transfer: TransferId) -> JoinHandle<()> {
+    let node = node.clone();
+    thread::spawn(move || {
+        let now = Instant::from_nanos(1);
+        let taken_back = node.life.shared.turn(|state, _| state.node.withdraw(now, transfer));
+        assert_eq!(taken_back, Some(Ok(())));
+    })
+}
+
 // The registry: who waits, who is woken.
 
 #[test]
 fn no_wake_up_is_missed() {
     model(Reach::Complete, || {
         let node = node(&[ME]);
-        let other = node.clone();
-        let other = thread::spawn(move || block_on(other.lock("a", EX)).map(drop));
+        let other = lock_aside(&node, EX);
         assert_eq!(block_on(node.lock("a", EX)).map(drop), Ok(()));
         assert_eq!(other.join().unwrap(), Ok(()));
         assert!(is_clean(&node));
@@ -88,10 +103,7 @@ fn no_wake_up_is_missed() {
 fn three_take_turns() {
     model(Reach::Preemptions(4), || {
         let node = node(&[ME]);
-        let others = [(); 2].map(|()| {
-            let other = node.clone();
-            thread::spawn(move || block_on(other.lock("a", EX)).map(drop))
-        });
+        let others = [EX; 2].map(|mode| lock_aside(&node, mode));
         assert_eq!(block_on(node.lock("a", EX)).map(drop), Ok(()));
         others.into_iter().for_each(|other| assert_eq!(other.join().unwrap(), Ok(())));
         assert!(is_clean(&node));
@@ -164,8 +176,7 @@ fn a_cancelled_wait_holds_up_nobody_behind_it() {
         let guard = granted(node.lock("a", EX));
         let mut first = Box::pin(node.lock("a", EX));
         assert!(poll(first.as_mut(), Waker::noop()).is_pending());
-        let other = node.clone();
-        let other = thread::spawn(move || block_on(other.lock("a", PR)).map(drop));
+        let other = lock_aside(&node, PR);
         let releases = thread::spawn(move || drop(guard));
         drop(first);
         assert_eq!(other.join().unwrap(), Ok(()));
@@ -231,8 +242,7 @@ fn a_holder_learns_of_a_waiter() {
     model(Reach::Complete, || {
         let node = node(&[ME]);
         let guard = granted(node.lock("a", EX));
-        let other = node.clone();
-        let other = thread::spawn(move || block_on(other.lock("a", EX)).map(drop));
+        let other = lock_aside(&node, EX);
         assert_eq!(block_on(guard.contended()), EX);
         drop(guard);
         assert_eq!(other.join().unwrap(), Ok(()));
@@ -245,8 +255,7 @@ fn a_watch_that_is_dropped_leaves_nothing_behind() {
     model(Reach::Complete, || {
         let node = node(&[ME]);
         let guard = granted(node.lock("a", EX));
-        let other = node.clone();
-        let other = thread::spawn(move || block_on(other.lock("a", PR)).map(drop));
+        let other = lock_aside(&node, PR);
         if let Poll::Ready(mode) = poll(pin!(guard.contended()), Waker::noop()) {
             assert_eq!(mode, PR);
         }
@@ -263,8 +272,7 @@ fn two_who_watch_are_both_told() {
         let guard = Arc::new(granted(node.lock("a", EX)));
         let watched = Arc::clone(&guard);
         let watcher = thread::spawn(move || block_on(watched.contended()));
-        let other = node.clone();
-        let other = thread::spawn(move || block_on(other.lock("a", EX)).map(drop));
+        let other = lock_aside(&node, EX);
         assert_eq!(block_on(guard.contended()), EX);
         assert_eq!(watcher.join().unwrap(), EX);
         drop(guard);
@@ -283,12 +291,7 @@ fn the_end_of_a_transfer_is_not_missed() {
         let mut transfer = Box::pin(node.transfer(range, PEER));
         assert!(poll(transfer.as_mut(), Waker::noop()).is_pending());
         let id = transfer.progress().unwrap().transfer;
-        let other = node.clone();
-        let other = thread::spawn(move || {
-            let taken_back =
-                other.life.shared.turn(|state, _| state.node.withdraw(Instant::from_nanos(1), id));
-            assert_eq!(taken_back, Some(Ok(())));
-        });
+        let other = take_back_aside(&node, id);
         assert_eq!(block_on(transfer), Err(TransferError::Withdrawn));
         other.join().unwrap();
         assert!(is_clean(&node));
@@ -303,12 +306,7 @@ fn a_transfer_that_nobody_waits_for_any_more_leaves_nothing_behind() {
         let mut transfer = Box::pin(node.transfer(range, PEER));
         assert!(poll(transfer.as_mut(), Waker::noop()).is_pending());
         let id = transfer.progress().unwrap().transfer;
-        let other = node.clone();
-        let other = thread::spawn(move || {
-            let taken_back =
-                other.life.shared.turn(|state, _| state.node.withdraw(Instant::from_nanos(1), id));
-            assert_eq!(taken_back, Some(Ok(())));
-        });
+        let other = take_back_aside(&node, id);
         drop(transfer);
         other.join().unwrap();
         assert!(is_clean(&node));
@@ -349,8 +347,7 @@ fn shutdown_ends_every_wait() {
     model(Reach::Complete, || {
         let node = node(&[ME]);
         let guard = granted(node.lock("a", EX));
-        let other = node.clone();
-        let other = thread::spawn(move || block_on(other.lock("a", EX)).map(drop));
+        let other = lock_aside(&node, EX);
         node.life.shared.close();
         block_on(guard.lost());
         assert_eq!(other.join().unwrap(), Err(LockError::Closed));
@@ -465,8 +462,7 @@ fn a_panic_in_a_turn_ends_every_wait() {
     model(Reach::Complete, || {
         let node = node(&[ME]);
         let guard = granted(node.lock("a", EX));
-        let other = node.clone();
-        let other = thread::spawn(move || block_on(other.lock("a", EX)).map(drop));
+        let other = lock_aside(&node, EX);
         // What a panic leaves behind, without the panic, which loom would take for a failure of the model.
         node.life.shared.lock().lifecycle.condemn();
         drop(Alarm(&node.life.shared));

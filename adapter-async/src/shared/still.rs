@@ -172,7 +172,7 @@ pub(crate) fn name_at_peer(node: &crate::Node<Still>, from: u32) -> String {
     name_at(node, PEER, from)
 }
 
-/// A name whose master is this node.
+/// A name whose master is this member.
 pub(crate) fn name_at(node: &crate::Node<Still>, master: NodeId, from: u32) -> String {
     let mut names = (from..).map(|number| format!("name {number}"));
     names.find(|name| node.master_of(SpaceId(0), name) == Some(master)).unwrap()
