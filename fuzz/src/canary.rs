@@ -6,9 +6,9 @@ use lockmaster_core::wire::{Body, Grant, Message, decode_message};
 /// First byte of a grant.
 const GRANT: u8 = 5;
 
-/// Reads the bytes as one message, and panics at a grant with a value block and a demand: to be found from a grant without
-/// either by who learns from the branches of the decoder, and hardly by
-/// chance.
+/// Reads the bytes as one message, and panics at a grant with a value block and a demand.
+///
+/// Whoever learns from the branches of the decoder comes to it from a grant without either; chance hardly does.
 ///
 /// # Panics
 /// On purpose.

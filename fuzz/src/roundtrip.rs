@@ -1,18 +1,18 @@
 //! Anything that can be said, written and read.
 
 use lockmaster_core::wire::{
-    FRAME_HEADER_LEN, FRAME_LEAST, FRAME_MAX, FrameHeader, FrameWriter, Frames, Hello, LockMessage, Message,
-    Messages, TransferBody, TransferMessage, VersionRange,
+    Body, FRAME_HEADER_LEN, FRAME_LEAST, FRAME_MAX, FrameHeader, FrameWriter, Frames, Hello, LockMessage,
+    Message, Messages, TransferBody, TransferMessage, VersionRange,
 };
 use lockmaster_core::{ClusterId, Epoch, Incarnation, NodeId, SpaceId};
 
 use crate::choices::Choices;
-use crate::words::{Chunk, Words};
+use crate::words::{Chunk, OwnedUnit, Words};
 use crate::written::push_chunk;
 
 /// Something that was said.
 enum Said {
-    Lock((SpaceId, Vec<u8>), lockmaster_core::wire::Body),
+    Lock((SpaceId, Vec<u8>), Body),
     Transfer(TransferMessage<'static>),
     Chunk(Chunk),
 }
@@ -117,7 +117,7 @@ fn is_said(said: &Said, message: &Message<'_>) -> bool {
             (*range, *version, chunk.head, chunk.sent, chunk.is_last)
                 == (said.range, said.version, said.head, said.sent, said.is_last)
                 && chunk.floors.eq(said.floors.iter().copied())
-                && chunk.units.eq(said.units.iter().map(crate::words::OwnedUnit::unit))
+                && chunk.units.eq(said.units.iter().map(OwnedUnit::unit))
         }
         (Said::Lock(..), Message::Transfer(_)) | (Said::Transfer(_) | Said::Chunk(_), Message::Lock(_)) => {
             false

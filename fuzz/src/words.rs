@@ -270,8 +270,8 @@ impl<'a, 'w> Words<'a, 'w> {
         position
     }
 
-    fn granting(&mut self) -> Grant {
-        let mut granting = Grant {
+    fn grant(&mut self) -> Grant {
+        let mut grant = Grant {
             number: self.number(),
             mode: self.mode(),
             token: self.token(),
@@ -279,12 +279,12 @@ impl<'a, 'w> Words<'a, 'w> {
             demand: None,
         };
         if self.choices.one_in(2) {
-            granting.value = Some(self.value_copy());
+            grant.value = Some(self.value_copy());
         }
         if self.choices.one_in(2) {
-            granting.demand = Some((DemandId(self.choices.u32()), self.mode()));
+            grant.demand = Some((DemandId(self.choices.u32()), self.mode()));
         }
-        granting
+        grant
     }
 
     fn demand(&mut self) -> Demand {
@@ -302,7 +302,7 @@ impl<'a, 'w> Words<'a, 'w> {
         match self.choices.below(10) {
             0..3 => Body::Position(self.position()),
             3 => Body::Queued(Queued { number: self.number(), ticket: self.ticket() }),
-            4 => Body::Grant(self.granting()),
+            4 => Body::Grant(self.grant()),
             5 => Body::Deny(Deny { number: self.number(), reason: self.reason() }),
             6 => Body::Demand(self.demand()),
             7 => Body::Written(self.number()),

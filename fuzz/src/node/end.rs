@@ -2,13 +2,14 @@
 
 use core::time::Duration;
 
-use lockmaster_core::{Flags, NodeId, OwnerId, Priority, Request, RequestError, ValueWrite};
+use lockmaster_core::{Flags, Instant, Mode, NodeId, OwnerId, Priority, Request, RequestError, ValueWrite};
 
 use super::ghost::GhostLock;
 use super::laws::Count;
-use super::owners::WHOLE;
-use super::{FRIEND, HONEST, ROOMY, SUBJECT, Scene, place};
+use super::{FRIEND, HONEST, Party, ROOMY, SUBJECT, Scene, place};
 
+/// What is asked for, so that nobody else may hold anything.
+const MODE: Mode = Mode::Exclusive;
 /// Things that may happen until somebody who asks alone has an answer.
 const STEPS_MAX: usize = 5000;
 
@@ -61,8 +62,8 @@ impl Scene<'_> {
         panic!("no rest within {STEPS_MAX} steps");
     }
 
-    fn is_due_by(&mut self, end: lockmaster_core::Instant) -> bool {
-        let is_due = |party: &super::Party| party.node.poll_timeout().is_some_and(|until| until <= end);
+    fn is_due_by(&mut self, end: Instant) -> bool {
+        let is_due = |party: &Party| party.node.poll_timeout().is_some_and(|until| until <= end);
         self.honest.iter().any(is_due)
     }
 
@@ -91,8 +92,9 @@ impl Scene<'_> {
     fn ask_alone(&mut self, node: NodeId, name: usize, owner: OwnerId) -> Option<usize> {
         let now = self.now;
         let (space, bytes) = &self.world.names[name];
-        let (mode, flags, priority) = (WHOLE, Flags::NONE, Priority(0));
-        let request = Request { space: *space, name: bytes, owner, mode, flags, priority, patience: None };
+        let (flags, priority) = (Flags::NONE, Priority(0));
+        let request =
+            Request { space: *space, name: bytes, owner, mode: MODE, flags, priority, patience: None };
         let asked = match self.honest[place(node)].node.request(now, &request) {
             Ok(asked) => asked,
             Err(RequestError::Full(full)) => {
@@ -102,8 +104,8 @@ impl Scene<'_> {
             }
             Err(refusal) => panic!("a sound request was refused: {refusal}"),
         };
-        let (lock, wanted) = (asked.lock, Some(mode));
-        self.ghost.asked(GhostLock { node, lock, owner, name, held: None, wanted, flags, is_watched: false });
+        let lock = asked.lock;
+        self.ghost.asked(GhostLock::new(node, lock, owner, name, MODE, flags));
         if let Some(grant) = asked.grant {
             self.ghost.granted(node, lock, &grant);
         }

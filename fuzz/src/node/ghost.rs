@@ -30,6 +30,18 @@ pub(super) struct GhostLock {
 }
 
 impl GhostLock {
+    /// A lock that was just asked for.
+    pub(super) const fn new(
+        node: NodeId,
+        lock: LockId,
+        owner: OwnerId,
+        name: usize,
+        wanted: Mode,
+        flags: Flags,
+    ) -> Self {
+        Self { node, lock, owner, name, held: None, wanted: Some(wanted), flags, is_watched: false }
+    }
+
     /// What others must be compatible with. A conversion that may be demoted has perhaps been.
     fn holds(&self) -> Option<Mode> {
         let is_demoted = self.wanted.is_some() && self.flags.has(Flags::DEMOTE_ON_DEADLOCK);

@@ -1,13 +1,11 @@
 //! What is taken from a node after every input, and what must hold then.
 
 use lockmaster_core::wire::{Body, Message, Messages};
-use lockmaster_core::{LockView, NodeId, PhysicalView, ResourceView, TRANSFERS_MAX, Visit, drive};
+use lockmaster_core::{LockView, NodeId, PhysicalView, RING_LEN, ResourceView, TRANSFERS_MAX, Visit, drive};
 
 use super::{CHUNK, FRIEND, MEMBERS, Party, SUBJECT, Scene, WINDOW, place};
 use crate::decode::check_written;
 
-/// Answers without a record that a peer may be told.
-const RING: usize = 32;
 /// Least bytes of a chunk with its message.
 const CHUNK_LEAST: u32 = 66;
 
@@ -45,7 +43,7 @@ impl Party {
         let chunks = (WINDOW + CHUNK) / CHUNK_LEAST + 1;
         let transfers = 2 * TRANSFERS_MAX * (1 + chunks as usize);
         let records = self.limits.resources + self.limits.physical + self.limits.relays;
-        MEMBERS.len() * (RING + 16 + 8 * records as usize + transfers)
+        MEMBERS.len() * (RING_LEN + 16 + 8 * records as usize + transfers)
     }
 
     fn check_bounds(&mut self) {

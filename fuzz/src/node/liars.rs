@@ -1,7 +1,7 @@
 //! What liars say.
 
 use lockmaster_core::wire::{Body, FrameHeader, FrameWriter};
-use lockmaster_core::{ClusterId, Dropped, Incarnation, NodeId};
+use lockmaster_core::{ClusterId, Dropped, Incarnation, NodeId, Number};
 
 use super::{EPOCH, HONEST, INCARNATIONS, LIARS, SUBJECT, Scene};
 use crate::words::{Words, World};
@@ -24,7 +24,7 @@ fn push(words: &mut Words<'_, '_>, frame: &mut FrameWriter<'_>, world: &World) -
             let is_honest = world.names[..HONEST].contains(&named);
             if is_honest && matches!(body, Body::Position(_)) {
                 // To ask for it is no lie.
-                body = Body::Written(lockmaster_core::Number(words.choices.count()));
+                body = Body::Written(Number(words.choices.count()));
             }
             frame.push(&Words::lock_message(&named, body))
         }

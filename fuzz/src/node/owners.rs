@@ -3,7 +3,8 @@
 use core::time::Duration;
 
 use lockmaster_core::{
-    Cancelled, Conversion, Flags, Mode, NodeId, Priority, Request, RequestError, SlotRange, ValueWrite,
+    Cancelled, Conversion, ConvertError, Flags, NodeId, Priority, Request, RequestError, SlotRange,
+    ValueWrite,
 };
 
 use super::ghost::GhostLock;
@@ -77,18 +78,7 @@ impl Scene<'_> {
         match self.honest[place(node)].node.request(now, &request) {
             Ok(asked) => {
                 let lock = asked.lock;
-                let wanted = Some(mode);
-                let is_watched = false;
-                self.ghost.asked(GhostLock {
-                    node,
-                    lock,
-                    owner,
-                    name,
-                    held: None,
-                    wanted,
-                    flags,
-                    is_watched,
-                });
+                self.ghost.asked(GhostLock::new(node, lock, owner, name, mode, flags));
                 if let Some(grant) = asked.grant {
                     self.ghost.granted(node, lock, &grant);
                 }
@@ -120,10 +110,7 @@ impl Scene<'_> {
         let now = self.now;
         let converted = self.party(node).node.convert(now, lock, mode, conversion, write);
         let Ok(granted) = converted else {
-            let is_busy = matches!(
-                converted,
-                Err(lockmaster_core::ConvertError::Busy | lockmaster_core::ConvertError::Deadlock)
-            );
+            let is_busy = matches!(converted, Err(ConvertError::Busy | ConvertError::Deadlock));
             if !is_busy {
                 self.check_unchanged(node, before);
             }
@@ -223,6 +210,3 @@ impl Scene<'_> {
         }
     }
 }
-
-/// What an owner asks for at the end.
-pub(super) const WHOLE: Mode = Mode::Exclusive;
