@@ -272,7 +272,7 @@ impl Reference {
         modes.into_iter().flatten().find(|mode| self.is_free_for(who, *mode))
     }
 
-    /// G2: nobody else holds anything incompatible, wherever he stands.
+    /// G2: nobody else holds anything incompatible, wherever it stands.
     fn is_free_for(&self, who: char, mode: Mode) -> bool {
         let mut others = self.locks.iter().filter(|(other, _)| **other != who);
         others.all(|(_, other)| other.held.is_none_or(|held| held.is_compatible(mode)))
@@ -387,7 +387,8 @@ impl Reference {
         self.locks[&who].heard >> mode as u8 & 1 == 1
     }
 
-    /// An owner was really told of a mode. Returns whether that is true: he stands granted, and another waits for it.
+    /// An owner was really told of a mode. Returns whether that is true: its lock stands granted, and another waits
+    /// for the mode.
     pub fn hear(&mut self, who: char, mode: Mode) -> bool {
         let is_true = self.granted.contains(&who)
             && !self.held(who).is_compatible(mode)

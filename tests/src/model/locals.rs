@@ -361,7 +361,7 @@ fn member_of(node: NodeId) -> u8 {
 }
 
 /// Nobody who holds one of these mutexes panics.
-const SOUND: &str = "nobody panics with the tables in hand";
+pub(super) const SOUND: &str = "nobody panics with the tables in hand";
 
 /// The value block of a count.
 pub(crate) fn block_of(count: u8) -> Value {

@@ -4,13 +4,13 @@ use core::hash::{Hash, Hasher};
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::DefaultHasher;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use lockmaster_core::Mode;
 use stateright::{Model, Property};
 
 use super::ghost::{Ghost, Owner, Rule, Standing};
-use super::locals::{Input, LocalId, Locals, MessageId, Seen, Step};
+use super::locals::{Input, LocalId, Locals, MessageId, SOUND, Seen, Step};
 use super::network::Network;
 use super::scenario::{Budget, MEMBERS_MAX, Scenario};
 
@@ -41,7 +41,7 @@ pub(crate) struct Cluster {
     pub(crate) locals: Locals,
     first: World,
     /// Nodes and owners that were healed already; the network counts for nothing then.
-    pub(super) known_to_heal: Mutex<BTreeSet<u64>>,
+    known_to_heal: Mutex<BTreeSet<u64>>,
     /// Leave out states that are part of others?
     is_reduced: bool,
     met: Met,
@@ -83,8 +83,12 @@ impl Cluster {
         self.states.load(Ordering::Relaxed)
     }
 
+    pub(super) fn known_to_heal(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.known_to_heal.lock().expect(SOUND)
+    }
+
     pub(crate) fn healed(&self) -> usize {
-        self.known_to_heal.lock().expect("nobody panics with it in hand").len()
+        self.known_to_heal().len()
     }
 
     // ---- steps ----
@@ -277,9 +281,9 @@ impl Model for Cluster {
 }
 
 /// Every rule but that of liveness.
-pub(super) const RULES: &str = "no rule is broken";
+const RULES: &str = "no rule is broken";
 /// The rule of liveness.
-pub(super) const SERVED: &str = "everybody is served once the network heals";
+const SERVED: &str = "everybody is served once the network heals";
 
 impl World {
     /// What decides how the cluster goes on once everything that is on its way is lost.
@@ -313,7 +317,7 @@ impl Met {
         let is_part = |part: &Networks, whole: &Networks| {
             part.iter().zip(whole).all(|(part, whole)| part.is_part_of(whole))
         };
-        let mut shard = shard.lock().expect("nobody panics with it in hand");
+        let mut shard = shard.lock().expect(SOUND);
         let known = shard.entry(key).or_default();
         if known.iter().any(|whole| is_part(&world.networks, whole)) {
             return false;

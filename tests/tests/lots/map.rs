@@ -12,7 +12,7 @@ const SLOTS: u32 = 3;
 /// Most moves of one run.
 const LEN: usize = 24;
 
-/// Who says that which slots go where, and whether he takes it back.
+/// Which node gives which slots, the first and how many, to which one, and whether it takes that back.
 type Move = (u8, u8, u8, u8, bool);
 
 /// What the map must be.
@@ -61,12 +61,10 @@ fn every_node_has_the_map_that_the_transfers_make() {
                 continue;
             };
             if is_taken_back {
-                TAKEN_BACK.add()
-            } else {
-                DONE.add()
-            }
-            if is_taken_back {
+                TAKEN_BACK.add();
                 cluster.withdraw(from, transfer).expect("nothing has moved yet");
+            } else {
+                DONE.add();
             }
             cluster.run();
             let end = if is_taken_back { Stage::Withdrawn } else { Stage::Done };

@@ -1,7 +1,7 @@
 //! The tables of a node against a map: what is taken is found, what is given back is free again, a handle that was given
 //! back is nobody's, and a full table refuses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lockmaster_core::{
     Flags, Full, HeapMemory, Instant, Limits, LockId, Mode, Node, OwnerId, Priority, ReleaseError, Request,
@@ -12,7 +12,7 @@ use lockmaster_tests::cluster::config_of;
 use super::{Count, check};
 
 /// Locks, resources and so on that the node has room for.
-const ROOM: usize = 8;
+const ROOM: u32 = 8;
 
 /// Takes a lock on one of some names, or gives one back.
 #[derive(Clone, Copy, Debug)]
@@ -41,11 +41,12 @@ fn request(name: &[u8]) -> Request<'_> {
 
 /// Why a request must be refused, if it must.
 fn refusal(live: &BTreeMap<LockId, u8>, number: u8) -> Option<Full> {
-    let names: std::collections::BTreeSet<u8> = live.values().copied().collect();
-    if live.len() == ROOM {
+    let names: BTreeSet<u8> = live.values().copied().collect();
+    let room = ROOM as usize;
+    if live.len() == room {
         return Some(Full::Locks);
     }
-    (!names.contains(&number) && names.len() == ROOM).then_some(Full::Resources)
+    (!names.contains(&number) && names.len() == room).then_some(Full::Resources)
 }
 
 #[test]
@@ -54,7 +55,7 @@ fn tables_agree_with_a_map() {
     static FULL: Count = Count::new();
     fn property(steps: Vec<(bool, u8)>) -> bool {
         let config = config_of(1, 1, Retention::Never);
-        let memory = HeapMemory::new(&Limits::uniform(8), &config);
+        let memory = HeapMemory::new(&Limits::uniform(ROOM), &config);
         let mut node = Node::new(config, memory).expect("the memory fits");
         let mut live: BTreeMap<LockId, u8> = BTreeMap::new();
         let mut given_back = Vec::new();
