@@ -75,7 +75,7 @@ impl<R: Runtime> Node<R> {
     /// Gives the management of slots, which this node masters, to another node, while their locks stay in use (seed
     /// patent on re-distributing lock management, claims 1 and 8).
     ///
-    /// Whoever holds a lock keeps it, and whoever waits keeps his place. If the future is dropped before it
+    /// Whoever holds a lock keeps it, and whoever waits keeps its place. If the future is dropped before it
     /// resolves, the transfer goes on; [`Transfer::withdraw`] takes it back as long as no record has moved.
     ///
     /// # Errors

@@ -61,7 +61,7 @@ pub struct Wait<'a> {
 pub enum Party {
     /// A node, at the resource's master.
     Node(NodeId),
-    /// An owner, at his node.
+    /// An owner, at its node.
     Owner(OwnerId),
 }
 

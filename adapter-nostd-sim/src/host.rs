@@ -75,7 +75,7 @@ fn run_one(args: &RunArgs) -> bool {
             print!("{}", table::show(&sum, begin.elapsed()));
             true
         }
-        // Whoever looks at this very run has it before him.
+        // Every line of this very run was printed.
         Err(failed) if args.trace => {
             println!("{}", failed.story);
             false

@@ -292,7 +292,7 @@ impl Moves {
         if row.decides || row.physical.is_empty() {
             return Ok(());
         }
-        // The slot may be on its way back already, before the end of his own transfer was polled.
+        // The slot may be on its way back already, before the end of its own transfer was polled.
         let last = self.all.iter_mut().rev().find(|one| one.is_begun() && one.range.contains(slot));
         let is_his = |one: &&mut Move| one.from == node && !one.is_ended();
         let Some(one) = last.filter(is_his) else { return Ok(()) };

@@ -87,7 +87,7 @@ fn class_of(layout: Layout) -> usize {
 }
 
 // SAFETY: a block is as long as its class says, lies in the heap at a multiple of its length, and belongs to one caller
-// until he gives it back.
+// until it is given back.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let class = class_of(layout);
