@@ -12,7 +12,7 @@ use lockmaster_core::{
 };
 
 use crate::cluster::{config_of, name_mastered_by};
-use crate::notation::{Marks, Operation, Outcome, Queues};
+use crate::notation::{Marks, Operation, Outcome, Queues, in_order};
 
 /// The letters that stand for members beside the master, which is member 1.
 const LETTERS: [char; 9] = ['A', 'B', 'C', 'D', 'E', 'N', 'X', 'Y', 'Z'];
@@ -72,9 +72,7 @@ impl Masters {
     /// The grants among what the last operation said, in the order of their tokens.
     #[must_use]
     pub fn grants(&self) -> Vec<Outcome> {
-        let mut grants = self.grants.clone();
-        grants.sort_by_key(|(token, _)| *token);
-        grants.into_iter().map(|(_, outcome)| outcome).collect()
+        in_order(&self.grants)
     }
 
     /// Does one thing and says everything that came of it but for demands.

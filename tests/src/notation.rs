@@ -3,7 +3,7 @@
 use core::fmt;
 use std::collections::BTreeSet;
 
-use lockmaster_core::{Flags, Mode};
+use lockmaster_core::{Flags, Mode, Token};
 
 /// One row of the table.
 #[derive(Clone, Debug)]
@@ -83,6 +83,13 @@ pub struct Queues {
     pub convert: Vec<(char, Mode, Mode)>,
     /// Who waits, and for which mode.
     pub wait: Vec<(char, Mode)>,
+}
+
+/// Grants in the order of their tokens.
+pub(crate) fn in_order(grants: &[(Token, Outcome)]) -> Vec<Outcome> {
+    let mut grants = grants.to_vec();
+    grants.sort_by_key(|(token, _)| *token);
+    grants.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
 impl Outcome {

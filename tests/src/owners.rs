@@ -9,7 +9,7 @@ use lockmaster_core::{
 };
 
 use crate::cluster::config_of;
-use crate::notation::{Marks, Operation, Outcome, Queues};
+use crate::notation::{Marks, Operation, Outcome, Queues, in_order};
 
 /// Name of the resource that all of them want.
 const NAME: &[u8] = b"r";
@@ -59,9 +59,7 @@ impl<S: Storage> Owners<S> {
     /// The grants among what the last operation said, in the order of their tokens.
     #[must_use]
     pub fn grants(&self) -> Vec<Outcome> {
-        let mut grants = self.grants.clone();
-        grants.sort_by_key(|(token, _)| *token);
-        grants.into_iter().map(|(_, outcome)| outcome).collect()
+        in_order(&self.grants)
     }
 
     /// Does one thing and says everything that came of it.
