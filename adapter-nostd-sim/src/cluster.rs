@@ -37,7 +37,7 @@ pub struct Cluster<S> {
     /// Decides what becomes of slots.
     mover: Random,
     /// Decides when clocks leap.
-    swarm: Random,
+    breaker: Random,
     now: Instant,
     members: Vec<Member<S>>,
     moves: Moves,
@@ -73,7 +73,7 @@ struct Member<S> {
 const MOVER: u64 = 0x736c_6f74_732d_6d6f;
 
 /// The same for what goes wrong with the nodes' machines.
-const SWARM: u64 = 0x6d61_6368_696e_6573;
+const BREAKER: u64 = 0x6d61_6368_696e_6573;
 
 /// The account of transfers at the beginning, by the map of one node.
 fn first_moves<S: Storage>(plan: &Plan, node: &mut Node<S>) -> Moves {
@@ -105,8 +105,8 @@ impl<S: Storage> Cluster<S> {
     pub fn new(seed: u64, options: &Options, mut make: impl FnMut(&Config, &Limits) -> S) -> Self {
         let mut random = Random::new(seed);
         let mut mover = Random::new(seed ^ MOVER);
-        let mut swarm = Random::new(seed ^ SWARM);
-        let plan = Plan::draw(&mut random, &mut mover, &mut swarm, options);
+        let mut breaker = Random::new(seed ^ BREAKER);
+        let plan = Plan::draw(&mut random, &mut mover, &mut breaker, options);
         let nodes = plan.configs.len();
         let mut members: Vec<Member<S>> = plan
             .configs
@@ -126,14 +126,14 @@ impl<S: Storage> Cluster<S> {
             .collect();
         let hellos = members.iter().map(|member| member.node.hello()).collect();
         let moves = first_moves(&plan, &mut members[0].node);
-        let (of_ways, of_nodes) = (Random::new(random.bits()), Random::new(swarm.bits()));
+        let (of_ways, of_nodes) = (Random::new(random.bits()), Random::new(breaker.bits()));
         let watcher = Watcher(options.watch);
         watcher.see(Instant::START, || Sight::Begins { nodes });
         let network = Network::new(plan.weather.clone(), hellos, of_ways, of_nodes, watcher);
         let mut cluster = Self {
             random,
             mover,
-            swarm,
+            breaker,
             now: Instant::START,
             ghost: Ghost::new(nodes, plan.resources.len()),
             members,
@@ -551,7 +551,7 @@ impl<S: Storage> Cluster<S> {
     fn weather(&mut self) -> Result<(), Violation> {
         self.network.turn(self.now);
         let node = self.pick_node();
-        if self.swarm.chance(self.plan.weather.leap) {
+        if self.breaker.chance(self.plan.weather.leap) {
             self.leap(node);
         }
         if self.random.chance(self.plan.weather.early_timeout) && !self.is_paused(node) {
@@ -569,7 +569,7 @@ impl<S: Storage> Cluster<S> {
 
     /// A node's clock leaps ahead, past some of its deadlines perhaps.
     fn leap(&mut self, node: NodeId) {
-        let (now, span) = (self.now, self.swarm.span(Duration::ZERO, self.plan.weather.spell_max));
+        let (now, span) = (self.now, self.breaker.span(Duration::ZERO, self.plan.weather.spell_max));
         self.trace.line(now, format_args!("node {node}: the clock leaps by {span:?}"));
         self.watcher.see(now, || Sight::Leap { node, by: span });
         self.report.faults.hit(FaultKind::Leap);

@@ -38,7 +38,7 @@ pub(crate) struct Network {
     is_calm: bool,
     random: Random,
     /// Decides about splits, mute nodes and pauses.
-    swarm: Random,
+    breaker: Random,
     watcher: Watcher,
     pub(crate) counts: FaultCounts,
     /// Frames that overtook an earlier one.
@@ -106,7 +106,7 @@ impl Network {
         weather: Weather,
         hellos: Vec<Hello>,
         random: Random,
-        swarm: Random,
+        breaker: Random,
         watcher: Watcher,
     ) -> Self {
         let places = hellos.len() * hellos.len();
@@ -125,7 +125,7 @@ impl Network {
             weather,
             is_calm: false,
             random,
-            swarm,
+            breaker,
             watcher,
             counts: FaultCounts::default(),
             reordered: 0,
@@ -291,18 +291,18 @@ impl Network {
 
     /// The same for what concerns many ways at once, or none.
     fn turn_of_nodes(&mut self, now: Instant) {
-        let end = now.after(self.swarm.span(Duration::ZERO, self.weather.spell_max));
-        let node = NodeId(u16::try_from(self.swarm.index(self.hellos.len())).expect("nodes are few"));
-        let sides = self.swarm.bits();
-        if self.swarm.chance(self.weather.split) {
+        let end = now.after(self.breaker.span(Duration::ZERO, self.weather.spell_max));
+        let node = NodeId(u16::try_from(self.breaker.index(self.hellos.len())).expect("nodes are few"));
+        let sides = self.breaker.bits();
+        if self.breaker.chance(self.weather.split) {
             let side = |node: NodeId| sides >> node.0 & 1;
             self.cut_all(now, end, FaultKind::Split, |way| side(way.from) != side(way.to));
         }
-        if self.swarm.chance(self.weather.mute) {
-            let is_heard = self.swarm.chance(500);
+        if self.breaker.chance(self.weather.mute) {
+            let is_heard = self.breaker.chance(500);
             self.cut_all(now, end, FaultKind::Mute, |way| node == if is_heard { way.to } else { way.from });
         }
-        if self.swarm.chance(self.weather.pause) {
+        if self.breaker.chance(self.weather.pause) {
             let pause = &mut self.pauses[usize::from(node.0)];
             *pause = end.max(*pause);
             self.spell(now, end, FaultKind::Pause, node, None);

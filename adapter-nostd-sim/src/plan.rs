@@ -91,7 +91,7 @@ impl Plan {
     pub(crate) fn draw(
         random: &mut Random,
         mover: &mut Random,
-        swarm: &mut Random,
+        breaker: &mut Random,
         options: &Options,
     ) -> Self {
         let nodes = random.between(u64::from(options.nodes.0), u64::from(options.nodes.1));
@@ -112,7 +112,7 @@ impl Plan {
         let limits = options.limits.or(tight).unwrap_or_else(|| draw_roomy_limits(mover, needed, &mobility));
         let configs = draw_configs(random, mover, nodes, &spaces, options);
         let frame_lens = (0..nodes).map(|_| *random.pick(&[1024, 1024, 1200, 2048, 65_536])).collect();
-        let weather = Weather::draw(random).with_machines(swarm, nodes).without(options.without);
+        let weather = Weather::draw(random).with_machines(breaker, nodes).without(options.without);
         let steps = options.steps;
         Self { configs, limits, is_roomy, resources, frame_lens, weather, appetite, mobility, steps }
     }

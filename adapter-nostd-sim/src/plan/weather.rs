@@ -78,17 +78,17 @@ impl Weather {
     }
 
     /// More of it, by chance of its own: what the seed decides without it stays as it was.
-    pub(crate) fn with_machines(mut self, swarm: &mut Random, nodes: u16) -> Self {
-        self.split = rate(swarm, 20);
-        self.mute = rate(swarm, 20);
-        self.pause = rate(swarm, 30);
-        self.leap = rate(swarm, 30);
-        let burden_max = if swarm.chance(333) { millis(swarm, 1, 40) } else { Duration::ZERO };
-        let error_max = if swarm.chance(500) { CLOCK_ERROR_MAX } else { 0 };
+    pub(crate) fn with_machines(mut self, breaker: &mut Random, nodes: u16) -> Self {
+        self.split = rate(breaker, 20);
+        self.mute = rate(breaker, 20);
+        self.pause = rate(breaker, 30);
+        self.leap = rate(breaker, 30);
+        let burden_max = if breaker.chance(333) { millis(breaker, 1, 40) } else { Duration::ZERO };
+        let error_max = if breaker.chance(500) { CLOCK_ERROR_MAX } else { 0 };
         for _ in 0..nodes {
-            let is_slow = swarm.chance(400);
+            let is_slow = breaker.chance(400);
             self.burdens.push(if is_slow { burden_max } else { Duration::ZERO });
-            let error = i32::try_from(swarm.between(0, 2 * error_max)).expect("errors are small");
+            let error = i32::try_from(breaker.between(0, 2 * error_max)).expect("errors are small");
             self.clock_errors.push(error - i32::try_from(error_max).expect("errors are small"));
         }
         self
