@@ -52,7 +52,7 @@ fn members_at_their_master() {
     agree(Level::Members);
 }
 
-/// Each mistake is noticed at both levels, and few verbs show it.
+/// Each mistake is noticed at both levels, but that of demands at one only, and few verbs show it.
 #[test]
 fn a_wrong_reference_is_noticed() {
     const VERBS: usize = 7;
