@@ -104,6 +104,8 @@ fn run_many(args: &RunArgs) -> bool {
             Err(_) => ControlFlow::Break(()),
         }
     });
+    // What is made small below has a patience of its own.
+    drop(watchdog);
     progress.end();
     conclude(&sum, begin.elapsed(), &options)
 }
@@ -149,6 +151,7 @@ fn soak(args: &SoakArgs) -> bool {
         progress.soak(begin.elapsed(), result.is_err());
         if begin.elapsed() < time { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
+    drop(watchdog);
     progress.end();
     println!("seeds {} to {}", args.from, args.from + sum.seeds - 1);
     conclude(&sum, begin.elapsed(), &options)

@@ -99,13 +99,15 @@ impl Machine<'_> {
         }
         let mut sum = 0;
         for _ in 0..STEPS_AHEAD {
-            if walks.iter().all(Option::is_none) {
-                break;
-            }
+            let mut is_over = true;
             for walk in &mut walks {
                 let Some(at) = *walk else { continue };
+                is_over = false;
                 sum ^= self.resources[at].mastery.members;
                 *walk = Queue::<_, Chain>::next(&self.resources, at);
+            }
+            if is_over {
+                break;
             }
         }
         core::hint::black_box(sum);
