@@ -2,12 +2,12 @@
 
 use core::fmt::{self, Write};
 
-use crate::id::{NodeId, Number, SlotId, SpaceId};
+use crate::id::{DemandId, NodeId, Number, SlotId, SpaceId, Token};
 use crate::machine::Machine;
 use crate::mode::Mode;
 use crate::queue::{Entry, Place, Queues};
-use crate::record::{Chain, Course, Passage, Resource, Slot};
-use crate::table::{Idx, Queue, Slab};
+use crate::record::{Answer, Chain, Course, Due, Mastery, Passage, Physical, Resource, Slot};
+use crate::table::{Idx, Link, Queue, Slab};
 use crate::transfer::Room;
 use crate::wire::{Unit, encode_unit};
 
@@ -19,6 +19,7 @@ impl Machine<'_> {
             let at = Idx::new(at);
             let resource = &self.resources[at];
             if resource.name_len == 0 {
+                assert!(resource.is_vacant(), "nothing is left in a free resource: {resource:?}");
                 continue;
             }
             self.check_resource(at);
@@ -30,6 +31,10 @@ impl Machine<'_> {
         let live = self.physical.0.iter().filter(|record| record.resource.is_some()).count();
         assert!(live == physical, "every physical lock stands in a queue of its resource");
         for record in &*self.physical.0 {
+            assert!(
+                record.resource.is_some() || record.is_vacant(),
+                "nothing is left in a free lock: {record:?}"
+            );
             let is_timed = record.demand_timer.is_linked();
             assert!(!is_timed || record.demand.is_some(), "only a demand is repeated");
             let is_timed = record.queued_timer.is_linked();
@@ -84,8 +89,9 @@ impl Machine<'_> {
     fn check_resource(&self, at: Idx<Resource>) {
         let resource = &self.resources[at];
         let name = self.name_of(resource);
+        let hash = self.hash_of(resource.space, name.as_bytes());
         assert!(
-            self.find(resource.space, name.as_bytes(), resource.hash) == Some(at),
+            resource.hash == hash && self.find(resource.space, name.as_bytes(), hash) == Some(at),
             "a live resource is indexed"
         );
         let holding = &resource.holding;
@@ -254,4 +260,33 @@ fn tail(bytes: &[u8]) -> u64 {
 
 fn write_to(digest: &mut Digest, record: &dyn fmt::Debug) {
     write!(digest, "{record:?}").expect("a digest takes everything");
+}
+
+impl Resource {
+    /// Is nothing left in a free record that whoever uses it next could take for its own?
+    fn is_vacant(&self) -> bool {
+        let links = [self.chain, self.outbox, self.repeat, self.idle, self.work];
+        let Mastery { queues, members, value } = &self.mastery;
+        let holding = &self.holding;
+        let is_unheld = !holding.is_idle && holding.held.is_none() && holding.demand.is_none();
+        let is_unsaid = holding.number == Number(0) && holding.answers == DemandId(0) && holding.hits == 0;
+        !links.into_iter().any(Link::is_linked)
+            && (queues.is_empty() && *members == 0 && value.is_none())
+            && (!self.is_used && self.passage == Passage::None && self.name_rest.is_none())
+            && (is_unheld && is_unsaid && holding.copy.is_none() && holding.served.is_none())
+    }
+}
+
+impl Physical {
+    /// The same for a lock.
+    fn is_vacant(&self) -> bool {
+        let links = [self.claim.link, self.outbox, self.demand_timer, self.queued_timer];
+        let claim = &self.claim;
+        let is_claimless = claim.held.is_none() && claim.pinned.is_none() && claim.wanted.is_none();
+        !links.into_iter().any(Link::is_linked)
+            && (is_claimless && claim.told.is_none() && claim.place == Place::Apart)
+            && (self.number == Number(0) && self.asked == Number(0) && self.token == Token::NONE)
+            && (self.writing_since == Token::NONE && self.copy == Token::NONE && self.demand.is_none())
+            && (self.answer == Answer::None && self.due == Due::default() && !self.is_asking_holders)
+    }
 }

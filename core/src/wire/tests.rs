@@ -122,6 +122,11 @@ fn check_again(message: &Message<'_>) {
         assert_eq!((one.range, one.version, chunk.head), (other.range, other.version, same.head));
         assert_eq!((chunk.sent, chunk.is_last), (same.sent, same.is_last));
         assert!(chunk.floors.eq(same.floors) && chunk.units.eq(same.units), "{message:?}, {again:?}");
+        let records = chunk.units.filter_map(|unit| match unit {
+            Unit::Record(record) => Some((record.space, record.name)),
+            Unit::Lock(_) => None,
+        });
+        assert!(chunk.units.records().eq(records), "{message:?}: locks are passed over as they are read");
         return;
     }
     assert_eq!(*message, again);

@@ -3,7 +3,7 @@
 use Mode::{ConcurrentRead, Exclusive, Null, ProtectedRead};
 use lockmaster_core::wire::FRAME_LEAST;
 use lockmaster_core::{Config, Limits, Mode, NodeId, PhysicalView, SlotRange, Stage};
-use lockmaster_tests::cluster::{Cluster, Frame, OwnedUnit, Word};
+use lockmaster_tests::cluster::{Cluster, ForgedChunk, Frame, OwnedUnit, Word};
 
 use crate::{
     CARL, DORA, EVERYBODY, LONG, NEW, OLD, Owned, PLAIN, SHORT, ask, begin, finish, give, go_on_until,
@@ -107,6 +107,34 @@ fn a_chunk_that_comes_twice_is_installed_once() {
     cluster.settle(SHORT * 2);
     assert_eq!(cluster.ends(OLD), [Stage::Done]);
     owned.push(dora);
+    finish(&mut cluster, &owned);
+}
+
+#[test]
+fn records_behind_those_that_are_here_are_found_by_their_own_names() {
+    let mut twin = slow_quartet();
+    let (range, ..) = scene(&mut twin, 3);
+    twin.said();
+    twin.hand_over(OLD, range, NEW);
+    let chunks: Vec<_> = twin.said().into_iter().filter(is_chunk).collect();
+    let mut cluster = slow_quartet();
+    let (_, names, mut owned) = scene(&mut cluster, 3);
+    let (_, flight) = begin(&mut cluster, range);
+    cluster.deliver(&flight[0]);
+    cluster.run_but(is_chunk);
+    // All of the slot once more, from its first unit on.
+    let units: Vec<_> = chunks.iter().flat_map(|chunk| chunk.chunk().units).collect();
+    let (head, sent) = (flight[0].chunk().head, flight[0].chunk().sent);
+    let version = flight[0].transfer().version;
+    let all = ForgedChunk { range, version, head, floors: &[], units: &units, sent, is_last: true };
+    cluster.deliver(&Frame::forged_chunk(OLD, NEW, &all).expect("they fit one chunk"));
+    cluster.settle(LONG);
+    for name in &names {
+        let dora = ask(&mut cluster, name, DORA, Exclusive);
+        cluster.run();
+        assert_eq!(mode_of(&mut cluster, dora), None, "Carl has it");
+        owned.push(dora);
+    }
     finish(&mut cluster, &owned);
 }
 
