@@ -235,6 +235,34 @@ fn what_the_old_master_asks_for_after_the_last_chunk_is_no_part_of_the_slot() {
     }
 }
 
+#[test]
+fn a_chunk_that_fills_its_frame_ends_with_a_whole_record() {
+    for frame_len in (3900..4096).step_by(30) {
+        let large = |config: &mut Config| (config.chunk, config.window) = (65_536, 65_536);
+        let mut cluster = Cluster::of_slots(&[Limits::uniform(256); 4], 2, large);
+        cluster.limit_frames(frame_len);
+        for name in long_names(&mut cluster, 60) {
+            lock(&mut cluster, &name, CARL, ProtectedRead);
+            lock(&mut cluster, &name, DORA, ProtectedRead);
+        }
+        let range = SlotRange::one(slot_of(&mut cluster));
+        cluster.said();
+        cluster.hand_over(OLD, range, NEW);
+        let chunks: Vec<_> = cluster.said().into_iter().filter(is_chunk).collect();
+        assert!(chunks.len() > 2, "{} chunks", chunks.len());
+        for chunk in &chunks {
+            let mut lacking = 0;
+            for unit in chunk.units() {
+                match unit {
+                    OwnedUnit::Record { locks, .. } => lacking = locks,
+                    OwnedUnit::Lock(_) => lacking -= 1,
+                }
+            }
+            assert_eq!(lacking, 0, "locks that come with the next chunk, in frames of {frame_len} bytes");
+        }
+    }
+}
+
 // ---- records of many chunks ----
 
 /// Many members that each hold or want a lock on one resource. Frames have room for few of them.
