@@ -64,10 +64,6 @@ impl<W: Writer> Errands<W> {
 
     /// Does everything that was collected. The mutex must be free.
     pub(crate) fn run<R: Runtime<Writer = W>>(&mut self, shared: &Shared<R>) {
-        self.stale.clear();
-        if self.wakers.is_empty() && self.claims.is_empty() {
-            return;
-        }
         while let Some(waker) = self.wakers.pop() {
             waker.wake();
         }
@@ -75,5 +71,7 @@ impl<W: Writer> Errands<W> {
         while let Some(claim) = self.claims.pop() {
             shared.write(claim);
         }
+        // Last, since what runs then is not ours.
+        self.stale.clear();
     }
 }
