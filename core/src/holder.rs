@@ -429,7 +429,22 @@ impl Machine<'_> {
         lock.has_value |= lock.claim.flags.has(Flags::VALUE);
         lock.is_served = false;
         self.s.stats.granted += 1;
+        self.forget_met_demand(at);
         self.tell_of_demand(resource, at);
+    }
+
+    /// A demand that its owner was not told of yet, and that what the lock holds now does not stand in the way of,
+    /// is none any more.
+    fn forget_met_demand(&mut self, at: Idx<Lock>) {
+        let lock = &mut self.locks[at];
+        let Some(mode) = lock.news.demanded else { return };
+        if lock.claim.held.is_some_and(|held| !held.is_compatible(mode)) {
+            return;
+        }
+        lock.news.demanded = None;
+        if lock.news.end.is_none() {
+            self.s.events.remove_if_linked(&mut self.locks, at);
+        }
     }
 
     /// Tells an owner whose lock has come to stand granted of a demand that the node knows already.

@@ -437,6 +437,27 @@ fn who_was_served_long_ago_does_not_read_an_old_copy() {
     assert_eq!(cluster.value(ANNA, late), valid(b"written"));
 }
 
+#[test]
+fn a_demand_that_a_conversion_has_met_is_not_told_after_its_grant() {
+    let mut cluster = Cluster::single(Retention::UntilDemanded);
+    let crossing = cluster.lock(MASTER, ProtectedRead, Flags::NONE);
+    let reader = cluster.lock(MASTER, ProtectedRead, Flags::NONE);
+    cluster.watch(MASTER, crossing);
+    convert(&mut cluster, MASTER, crossing, ConcurrentWrite, Flags::NONE);
+    cluster.happened(MASTER);
+    // Nobody polls while a writer asks in vain, and while the conversion is granted.
+    cluster.be_lazy(3);
+    let in_vain = cluster.ask(MASTER, ConcurrentWrite, Flags::NO_QUEUE | Flags::NO_QUEUE_DEMAND);
+    assert_eq!(in_vain, Err(RequestError::Busy));
+    cluster.release(MASTER, reader);
+    cluster.be_lazy(1);
+    cluster.attend(MASTER);
+    let told = cluster.happened(MASTER);
+    assert!(matches!(told[..], [Event::Granted { lock, .. }] if lock == crossing), "{told:?}");
+    cluster.release(MASTER, crossing);
+    cluster.settle(LONG);
+}
+
 // ---- full tables ----
 
 #[test]

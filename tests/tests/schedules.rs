@@ -46,10 +46,13 @@ const KEPT_MOVING: [(u64, &str); 4] = [
 ];
 
 /// The same, with nodes that are slow, paused, mute and split, and with clocks that drift and leap.
-const KEPT_MACHINES: [(u64, &str); 1] = [(
-    18_075,
-    "a conversion took over the place of one that accepts a deadlock, before the one that it waited for",
-)];
+const KEPT_MACHINES: [(u64, &str); 2] = [
+    (
+        18_075,
+        "a conversion took over the place of one that accepts a deadlock, before the one that it waited for",
+    ),
+    (1_429_588, "an owner was told of a demand that its conversion, which was granted meanwhile, had met"),
+];
 
 fn examine(seeds: Range<u64>) -> Report {
     let count = seeds.end - seeds.start;
