@@ -28,13 +28,29 @@ const CUT_SHORT: u8 = 6;
 /// # Panics
 /// If the core finds its tables in disorder.
 pub fn run_guided(choices: &[u8], lines: usize) -> Result<Report, Failure> {
+    run_with(choices, Options { lines, ..Options::default() })
+}
+
+/// The same with rules switched off, without a trace.
+///
+/// # Errors
+/// As for [`run_guided`].
+///
+/// # Panics
+/// As for [`run_guided`].
+#[cfg(lockmaster_faults)]
+pub fn run_guided_wrong(choices: &[u8], faults: lockmaster_core::fault::Faults) -> Result<Report, Failure> {
+    run_with(choices, Options { faults, lines: 0, ..Options::default() })
+}
+
+fn run_with(choices: &[u8], options: Options) -> Result<Report, Failure> {
     let Some(([low, high, extent], steps)) = choices.split_first_chunk::<HEAD_LEN>() else {
         return Ok(Report::default());
     };
     let seed = u64::from(u16::from_le_bytes([*low, *high]));
     // The steps choose what goes wrong; only the size of the tables is the seed's.
     let without = FaultKind::ALL.into_iter().filter(|kind| *kind != FaultKind::Tight).collect();
-    let options = Options { nodes: (3, 3), moving: Moving::Often, lines, without, ..Options::default() };
+    let options = Options { nodes: (3, 3), moving: Moving::Often, without, ..options };
     let mut cluster = Cluster::new(seed, &options, |config, limits| HeapMemory::new(limits, config));
     match run_steps(&mut cluster, *extent, steps) {
         Ok(()) => Ok(cluster.report()),

@@ -48,6 +48,8 @@ mod trace;
 pub use cluster::Cluster;
 pub use fault::{FaultCount, FaultCounts, FaultKind, FaultKinds};
 pub use guided::run_guided;
+#[cfg(lockmaster_faults)]
+pub use guided::run_guided_wrong;
 pub use options::{Moving, Options};
 pub use plan::{NODES_MAX, SLOTS_MAX};
 pub use random::Random;

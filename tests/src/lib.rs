@@ -7,4 +7,6 @@ pub mod model;
 pub mod notation;
 pub mod owners;
 pub mod reference;
+#[cfg(lockmaster_faults)]
+pub mod scoreboard;
 pub mod storages;

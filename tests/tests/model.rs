@@ -1,7 +1,6 @@
 //! Every interleaving of small clusters of real nodes, within the bounds of each scenario.
 //!
-//! `cargo xtask model` checks the same in larger sizes. Under `--cfg lockmaster_faults` wrong readings of the protocol are
-//! switched on in turn, and `--nocapture` prints which of them a model catches.
+//! `cargo xtask model` checks the same in larger sizes, and `cargo xtask scoreboard` hunts bugs with them.
 
 use std::collections::BTreeSet;
 
@@ -57,42 +56,4 @@ fn what_is_left_out_is_part_of_others() {
         assert!(some.unique < all.unique, "{} of {} are left out", all.unique - some.unique, all.unique);
         assert_eq!((some.parts, some.healed, some.words), (all.parts, all.healed, all.words.clone()));
     }
-}
-
-/// Wrong readings that these models are not hunted for: they take writes that cross, reads below CW, or several chunks
-/// with more owners. The simulator catches them.
-#[cfg(lockmaster_faults)]
-const BEYOND: [lockmaster_core::fault::Faults; 6] = {
-    use lockmaster_core::fault::Faults;
-    [
-        Faults::WRITE_BY_MODE,
-        Faults::STALE_VALUE,
-        Faults::CHUNK_TWICE,
-        Faults::EMPTY_DROPPED,
-        Faults::END_EARLY,
-        Faults::REPEAT_LIVE,
-    ]
-};
-
-/// Each of the others is caught.
-#[cfg(lockmaster_faults)]
-#[test]
-fn wrong_readings_are_caught() {
-    use lockmaster_core::fault::Faults;
-    use lockmaster_tests::model::hunt;
-
-    /// States of a scenario after which it has caught nothing.
-    const STATES: usize = 100_000;
-    // Nothing that the core's own checks say is to be printed.
-    std::panic::set_hook(Box::new(|_| {}));
-    let mut escaped = Vec::new();
-    for (what, faults) in Faults::ALL.into_iter().filter(|(_, faults)| !BEYOND.contains(faults)) {
-        match hunt(faults, STATES) {
-            Some(caught) => {
-                println!("{:>8} states, {:?} in \"{}\": {what}", caught.states, caught.rule, caught.scenario)
-            }
-            None => escaped.push(what),
-        }
-    }
-    assert!(escaped.is_empty(), "wrong readings that got away: {escaped:?}");
 }

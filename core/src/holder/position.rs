@@ -529,6 +529,9 @@ impl Machine<'_> {
             self.s.stats.messages_dropped += 1;
             return None;
         }
+        if crate::fault_on!(self, UNLOCK_LOST) {
+            return None;
+        }
         let number = self.fresh_number(None);
         self.answer(to, name.space, name.name, RingBody::Nothing(number, answers));
         self.settle();

@@ -268,8 +268,9 @@ impl Machine<'_> {
         if chunk.head.grants.max(chunk.head.arrivals) > super::COUNT_MAX {
             return Err(Unsound);
         }
+        let has_counter = !crate::fault_on!(self, TOKENS_STAY);
         let entry = self.slot_mut(slot);
-        entry.grants = entry.grants.max(chunk.head.grants);
+        entry.grants = entry.grants.max(if has_counter { chunk.head.grants } else { 0 });
         entry.arrivals = entry.arrivals.max(chunk.head.arrivals);
         self.s.pass_demand(chunk.head.demand);
         for (node, number) in chunk.floors {

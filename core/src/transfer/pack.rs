@@ -154,7 +154,9 @@ impl Machine<'_> {
         if let Some(value) = unit.value {
             self.reserve_value(at);
             let cell = self.resources[at].mastery.value.expect("room was made for it");
-            self.values[cell].copy = value;
+            if !crate::fault_on!(self, VALUE_STAYS) {
+                self.values[cell].copy = value;
+            }
         }
         Ok(at)
     }
@@ -187,7 +189,12 @@ impl Machine<'_> {
             QueueName::Convert => Place::Convert,
             QueueName::Wait => Place::Wait,
         };
-        self.resources[at].mastery.queues.stand_last(&mut self.physical, lock, place);
+        let queues = &mut self.resources[at].mastery.queues;
+        if crate::fault_on!(self, ORDER_LOST) {
+            queues.stand(&mut self.physical, lock, place);
+        } else {
+            queues.stand_last(&mut self.physical, lock, place);
+        }
         Ok(())
     }
 
