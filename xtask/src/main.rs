@@ -7,6 +7,7 @@ mod image;
 mod manifest;
 mod orders;
 mod outside;
+mod scoreboard;
 mod tidy;
 mod verify;
 
@@ -17,6 +18,7 @@ const HELP: &str = "\
 cargo xtask verify [--fast] [STEP ...]   run the gate: all steps, or those named; writes nothing but build output
 cargo xtask fuzz [--seconds N] [TARGET ...]   fuzz all targets, or those named, for 20 or N seconds each
 cargo xtask model                        check the large models; prints what they come by, takes some minutes
+cargo xtask scoreboard                   switch rules off one at a time; prints which stage notices, and how soon
 cargo xtask relock                       bring the lock files of packages outside the workspace in line with Cargo.lock
 cargo xtask help                         this text, and the steps
 
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         ["verify", selection @ ..] => verify::run(root, selection),
         ["fuzz", arguments @ ..] => fuzz::run(root, arguments),
         ["model"] => verify::model(root),
+        ["scoreboard"] => scoreboard::run(root),
         ["relock"] => outside::relock(root),
         [] | ["help" | "--help" | "-h"] => {
             help();

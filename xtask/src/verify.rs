@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::{freestanding, fuzz, image, orders, tidy};
+use crate::{freestanding, fuzz, image, orders, scoreboard, tidy};
 
 /// One step of the gate.
 pub(crate) struct Step {
@@ -39,13 +39,11 @@ struct Cargo {
     args: &'static str,
     /// Flags added to a variable of the environment: its name, the flags.
     flags: Option<(&'static str, &'static str)>,
-    /// Directory below the target directory, for builds that would throw away the others' work.
-    target: Option<&'static str>,
 }
 
 impl Action {
     const fn cargo(args: &'static str) -> Self {
-        Self::Cargo(Cargo { args, flags: None, target: None })
+        Self::Cargo(Cargo { args, flags: None })
     }
 }
 
@@ -82,7 +80,6 @@ pub(crate) const STEPS: &[Step] = &[
         action: Action::Cargo(Cargo {
             args: "doc --workspace --no-deps --locked",
             flags: Some(("RUSTDOCFLAGS", "-Dwarnings")),
-            target: None,
         }),
     },
     Step {
@@ -122,14 +119,10 @@ pub(crate) const STEPS: &[Step] = &[
         action: Action::Check(orders::check_some),
     },
     Step {
-        name: "readings",
-        proves: "every wrong reading of the protocol is caught by a test, and what catches it can be made small",
+        name: "scoreboard",
+        proves: "every bug on purpose is noticed by the stages that noticed it before, and what fails is made small",
         is_slow: true,
-        action: Action::Cargo(Cargo {
-            args: "test -p lockmaster-tests -p lockmaster-sim --test readings --test reference --test model --test program --locked --release",
-            flags: Some(("RUSTFLAGS", "--cfg lockmaster_faults")),
-            target: Some("faults"),
-        }),
+        action: Action::Check(scoreboard::check),
     },
 ];
 
@@ -214,12 +207,6 @@ fn run_cargo(cargo: &Cargo, root: &Path) -> Result<(), (String, String)> {
         };
         repeat += &format!("{variable}=\"{flags}\" ");
         command.env(variable, flags);
-    }
-    if let Some(below) = cargo.target {
-        let target = target(root).join(below);
-        let shown = target.strip_prefix(root).unwrap_or(&target);
-        repeat += &format!("CARGO_TARGET_DIR={} ", shown.display());
-        command.env("CARGO_TARGET_DIR", target);
     }
     repeat += "cargo ";
     repeat += cargo.args;
