@@ -42,19 +42,15 @@ impl Faults {
     pub const REPEAT_LIVE: Self = Self(1 << 15);
     /// A node without a record leaves a demand unanswered: a release that was lost is never said again.
     pub const UNLOCK_LOST: Self = Self(1 << 16);
-    /// An owner whose conversion was denied stays in the convert queue of its node.
+    /// A conversion that is denied while it waits stays in the convert queue of its master.
     pub const VICTIM_QUEUED: Self = Self(1 << 17);
-    /// A node whose conversion is denied stays in the convert queue of the master.
-    pub const VICTIM_ON_RECORD: Self = Self(1 << 18);
     /// The counter that makes tokens does not travel with its slot.
-    pub const TOKENS_STAY: Self = Self(1 << 19);
+    pub const TOKENS_STAY: Self = Self(1 << 18);
     /// The value block does not travel with its resource.
-    pub const VALUE_STAYS: Self = Self(1 << 20);
-    /// Waiters that travelled stand where their flags put newcomers, not where they stood.
-    pub const ORDER_LOST: Self = Self(1 << 21);
+    pub const VALUE_STAYS: Self = Self(1 << 19);
 
     /// All switches, with the names that the tests print.
-    pub const ALL: [(&'static str, Self); 22] = [
+    pub const ALL: [(&'static str, Self); 20] = [
         ("a Downgrade or Cancel reuses its request's number", Self::NUMBER_REUSED),
         ("a Grant is believed because its number is not lower", Self::GRANT_NOT_LOWER),
         ("numbers are counted per resource", Self::NUMBER_PER_RESOURCE),
@@ -72,11 +68,9 @@ impl Faults {
         ("a transfer ends before all have acknowledged", Self::END_EARLY),
         ("repeats of a chunk are made from live records", Self::REPEAT_LIVE),
         ("an unlock that was lost is not said again", Self::UNLOCK_LOST),
-        ("a conversion's victim stays queued at its node", Self::VICTIM_QUEUED),
-        ("a conversion's victim stays queued at the master", Self::VICTIM_ON_RECORD),
+        ("a denied conversion stays in the convert queue", Self::VICTIM_QUEUED),
         ("tokens are counted anew after a transfer", Self::TOKENS_STAY),
         ("the value block does not travel", Self::VALUE_STAYS),
-        ("waiters that travelled change places", Self::ORDER_LOST),
     ];
 
     /// Is a rule switched off?

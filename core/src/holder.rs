@@ -481,11 +481,8 @@ impl Machine<'_> {
     pub(crate) fn deny_owner(&mut self, at: Idx<Lock>, reason: Denial) {
         let resource = self.resource_of(at);
         self.end_patience(at);
-        let stays = crate::fault_on!(self, VICTIM_QUEUED) && self.locks[at].claim.held.is_some();
         let holding = &mut self.resources[resource].holding;
-        if !stays {
-            holding.locks.withdraw(&mut self.locks, at);
-        }
+        holding.locks.withdraw(&mut self.locks, at);
         let lock = &mut self.locks[at];
         if lock.claim.held.is_none() {
             holding.watched -= u32::from(core::mem::take(&mut lock.is_watched));

@@ -482,8 +482,7 @@ impl Machine<'_> {
     /// Ends what a record waits for; one that holds nothing goes, and the floor rises.
     fn deny(&mut self, resource: Idx<Resource>, at: Idx<Physical>, reason: DenyReason) {
         self.end_queued_timer(at);
-        let stays =
-            crate::fault_on!(self, VICTIM_ON_RECORD) && self.physical[at].claim.place == Place::Convert;
+        let stays = crate::fault_on!(self, VICTIM_QUEUED) && self.physical[at].claim.place == Place::Convert;
         let queues = &mut self.resources[resource].mastery.queues;
         if !stays {
             queues.withdraw(&mut self.physical, at);

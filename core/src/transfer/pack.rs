@@ -189,12 +189,7 @@ impl Machine<'_> {
             QueueName::Convert => Place::Convert,
             QueueName::Wait => Place::Wait,
         };
-        let queues = &mut self.resources[at].mastery.queues;
-        if crate::fault_on!(self, ORDER_LOST) {
-            queues.stand(&mut self.physical, lock, place);
-        } else {
-            queues.stand_last(&mut self.physical, lock, place);
-        }
+        self.resources[at].mastery.queues.stand_last(&mut self.physical, lock, place);
         Ok(())
     }
 
