@@ -25,7 +25,7 @@ const STATES: usize = 50_000;
 /// Lists of verbs at each level after which the reference has noticed nothing.
 const LISTS: u64 = 2_000;
 /// Inputs of the fuzz target `cluster` by lot, after those that are kept.
-const INPUTS: usize = 3_000;
+const INPUTS: usize = 1_000;
 /// Most steps that such an input has, of three bytes each.
 const STEPS_MAX: usize = 150;
 const INPUTS_SEED: u64 = 3;
