@@ -55,7 +55,7 @@ impl Stage {
     }
 }
 
-/// Bugs that the small models are not hunted for: they take writes that cross, reads below CW, several chunks with more
+/// Bugs that the model is not hunted with, since its small clusters have found none of them: they take writes that cross, reads below CW, several chunks with more
 /// owners, value blocks in slots that move, or conversions that are denied while they wait.
 const BEYOND_MODEL: [Faults; 8] = [
     Faults::WRITE_BY_MODE,
@@ -79,6 +79,11 @@ fn is_owed(stage: Stage, faults: Faults) -> bool {
         Stage::Reference => WITHIN_REFERENCE.contains(&faults),
         Stage::Fuzz => false,
     }
+}
+
+/// Is it tried at all?
+fn is_hunted(stage: Stage, faults: Faults) -> bool {
+    stage != Stage::Model || !BEYOND_MODEL.contains(&faults)
 }
 
 /// How a bug was noticed.
@@ -181,6 +186,7 @@ pub fn run(corpus: &Path) -> io::Result<bool> {
     println!(
         "Bounds: {SEEDS} seeds; {STATES} states of each scenario; {LISTS} lists at each level; {kept} kept inputs, {INPUTS} by lot."
     );
+    println!("–: not noticed within that; ·: not tried.");
     println!(
         "With every rule in force the first {last} seeds, and the others within their bounds, must find nothing."
     );
@@ -207,6 +213,7 @@ fn hunt_all(inputs: &[Vec<u8>]) -> Vec<Row> {
         .flat_map(|stage| bugs().enumerate().map(move |(at, (_, faults))| (at, stage, faults)))
         // Its seeds are run at the end, as many as were needed for the others.
         .filter(|(_, stage, faults)| (*stage, *faults) != (Stage::Simulator, Faults::NONE))
+        .filter(|(_, stage, faults)| is_hunted(*stage, *faults))
         .collect();
     let mut rows: Vec<Row> = bugs()
         .map(|(what, faults)| Row { what, faults, cells: [const { None }; Stage::ALL.len()] })
@@ -215,7 +222,15 @@ fn hunt_all(inputs: &[Vec<u8>]) -> Vec<Row> {
     let work = || {
         let mut found = Vec::new();
         while let Some((at, stage, faults)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            found.push((*at, *stage, hunt(*stage, *faults, inputs)));
+            let begin = Instant::now();
+            let caught = hunt(*stage, *faults, inputs);
+            let (shown, seconds) = (shown(&caught), begin.elapsed().as_secs_f64());
+            println!(
+                "{}: {}: {shown} ({seconds:.1} s)",
+                stage.title(),
+                Faults::ALL.get(*at).map_or("no bug", |(what, _)| *what)
+            );
+            found.push((*at, *stage, caught));
         }
         found
     };
@@ -243,13 +258,20 @@ fn complaints(row: &Row) -> impl Iterator<Item = String> {
         .map(move |stage| format!("{}: {what}, {verdict}", stage.title()))
 }
 
+fn shown(caught: &Option<Caught>) -> String {
+    caught.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string)
+}
+
 fn print_all(rows: &[Row]) {
-    let shown = |cell: &Option<Caught>| cell.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string);
     let mut lines = vec![
         core::iter::once("bug".to_owned()).chain(Stage::ALL.map(|stage| stage.title().to_owned())).collect(),
     ];
     lines.extend(rows.iter().map(|row| -> Vec<String> {
-        core::iter::once(row.what.to_owned()).chain(row.cells.iter().map(shown)).collect()
+        let cell = |stage: Stage| {
+            let is_hunted = is_hunted(stage, row.faults);
+            if is_hunted { shown(&row.cells[stage as usize]) } else { "·".to_owned() }
+        };
+        core::iter::once(row.what.to_owned()).chain(Stage::ALL.map(cell)).collect()
     }));
     let width = |column: usize| {
         lines.iter().map(|line: &Vec<String>| line[column].chars().count()).max().unwrap_or(0)
