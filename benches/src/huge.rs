@@ -1,7 +1,7 @@
 //! Large tables on huge pages, for both sides of every line.
 //!
-//! The C library's own switch for that (`glibc.malloc.hugetlb`) reads the kernel's setting into a place that it
-//! compares one byte too far, so it holds in some runs and not in others (glibc 2.36).
+//! The C library's own switch for that (`glibc.malloc.hugetlb`) works in some runs and not in others: with glibc 2.36
+//! it reads the kernel's setting each time, and then asks for huge pages or does not.
 
 #![allow(
     unsafe_code,
