@@ -24,7 +24,7 @@ pub enum Moving {
 pub struct Options {
     /// Steps before the network heals.
     pub steps: u32,
-    /// Fewest and most nodes, 1 to [`NODES_MAX`].
+    /// Fewest and most nodes, 1 to [`MEMBERS_MAX`](lockmaster_core::MEMBERS_MAX).
     pub nodes: (u16, u16),
     /// Capacities of every node; drawn from the seed if absent.
     pub limits: Option<Limits>,

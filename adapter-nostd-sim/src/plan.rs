@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use lockmaster_core::Limits;
-use lockmaster_core::{ClusterId, Incarnation, Mode, Name, NodeId, SpaceId};
+use lockmaster_core::{ClusterId, Incarnation, MEMBERS_MAX, Mode, Name, NodeId, SpaceId};
 use lockmaster_core::{Config, Retention, SpaceConfig};
 
 use crate::fault::{FaultKind, FaultKinds};
@@ -14,7 +14,7 @@ use crate::options::{Moving, Options};
 use crate::random::Random;
 pub(crate) use weather::Weather;
 
-/// Most nodes of a simulated cluster.
+/// Most nodes of a simulated cluster, unless more are asked for.
 pub const NODES_MAX: u16 = 5;
 
 /// Most slots of all spaces together.
@@ -95,7 +95,7 @@ impl Plan {
         options: &Options,
     ) -> Self {
         let nodes = random.between(u64::from(options.nodes.0), u64::from(options.nodes.1));
-        let nodes = u16::try_from(nodes.clamp(1, u64::from(NODES_MAX))).expect("nodes are few");
+        let nodes = u16::try_from(nodes.clamp(1, MEMBERS_MAX as u64)).expect("nodes are few");
         let mut spaces = draw_spaces(random);
         let mut resources = draw_resources(random, spaces.len());
         let mobility = draw_mobility(mover, options.moving);

@@ -41,7 +41,7 @@ fn what_makes_no_sense_is_refused() {
         "run --seeds 5..5",
         "run --trace",
         "run --seed 1 --seeds 0..2",
-        "run --nodes 9",
+        "run --nodes 65",
         "run --without rain",
     ] {
         let output = program(arguments);

@@ -100,6 +100,16 @@ fn longer_schedules() {
 }
 
 #[test]
+fn larger_clusters() {
+    for nodes in [(6, 16), (64, 64)] {
+        let options = Options { nodes, ..Options::default() };
+        let seeds = if nodes.1 == 64 { 0..3 } else { 0..100 };
+        let report = examine_all(seeds, 1, &options).unwrap_or_else(|failed| panic!("\n{}", failed.story));
+        assert!(report.grants > 0, "{nodes:?}");
+    }
+}
+
+#[test]
 fn kept_seeds() {
     // They were found before there were these kinds of faults, which make other runs of them.
     let later = [

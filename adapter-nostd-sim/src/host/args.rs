@@ -5,7 +5,8 @@ use core::ops::Range;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, value_parser};
-use lockmaster_sim::{FaultKind, FaultKinds, Moving, NODES_MAX, Options};
+use lockmaster_core::MEMBERS_MAX;
+use lockmaster_sim::{FaultKind, FaultKinds, Moving, Options};
 
 /// Runs seeds of the simulator: each is a cluster in virtual time with a faulty network, its owners, and checkers
 #[derive(Debug, Parser)]
@@ -177,8 +178,9 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
 fn nodes(text: &str) -> Result<(u16, u16), String> {
     let (fewest, most) = text.split_once('-').unwrap_or((text, text));
     let nodes = fewest.parse().ok().zip(most.parse().ok());
-    let nodes = nodes.filter(|(fewest, most)| (1..=*most).contains(fewest) && *most <= NODES_MAX);
-    nodes.ok_or_else(|| format!("expected a number from 1 to {NODES_MAX}, or two like `2-5`"))
+    let nodes =
+        nodes.filter(|(fewest, most)| (1..=*most).contains(fewest) && usize::from(*most) <= MEMBERS_MAX);
+    nodes.ok_or_else(|| format!("expected a number from 1 to {MEMBERS_MAX}, or two like `2-5`"))
 }
 
 fn kinds(text: &str) -> Result<FaultKinds, String> {

@@ -9,12 +9,10 @@ use lockmaster_core::{MapVersion, NodeId, SlotId, SlotRange, SpaceId};
 
 use super::{Move, Moves, Reign, Sent, all_but};
 use crate::network::Way;
-use crate::plan::NODES_MAX;
 use crate::report::{Violation, broken, ensure};
 
-/// A chunk is full when its bytes reach the configured number, so it may be longer by less than a record with a lock
-/// of each member.
-const RECORD_MAX: usize = 256 * (1 + NODES_MAX as usize);
+/// Most bytes of a resource in a chunk, and of each of its locks.
+const UNIT_MAX: usize = 256;
 
 impl Moves {
     fn named(&mut self, range: SlotRange, version: MapVersion) -> Option<usize> {
@@ -203,7 +201,9 @@ impl Moves {
         let is_next = position <= one.units.len() && (position <= one.cursor || position <= one.received);
         ensure!(is_next, Transfer, "a chunk at unit {position} after unit {} of {range}", one.cursor);
         let bytes = chunk.message_len();
-        ensure!(bytes < most + RECORD_MAX, Transfer, "a chunk of {bytes} bytes");
+        // It is full when its bytes reach the configured number, so it may be longer by less than one record.
+        let members = self.acknowledged.len() / self.reigns.len();
+        ensure!(bytes < most + UNIT_MAX * (1 + members), Transfer, "a chunk of {bytes} bytes");
         self.counts.chunks += 1;
         if position < one.cursor {
             // It goes back: what was on its way is taken for lost.
