@@ -37,6 +37,7 @@ mod incoming;
 mod lifecycle;
 mod links;
 mod map;
+mod membership;
 mod node;
 mod options;
 mod outgoing;
@@ -64,6 +65,9 @@ pub use lockmaster_core::{
     SpaceConfig, SpaceId, Stage, Stats, TRANSFERS_MAX, Token, TransferId, Value, ValueState, WithdrawError,
 };
 pub use map::{MasterMap, MasterShare};
+pub use membership::{
+    Candidate, ClusterMember, ClusterView, Inbox, Joined, Membership, MembershipError, Session,
+};
 pub use node::Node;
 pub use options::LockOptions;
 pub use runtime::{Listener, Reader, Runtime, Writer};

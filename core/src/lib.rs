@@ -91,6 +91,7 @@ mod time;
 mod timer;
 mod transfer;
 mod value;
+mod view;
 pub mod wire;
 
 #[cfg(feature = "check")]
@@ -139,6 +140,7 @@ pub use transfer::{
     Progress, Refusal, Room, SlotView, Stage, TRANSFERS_MAX, TransferError, TransferId, WithdrawError,
 };
 pub use value::{VALUE_MAX, Value, ValueCopy, ValueState, ValueTooLong, ValueWrite};
+pub use view::{Certainty, Standing, View, ViewError, ViewMember};
 
 /// Places of a queue that are searched for a request that may be granted out of order.
 pub const SCAN_MAX: u32 = 64;
