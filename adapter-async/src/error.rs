@@ -145,6 +145,10 @@ pub enum TransferError {
     /// It was withdrawn before it moved a record: ask again when it is wanted after all.
     #[error("the transfer was withdrawn")]
     Withdrawn,
+    /// The new master has left the cluster, or this node has: what was not given away yet is as it was, the rest gets
+    /// another master.
+    #[error("the new master has left the cluster")]
+    Cut,
     /// The node was shut down, and what it had not given away yet is without a master: start another.
     #[error("the node is shut down")]
     Closed,

@@ -26,15 +26,16 @@ pub struct MasterShare {
 
 impl MasterMap {
     pub(crate) fn of(node: &mut Node<HeapMemory>) -> Self {
-        let members = node.config().members.iter();
-        let shares = members.map(|member| MasterShare { master: *member, slots: 0, moving: 0 }).collect();
+        let members = node.view().members.iter();
+        let shares = members.map(|member| MasterShare { master: member.node, slots: 0, moving: 0 }).collect();
         let mut map = Self { node: node.config().node, shares, room: Room::NONE };
         for slot in node.all_slots().slots() {
             let view = node.slot(slot).expect("all slots are there");
-            let share = map.shares.iter_mut().find(|share| share.master == view.master);
-            let share = share.expect("a master is a member");
-            share.slots += 1;
-            share.moving += u32::from(view.is_moving);
+            let share = map.shares.iter_mut().find(|share| Some(share.master) == view.master);
+            if let Some(share) = share {
+                share.slots += 1;
+                share.moving += u32::from(view.is_moving);
+            }
             map.room += view.room;
         }
         map

@@ -340,6 +340,7 @@ impl<W: Writer> Outlet for Drain<'_, W> {
             Event::Demanded { lock, owner: _, mode } => {
                 return self.registry.demand(lock, mode, |waker| self.errands.wake(waker));
             }
+            Event::Lost { .. } => return,
             Event::Transfer(progress) => {
                 trace::transfer(self.node, &progress);
                 if !progress.stage.is_end() {

@@ -137,6 +137,7 @@ impl<'a, R: Runtime> Transfer<'a, R> {
             Stage::Done => Ok(end),
             Stage::Refused(reason) => Err(TransferError::Refused(reason)),
             Stage::Withdrawn => Err(TransferError::Withdrawn),
+            Stage::Cut => Err(TransferError::Cut),
             Stage::Offered | Stage::Moving | Stage::Announced => {
                 unreachable!("what is over is in none of the stages on the way")
             }

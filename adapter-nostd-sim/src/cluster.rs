@@ -79,7 +79,8 @@ const BREAKER: u64 = 0x6d61_6368_696e_6573;
 fn first_moves<S: Storage>(plan: &Plan, node: &mut Node<S>) -> Moves {
     let all = node.all_slots();
     let views = (0..all.len).map(|at| node.slot(SlotId(at)).expect("every slot is shown"));
-    let masters: Vec<_> = views.map(|view| (view.master, view.version)).collect();
+    let masters: Vec<_> =
+        views.map(|view| (view.master.expect("the first map is whole"), view.version)).collect();
     let slots = plan.resources.iter().map(|(space, name)| {
         let slot = node.slot_of(*space, name);
         slot.ok().flatten().expect("every resource of the plan has a slot")
@@ -353,6 +354,7 @@ impl<S: Storage> Cluster<S> {
                     }
                     continue;
                 }
+                Message::View(_) => continue,
             };
             let Some(resource) = self.plan.resource(message.space, message.name) else { continue };
             let body = ShownBody(&message.body);
@@ -455,6 +457,9 @@ impl<S: Storage> Cluster<S> {
                             self.moves.sends_lock(way, resource, &message)?;
                         }
                     }
+                    Message::View(_) => {
+                        return Err(broken!(BoundedOutput, "a view that never changes is spoken of"));
+                    }
                 }
             }
             ensure!(count > 0, BoundedOutput, "node {from} sends an empty frame");
@@ -502,6 +507,7 @@ impl<S: Storage> Cluster<S> {
                 self.report.demands += 1;
                 self.ghost.demanded(node, lock, mode)
             }
+            Event::Lost { .. } => Err(broken!(BoundedOutput, "a lock is lost without an end of membership")),
             Event::Transfer(progress) => {
                 self.watcher.see(self.now, || Sight::TransferTold { from: node, progress: &progress });
                 self.moves.told(self.report.steps, node, &progress)

@@ -113,6 +113,7 @@ impl Move {
         match self.told {
             Stage::Done => true,
             Stage::Refused(_) | Stage::Withdrawn => all_but(&self.withdraw_acks, &[self.from]),
+            Stage::Cut => true,
             Stage::Offered | Stage::Moving | Stage::Announced => false,
         }
     }
@@ -154,7 +155,8 @@ impl Move {
             | (Stage::Announced, Stage::Announced | Stage::Done) => true,
             (Stage::Moving, Stage::Offered | Stage::Refused(_))
             | (Stage::Announced, Stage::Offered | Stage::Moving | Stage::Refused(_) | Stage::Withdrawn)
-            | (Stage::Done | Stage::Refused(_) | Stage::Withdrawn, _) => false,
+            | (Stage::Done | Stage::Refused(_) | Stage::Withdrawn | Stage::Cut, _)
+            | (Stage::Moving | Stage::Announced, Stage::Cut) => false,
         }
     }
 }
@@ -395,6 +397,7 @@ impl Moves {
                 !one.is_begun() && (is_outgrown || one.refusals.contains(&why))
             }
             Stage::Withdrawn => !one.is_begun() && one.is_withdrawn,
+            Stage::Cut => false,
         };
         ensure!(is_true, Transfer, "{progress:?} of {one:?}");
         match progress.stage {
@@ -407,6 +410,7 @@ impl Moves {
             }
             Stage::Refused(_) => self.counts.refused += 1,
             Stage::Withdrawn => self.counts.withdrawn += 1,
+            Stage::Cut => {}
         }
         Ok(())
     }

@@ -47,6 +47,10 @@ impl Machine<'_> {
             self.check_slot(slot);
         }
         self.check_reserved();
+        if self.is_ended() {
+            // Its locks are on their way out, a few each call.
+            return;
+        }
         if let Some(exact) = self.exact_deadline() {
             let known = self.s.next_deadline;
             assert!(known.is_some_and(|known| known <= exact), "{exact:?} is due, and {known:?} is known of");
@@ -94,7 +98,7 @@ impl Machine<'_> {
             resource.hash == hash && self.find(resource.space, name.as_bytes(), hash) == Some(at),
             "a live resource is indexed"
         );
-        let holding = &resource.holding;
+        let (holding, slot) = (&resource.holding, self.slot(resource.slot));
         let need = holding.locks.need();
         assert!(
             need.is_none_or(|need| holding.held.is_some_and(|held| held.covers(need))),
@@ -104,7 +108,9 @@ impl Machine<'_> {
         let is_useful = !resource.is_holding_nothing()
             || !resource.mastery.queues.is_empty()
             || resource.outbox.is_linked()
-            || resource.passage != Passage::None;
+            || resource.passage != Passage::None
+            || slot.course == Course::Reporting
+            || slot.moved.is_linked();
         assert!(is_useful, "{name:?}: a resource is there for a reason");
         let is_pending = holding.wish.is_some() && !self.is_master(at);
         let is_said = resource.outbox.is_linked() || resource.repeat.is_linked();
@@ -121,7 +127,8 @@ impl Machine<'_> {
         );
         let mastery = &resource.mastery;
         let held: u16 = Mode::ALL.into_iter().map(|mode| mastery.queues.held_at(mode)).sum();
-        let is_in_passage = matches!(resource.passage, Passage::Coming | Passage::Packed);
+        let is_rebuilt = slot.course == Course::Rebuilding || slot.moved.is_linked();
+        let is_in_passage = is_rebuilt || matches!(resource.passage, Passage::Coming | Passage::Packed);
         assert!(
             held == 0 || self.is_master(at) || is_in_passage,
             "{name:?}: only a master has physical locks on record"
@@ -222,6 +229,8 @@ impl Digest {
             Course::Outgoing(place) => 0x100 | u64::from(place),
             Course::Packing(place) => 0x200 | u64::from(place),
             Course::Incoming(place) => 0x300 | u64::from(place),
+            Course::Reporting => 0x400,
+            Course::Rebuilding => 0x500,
         };
         let members = u64::from(slot.master) | u64::from(slot.former) << 8 | u64::from(slot.heir) << 16;
         let Room { resources, physical, names, values } = slot.room;

@@ -21,9 +21,12 @@ pub struct Config {
     pub node: NodeId,
     /// This life of this node; higher than all before it, not zero.
     pub incarnation: Incarnation,
-    /// All members, this node among them. Sorted when the node is made.
+    /// All members, this node among them, if they never change. Sorted when the node is made. Without any, members come
+    /// and go with views.
     pub members: Vec<NodeId, MEMBERS_MAX>,
-    /// Epoch of the first view.
+    /// How many members there is room for if they change, those that departed lately included: 1 to 64.
+    pub places: u8,
+    /// Epoch of the only view, if members never change.
     pub epoch: Epoch,
     /// Seed of the hash of resource names; the same on every node. Keep it from those who choose names.
     pub hash_seed: u64,
@@ -89,7 +92,7 @@ impl SpaceConfig {
 }
 
 impl Config {
-    /// A node of a cluster without members or spaces yet, with the default intervals: 200 ms, 5 s, 50 ms;
+    /// A node of a cluster without spaces yet, whose members come with views, with the default intervals: 200 ms, 5 s, 50 ms;
     /// chunks of 16 KiB, of which 128 KiB may be on their way.
     #[must_use]
     pub fn new(cluster: ClusterId, node: NodeId, incarnation: Incarnation) -> Self {
@@ -98,6 +101,7 @@ impl Config {
             node,
             incarnation,
             members: Vec::new(),
+            places: 16,
             epoch: Epoch(1),
             hash_seed: 0,
             spaces: Vec::new(),
@@ -121,8 +125,12 @@ impl Config {
         }
         self.members.sort_unstable();
         let is_repeated = self.members.windows(2).any(|pair| pair[0] == pair[1]);
-        if is_repeated || !self.members.contains(&self.node) {
+        let is_static = self.is_static();
+        if is_repeated || is_static && !self.members.contains(&self.node) {
             return Err(ConfigError::Members);
+        }
+        if !is_static && !(1..=MEMBERS_MAX).contains(&usize::from(self.places)) {
+            return Err(ConfigError::Places);
         }
         let is_odd = |at: usize, space: &SpaceConfig| {
             !(1..=65_536).contains(&space.slots)
@@ -141,6 +149,18 @@ impl Config {
             return Err(ConfigError::Chunks);
         }
         Ok(())
+    }
+
+    /// Do members never change?
+    #[must_use]
+    pub fn is_static(&self) -> bool {
+        !self.members.is_empty()
+    }
+
+    /// How many members there is room for.
+    #[must_use]
+    pub fn members_max(&self) -> usize {
+        if self.is_static() { self.members.len() } else { usize::from(self.places) }
     }
 
     /// Slots of all spaces together.

@@ -98,6 +98,9 @@ pub enum ConfigError {
     /// A cluster has 1 to 64 members, each named once, this node among them.
     #[error("members must be 1 to 64, each named once, this node among them")]
     Members,
+    /// Where members change there is room for 1 to 64 of them.
+    #[error("there must be places for 1 to 64 members")]
+    Places,
     /// A cluster has 1 to 16 spaces, each with 1 to 65536 slots and a name of its own.
     #[error("spaces must be 1 to 16, each with its own name and 1 to 65536 slots")]
     Spaces,
@@ -130,6 +133,10 @@ pub enum HelloError {
     /// It is no member of the view, or claims to be this node.
     #[error("node {0} is no other member of this cluster")]
     Member(NodeId),
+    /// This node's view does not have it, or another incarnation of it: one of the two does not know the latest view yet.
+    /// Try again soon; nothing is configured wrongly.
+    #[error("node {0} is not in the view of this node")]
+    Stranger(NodeId),
     /// An earlier incarnation of it was heard: in this version every member has to be restarted.
     #[error("node {0} has restarted and is another incarnation")]
     Incarnation(NodeId),

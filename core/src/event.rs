@@ -105,6 +105,14 @@ pub enum Event {
         /// The mode that is waited for.
         mode: Mode,
     },
+    /// The lock is lost, because the node is no member of the cluster any more: whatever it protects must stop. The lock has
+    /// ended; it is told once, also to who does not watch, and instead of a grant that was not told yet.
+    Lost {
+        /// The lock.
+        lock: LockId,
+        /// Its owner.
+        owner: OwnerId,
+    },
     /// A transfer that this node gives away has come further, or has ended. News that were not polled in time are
     /// told together, but an end is always told.
     Transfer(Progress),

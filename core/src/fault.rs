@@ -49,6 +49,23 @@ impl Faults {
     /// The value block does not travel with its resource.
     pub const VALUE_STAYS: Self = Self(1 << 19);
 
+    /// The coordinator decides before everybody who could know has reported its map.
+    pub const DECIDE_EARLY: Self = Self(1 << 20);
+    /// Map reports are made from what is so when they are sent.
+    pub const MAP_LIVE: Self = Self(1 << 21);
+    /// Who is an orphan is judged by the merged map, not by what members claim.
+    pub const ORPHANS_BY_MAP: Self = Self(1 << 22);
+    /// A rebuilt slot is decided about before everybody who could know has reported.
+    pub const OPEN_EARLY: Self = Self(1 << 23);
+    /// Reports do not carry the counter that becomes the floor.
+    pub const REPORT_WITHOUT_COUNTER: Self = Self(1 << 24);
+    /// A report is acknowledged before the map that makes this node a master has come.
+    pub const REPORT_ACKED_EARLY: Self = Self(1 << 25);
+    /// A rebuild leaves out what does not fit.
+    pub const REBUILD_PARTIAL: Self = Self(1 << 26);
+    /// No grant pass runs after the locks of a departed member were dropped.
+    pub const NO_PASS_AFTER_PURGE: Self = Self(1 << 27);
+
     /// All switches, with the names that the tests print.
     pub const ALL: [(&'static str, Self); 20] = [
         ("a Downgrade or Cancel reuses its request's number", Self::NUMBER_REUSED),

@@ -60,6 +60,8 @@ impl Machine<'_> {
         let s = &*self.s;
         feed.put(&(s.is_open, s.hurried, s.is_short, s.audit_at, s.last_number(), s.last_demand()));
         feed.put(&s.overdue.is_some());
+        s.views.fingerprint(&mut feed);
+        feed.put(&(s.present, s.epoch()));
         s.transfers.fingerprint(&mut feed, self.other_work());
         for slot in 0..self.slots.len() {
             self.fingerprint_slot(&mut feed, slot);
@@ -76,6 +78,7 @@ impl Machine<'_> {
     fn fingerprint_slot(&self, feed: &mut Feed<'_>, slot: usize) {
         let slot = &self.slots.0[slot];
         feed.put(&(slot.master, slot.former, slot.heir, slot.course, slot.version, slot.offered));
+        feed.put(&(slot.claim, slot.is_kept));
         feed.put(&(slot.grants, slot.arrivals, slot.room, slot.moved.is_linked(), slot.moved_left));
         let mut walk = slot.resources.head();
         while let Some(at) = walk {
@@ -87,7 +90,7 @@ impl Machine<'_> {
     fn fingerprint_resource(&self, feed: &mut Feed<'_>, at: Idx<Resource>) {
         let resource = &self.resources[at];
         self.put_resource(feed, at);
-        feed.put(&(resource.passage, resource.route, resource.work.is_linked()));
+        feed.put(&(resource.passage, resource.is_value_lost, resource.route, resource.work.is_linked()));
         feed.put(&(resource.outbox.is_linked(), resource.repeat_pace));
         feed.put_timer(resource.repeat, resource.repeat_at);
         feed.put_timer(resource.idle, resource.idle_at);
@@ -139,7 +142,10 @@ impl Machine<'_> {
     /// What waits for a peer, and for its answers.
     fn fingerprint_peer(&self, feed: &mut Feed<'_>, member: usize) {
         let peer = &self.peers[member];
-        feed.put(&(peer.incarnation, peer.is_connected, &peer.notes));
+        feed.put(&(peer.incarnation, peer.is_connected, &peer.notes, peer.epoch));
+        peer.agreeing.fingerprint(feed);
+        peer.reporting.fingerprint(feed);
+        feed.put(&peer.hearing);
         for nth in 0..usize::from(peer.ring.len) {
             let at = (usize::from(peer.ring.first) + nth) % RING_LEN;
             feed.put(&peer.ring.answers[at]);
@@ -162,6 +168,7 @@ impl Machine<'_> {
 
     /// The order of what is still to be done, and to be told.
     fn fingerprint_queues(&self, feed: &mut Feed<'_>) {
+        self.put_resources(feed, &self.s.limbo);
         self.put_resources(feed, &self.s.work);
         for idle in &self.s.idle[..self.s.config.spaces.len()] {
             self.put_resources(feed, &idle.queue);

@@ -296,11 +296,11 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Takes back the event of a lock that has ended by a denial.
+    /// Takes back the event of a lock that has ended by a denial, or was lost.
     fn forget_denied(&mut self, id: LockId) {
         if let Some((at, lock)) = self.locks.get(id.at)
             && lock.generation == id.generation
-            && lock.news.end.is_some()
+            && (lock.news.end.is_some() || lock.news.is_lost)
         {
             self.free_lock(at);
         }
@@ -364,7 +364,8 @@ impl Machine<'_> {
 
     pub(crate) fn live(&self, id: LockId) -> Option<Idx<Lock>> {
         let (at, lock) = self.locks.get(id.at)?;
-        let is_ended = matches!(lock.news.end, Some(Err(_))) && lock.claim.held.is_none();
+        let is_denied = matches!(lock.news.end, Some(Err(_))) && lock.claim.held.is_none();
+        let is_ended = is_denied || lock.news.is_lost;
         (lock.generation == id.generation && lock.resource.is_some() && !is_ended).then_some(at)
     }
 
@@ -379,7 +380,7 @@ impl Machine<'_> {
         let holding = &resource.holding;
         let space = &self.s.config.spaces[usize::from(resource.space.0)];
         // The owner that would use up the local counter makes the node ask for a new token.
-        let held = holding.held.filter(|_| holding.token.local < u32::MAX);
+        let held = holding.held.filter(|_| holding.token.local < u32::MAX && !self.is_ended());
         Reach {
             held,
             is_copy_current: holding.is_copy_current,
@@ -527,7 +528,7 @@ impl Machine<'_> {
         self.queue_event(at);
     }
 
-    fn queue_event(&mut self, at: Idx<Lock>) {
+    pub(crate) fn queue_event(&mut self, at: Idx<Lock>) {
         if !self.locks[at].events.is_linked() {
             self.s.events.push_back(&mut self.locks, at);
         }
@@ -611,6 +612,10 @@ impl Machine<'_> {
     fn take_event(&mut self, at: Idx<Lock>) -> Event {
         let lock = &mut self.locks[at];
         let (id, owner) = (lock.id(at), lock.owner);
+        if lock.news.is_lost {
+            self.free_lock(at);
+            return Event::Lost { lock: id, owner };
+        }
         if let Some(end) = lock.news.end.take() {
             if lock.news.demanded.is_none() {
                 self.s.events.remove(&mut self.locks, at);

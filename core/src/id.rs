@@ -12,6 +12,11 @@ pub const SPACES_MAX: usize = 16;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u16);
 
+impl NodeId {
+    /// Number of no member: it stands for one that has left.
+    pub const GONE: Self = Self(u16::MAX);
+}
+
 /// One life of a node: a restarted node is a new incarnation and inherits nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation(pub u64);

@@ -140,7 +140,7 @@ pub use transfer::{
     Progress, Refusal, Room, SlotView, Stage, TRANSFERS_MAX, TransferError, TransferId, WithdrawError,
 };
 pub use value::{VALUE_MAX, Value, ValueCopy, ValueState, ValueTooLong, ValueWrite};
-pub use view::{Certainty, Standing, View, ViewError, ViewMember};
+pub use view::{Certainty, Claimed, RejoinError, Standing, View, ViewError, ViewMember};
 
 /// Places of a queue that are searched for a request that may be granted out of order.
 pub const SCAN_MAX: u32 = 64;

@@ -3,22 +3,23 @@
 use crate::config::Config;
 use crate::error::{ConfigError, Full};
 use crate::id::{
-    DemandId, MEMBERS_MAX, MapVersion, NodeId, Number, SPACES_MAX, SlotId, SlotRange, SpaceId, Token,
+    DemandId, Epoch, MEMBERS_MAX, MapVersion, NodeId, Number, SPACES_MAX, SlotId, SlotRange, SpaceId, Token,
 };
 use crate::memory::Tables;
 use crate::name::{Name, hash};
 use crate::record::{
-    Chain, Course, Events, Holding, Idle, Lock, Moved, NAME_INLINE, NameCell, Passage, Peer, Physical,
-    RelayCell, Resource, RingAnswer, RingBody, Slot, ValueCell, Work,
+    Chain, Course, Events, Holding, Idle, Lock, Moved, NAME_INLINE, NOBODY, NameCell, Outbox, Passage, Peer,
+    Physical, RelayCell, Resource, RingAnswer, RingBody, Slot, ValueCell, Work,
 };
 use crate::stats::Stats;
 use crate::table::{DeadlineHeap, Free, FreeStack, Idx, NameIndex, Queue, Slab};
 use crate::time::Instant;
 use crate::transfer::{Room, Transfers};
 use crate::value::{Value, ValueCopy, ValueState};
+use crate::view::Views;
 use crate::wire::{FRAME_MAX, Hello, VersionRange};
 
-/// A member by its place in the configuration.
+/// A member by its place among the peers.
 pub(crate) type Member = u8;
 
 /// Which way a count goes.
@@ -33,6 +34,11 @@ pub(crate) enum Change {
 pub(crate) struct State {
     pub(crate) config: Config,
     pub(crate) me: Member,
+    /// The nodes at the places of the peers.
+    pub(crate) nodes: [NodeId; MEMBERS_MAX],
+    /// Places of the members of the view, this node's among them.
+    pub(crate) present: u64,
+    pub(crate) views: Views,
     /// The latest instant seen.
     pub(crate) now: Instant,
     pub(crate) is_open: bool,
@@ -42,6 +48,8 @@ pub(crate) struct State {
     last_demand: DemandId,
     free: FreeRecords,
     pub(crate) events: Queue<Lock, Events>,
+    /// Positions about slots of which it is not known yet who decides about them.
+    pub(crate) limbo: Queue<Resource, Outbox>,
     pub(crate) work: Queue<Resource, Work>,
     pub(crate) idle: [IdleLocks; SPACES_MAX],
     /// Connected peers that something waits for and that were not named yet.
@@ -87,24 +95,33 @@ struct FreeRecords {
 impl State {
     pub(crate) fn new(mut config: Config, tables: &mut Tables<'_>) -> Result<Self, ConfigError> {
         config.check()?;
-        let members = config.members.len();
         check_memory(&config, tables)?;
+        let epoch = if config.is_static() { config.epoch } else { Epoch(0) };
         let mut first_slots = [0; SPACES_MAX];
         let mut slots = 0;
         for (first, space) in first_slots.iter_mut().zip(&config.spaces) {
             *first = slots;
             slots += space.slots;
-            deal(&mut tables.slots[*first as usize..slots as usize], members, config.epoch);
+            deal(&mut tables.slots[*first as usize..slots as usize], config.members.len(), epoch);
         }
-        for (peer, node) in tables.peers.iter_mut().zip(&config.members) {
-            *peer = Peer { node: *node, ..Peer::VACANT };
+        // A node whose view changes has a place for itself before it has a view.
+        let alone = [config.node];
+        let members = if config.is_static() { &config.members[..] } else { &alone };
+        let mut nodes = [NodeId(0); MEMBERS_MAX];
+        for (place, node) in members.iter().enumerate() {
+            nodes[place] = *node;
+            tables.peers[place] = Peer { epoch, ..Peer::VACANT };
         }
-        let me = config.members.iter().position(|node| *node == config.node);
+        let me = members.iter().position(|node| *node == config.node);
         let me = me.and_then(|me| u8::try_from(me).ok()).expect("a checked configuration names this node");
+        tables.peers[usize::from(me)].incarnation = Some(config.incarnation);
         Ok(Self {
             me,
+            nodes,
+            present: if config.is_static() { places_up_to(members.len()) } else { 0 },
+            views: Views::new(&config),
             now: Instant::START,
-            is_open: members == 1,
+            is_open: config.members.len() == 1,
             is_settling: false,
             last_number: Number(0),
             last_demand: DemandId(0),
@@ -117,6 +134,7 @@ impl State {
                 relays: Free::all(&mut Slab(tables.relays)),
             },
             events: Queue::EMPTY,
+            limbo: Queue::EMPTY,
             work: Queue::EMPTY,
             idle: [const { IdleLocks { queue: Queue::EMPTY, count: 0 } }; SPACES_MAX],
             ready: 0,
@@ -161,7 +179,18 @@ impl State {
     pub(crate) fn is_quiet(&self) -> bool {
         let has_output = !self.events.is_empty() || self.ready != 0;
         let has_work = !self.work.is_empty() || self.overdue.is_some() || self.hurried != 0 || self.is_short;
-        !has_output && !has_work && self.moved.is_empty() && self.transfers.is_quiet()
+        let is_still = self.moved.is_empty() && self.transfers.is_quiet() && self.views.is_quiet();
+        !has_output && !has_work && is_still
+    }
+
+    /// Number of the view.
+    pub(crate) const fn epoch(&self) -> Epoch {
+        self.views.view.epoch
+    }
+
+    /// Places of all other members of the view.
+    pub(crate) const fn others(&self) -> u64 {
+        self.present & !(1 << self.me)
     }
 
     /// The slots of a space.
@@ -177,7 +206,7 @@ impl State {
             node: self.config.node,
             incarnation: self.config.incarnation,
             versions: VersionRange::OURS,
-            epoch: self.config.epoch,
+            epoch: self.epoch(),
             digest: self.config.digest(),
             frame_max: u32::try_from(FRAME_MAX).expect("a frame is small"),
         }
@@ -185,7 +214,7 @@ impl State {
 }
 
 fn check_memory(config: &Config, tables: &Tables<'_>) -> Result<(), ConfigError> {
-    let (slots, members) = (config.slots() as usize, config.members.len());
+    let (slots, members) = (config.slots() as usize, config.members_max());
     let checks = [
         (tables.slots.len() >= slots, "the slots"),
         (tables.floors.len() >= slots * members, "a floor for each slot and member"),
@@ -204,13 +233,28 @@ fn check_memory(config: &Config, tables: &Tables<'_>) -> Result<(), ConfigError>
     }
 }
 
-/// The first map: slots in equal runs, in the order of the members.
-fn deal(slots: &mut [Slot], members: usize, epoch: crate::id::Epoch) {
+/// A bit for each of the first places.
+const fn places_up_to(count: usize) -> u64 {
+    if count >= MEMBERS_MAX { u64::MAX } else { (1 << count) - 1 }
+}
+
+/// The first map: slots in equal runs, in the order of the members; nobody's as long as there are none.
+fn deal(slots: &mut [Slot], members: usize, epoch: Epoch) {
     let len = slots.len();
     for (at, slot) in slots.iter_mut().enumerate() {
         let master = u8::try_from(at * members / len).expect("there are at most 64 members");
+        let master = if members == 0 { NOBODY } else { master };
         *slot = Slot { master, version: MapVersion { epoch, count: 0 }, ..Slot::VACANT };
     }
+}
+
+/// Places whose bits are set, the lowest first.
+pub(crate) fn places(mut bits: u64) -> impl Iterator<Item = Member> {
+    core::iter::from_fn(move || {
+        let place = bits.trailing_zeros();
+        bits &= bits.checked_sub(1)?;
+        u8::try_from(place).ok()
+    })
 }
 
 /// State and tables together; lives for one call.
@@ -234,7 +278,7 @@ pub(crate) struct Machine<'a> {
 impl<'a> Machine<'a> {
     pub(crate) fn new(s: &'a mut State, tables: Tables<'a>) -> Self {
         // The memory may have room for more members and slots than there are.
-        let members = s.config.members.len();
+        let members = s.config.members_max();
         let slots = s.config.slots() as usize;
         Self {
             s,
@@ -257,17 +301,23 @@ impl<'a> Machine<'a> {
     /// Time never goes back, whatever a caller says.
     pub(crate) fn see(&mut self, now: Instant) {
         self.s.now = self.s.now.max(now);
+        self.end_if_due();
     }
 
     // ---- members ----
 
     pub(crate) fn node_at(&self, member: Member) -> NodeId {
-        self.peers[usize::from(member)].node
+        self.s.nodes[usize::from(member)]
     }
 
+    /// The node at a place, or [`NodeId::GONE`] if it has departed.
+    pub(crate) fn node_or_gone(&self, member: Member) -> NodeId {
+        if self.s.present >> member & 1 == 1 { self.node_at(member) } else { NodeId::GONE }
+    }
+
+    /// The member of the view with this number.
     pub(crate) fn member_of(&self, node: NodeId) -> Option<Member> {
-        let at = self.s.config.members.iter().position(|member| *member == node)?;
-        u8::try_from(at).ok()
+        places(self.s.present).find(|member| self.node_at(*member) == node)
     }
 
     pub(crate) fn is_me(&self, member: Member) -> bool {
@@ -339,6 +389,8 @@ impl<'a> Machine<'a> {
             Course::Still | Course::Outgoing(_) => false,
             Course::Packing(_) => passage != Passage::Packed || crate::fault_on!(self, AUTHORITY_LATE),
             Course::Incoming(_) => passage == Passage::Installed,
+            // It is not known yet who decides, or nobody does.
+            Course::Reporting | Course::Rebuilding => return NOBODY,
         };
         if is_mine { self.s.me } else { slot.master }
     }
@@ -462,8 +514,14 @@ impl<'a> Machine<'a> {
         self.index.remove(hash, at);
         let resource = &mut self.resources[at];
         resource.passage = Passage::None;
+        resource.is_value_lost = false;
         resource.name_len = 0;
         self.s.free.resources.put(self.free_resources, at);
+    }
+
+    /// A position that is to be passed on to a member, if there is one.
+    pub(crate) fn peer_relay(&mut self, member: Member) -> Option<Idx<RelayCell>> {
+        self.peers[usize::from(member)].relays.pop_front(&mut self.relays)
     }
 
     /// What this node knows of a resource as its holder, which is nothing that matters any more, goes.
@@ -480,6 +538,10 @@ impl<'a> Machine<'a> {
     /// Must a resource stay in its slot's chain although neither role needs it? What is packed marks the name as
     /// another's, and what is installed as this node's, until the slot is complete (rules R4 and R7).
     fn is_in_passage(&self, resource: &Resource) -> bool {
+        if self.slot(resource.slot).course == Course::Reporting {
+            // The report goes along the chain.
+            return true;
+        }
         match resource.passage {
             Passage::None => false,
             Passage::Coming | Passage::Packed => true,
@@ -603,12 +665,20 @@ impl<'a> Machine<'a> {
         cell
     }
 
+    /// The block was lost with a master: it is invalid until somebody writes it.
+    pub(crate) fn mark_value_lost(&mut self, at: Idx<Resource>) {
+        if core::mem::take(&mut self.resources[at].is_value_lost) {
+            self.lose_value(at);
+        }
+    }
+
     /// Makes room for the resource's value block, if there is none yet.
     pub(crate) fn reserve_value(&mut self, at: Idx<Resource>) {
         if self.resources[at].mastery.value.is_none() {
             let cell = self.take_value();
             self.resources[at].mastery.value = Some(cell);
             self.tally(self.resources[at].slot, Room { values: 1, ..Room::NONE }, Change::More);
+            self.mark_value_lost(at);
         }
     }
 
@@ -659,7 +729,7 @@ impl<'a> Machine<'a> {
     // ---- floors ----
 
     pub(crate) fn floor(&mut self, slot: u32, member: Member) -> &mut Number {
-        let members = self.s.config.members.len();
+        let members = self.peers.len();
         &mut self.floors[slot as usize * members + usize::from(member)]
     }
 

@@ -46,6 +46,7 @@ impl Machine<'_> {
         if !self.decides(slot, found) {
             return self.pass_on(from, named, slot, position);
         }
+        let found = self.purge_before(found, named, hash);
         if !self.is_me(from) {
             self.count_incoming(position);
         }
@@ -55,6 +56,22 @@ impl Machine<'_> {
         };
         self.position_on_record(resource, at, named, position);
         self.drop_if_unused(resource);
+    }
+
+    /// Who has departed is not in anybody's way, also where it was not looked for yet.
+    fn purge_before(
+        &mut self,
+        found: Option<Idx<Resource>>,
+        named: Named,
+        hash: u64,
+    ) -> Option<Idx<Resource>> {
+        let at = found?;
+        if self.resources[at].mastery.members & self.s.views.departed() == 0 {
+            return found;
+        }
+        self.purge(at);
+        self.drop_if_unused(at);
+        self.find(named.space, named.name.as_bytes(), hash)
     }
 
     fn count_incoming(&mut self, position: &Position) {
@@ -332,7 +349,7 @@ impl Machine<'_> {
         self.set_wish(resource, at, position, wanted);
         let slot = &mut self.slots.0[self.resources[resource].slot as usize];
         slot.arrivals += 1;
-        self.physical[at].ticket = QueueTicket { epoch: self.s.config.epoch, count: slot.arrivals };
+        self.physical[at].ticket = QueueTicket { epoch: self.s.views.view.epoch, count: slot.arrivals };
         let no_queue = if self.is_retaining(resource) { NoQueue::AskHolders } else { NoQueue::Refuse };
         let queues = &mut self.resources[resource].mastery.queues;
         let entered = queues.enter(&mut self.physical, at, no_queue, |_, _| true);
@@ -467,7 +484,7 @@ impl Machine<'_> {
     fn grant_record(&mut self, resource: Idx<Resource>, at: Idx<Physical>) {
         let slot = &mut self.slots.0[self.resources[resource].slot as usize];
         slot.grants += 1;
-        let token = Token { epoch: self.s.config.epoch, grant: slot.grants, local: 0 };
+        let token = Token { epoch: self.s.views.view.epoch, grant: slot.grants, local: 0 };
         self.end_queued_timer(at);
         self.end_demand(at);
         let record = &mut self.physical[at];
@@ -542,6 +559,12 @@ impl Machine<'_> {
         }
     }
 
+    /// A record of a member that has departed goes, whatever it held or wanted.
+    pub(crate) fn drop_departed(&mut self, resource: Idx<Resource>, at: Idx<Physical>) {
+        self.stand_at_rest(resource, at, None);
+        self.drop_record(resource, at);
+    }
+
     pub(crate) fn name_at(&self, at: Idx<Resource>) -> (SpaceId, Name) {
         let resource = &self.resources[at];
         (resource.space, self.name_of(resource))
@@ -576,7 +599,7 @@ impl Machine<'_> {
 
 impl Position {
     /// Does the position hang together? What is pinned is held, and what is wanted covers what is held.
-    fn makes_sense(&self) -> bool {
+    pub(crate) fn makes_sense(&self) -> bool {
         let is_pinned_held =
             self.pinned.is_none_or(|pinned| self.held.is_some_and(|held| held.covers(pinned)));
         let is_rise = self.wanted.is_none_or(|wanted| self.held.is_none_or(|held| wanted.covers(held)));

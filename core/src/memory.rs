@@ -193,7 +193,7 @@ impl HeapMemory {
     /// Tables for this configuration with room for this many records.
     #[must_use]
     pub fn new(limits: &Limits, config: &crate::config::Config) -> Self {
-        let (slots, members) = (config.slots() as usize, config.members.len());
+        let (slots, members) = (config.slots() as usize, config.members_max());
         Self {
             resources: (0..limits.resources).map(|_| Resource::VACANT).collect(),
             physical: (0..limits.physical).map(|_| Physical::VACANT).collect(),

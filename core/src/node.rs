@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::error::{ConfigError, ConvertError, Dropped, HelloError, ReleaseError, RequestError, UnknownLock};
 use crate::event::{Asked, Cancelled, Conversion, Event, Grant, Request};
-use crate::id::{LockId, NodeId, SlotId, SlotRange, SpaceId, Token};
+use crate::id::{Incarnation, LockId, NodeId, SlotId, SlotRange, SpaceId, Token};
 use crate::machine::{Machine, State};
 use crate::memory::Storage;
 use crate::mode::Mode;
@@ -13,6 +13,7 @@ use crate::stats::Stats;
 use crate::time::Instant;
 use crate::transfer::{Progress, SlotView, TransferError, TransferId, WithdrawError};
 use crate::value::{ValueState, ValueWrite};
+use crate::view::{Certainty, RejoinError, Standing, View, ViewError};
 use crate::wire::Hello;
 
 /// One node of the cluster: a pure state machine over the memory `S`.
@@ -63,6 +64,35 @@ impl<S: Storage> Node<S> {
     /// [`Stats`] and passed over.
     pub fn handle_frame(&mut self, now: Instant, from: NodeId, frame: &[u8]) -> Result<(), Dropped> {
         self.machine().handle_frame(now, from, frame)
+    }
+
+    /// There is a new view. A node that was configured without members is none before the first one.
+    ///
+    /// Members that are not in it any more have lost their locks: the engine vouches for that. A view without this
+    /// incarnation ends its life, if it was a member; see [`Node::rejoin`].
+    ///
+    /// # Errors
+    /// [`ViewError`]; nothing has changed.
+    pub fn handle_view(&mut self, now: Instant, view: &View) -> Result<(), ViewError> {
+        self.machine().handle_view(now, view)
+    }
+
+    /// The engine vouches for this node's membership for so long: for ever until it says otherwise.
+    pub fn handle_certainty(&mut self, now: Instant, certainty: Certainty) {
+        self.machine().handle_certainty(now, certainty);
+    }
+
+    /// The engine says that this node is no member any more. Its locks are lost; [`Event::Lost`] tells each owner.
+    pub fn fence(&mut self, now: Instant) {
+        self.machine().fence(now);
+    }
+
+    /// Begins the next life of a fenced node, which is no member before its next view. Requests that waited go on waiting.
+    ///
+    /// # Errors
+    /// [`RejoinError`]; nothing has changed. Poll events until there are none, then try again.
+    pub fn rejoin(&mut self, now: Instant, incarnation: Incarnation) -> Result<(), RejoinError> {
+        self.machine().rejoin(now, incarnation)
     }
 
     /// It is now. Total: early, late, or twice for the same instant is fine.
@@ -158,6 +188,19 @@ impl<S: Storage> Node<S> {
         self.machine().withdraw(now, transfer)
     }
 
+    /// Begins transfers that bring the map nearer to balance with as few slots as can be, or that empty this node if it
+    /// leaves, and returns how many transfers it gives now: no more than `most`, unless there were more.
+    ///
+    /// Call it after a view, after the end of a transfer, and now and then.
+    pub fn balance(&mut self, now: Instant, most: usize) -> usize {
+        self.machine().balance(now, most)
+    }
+
+    /// Gives up some of the locks that this node merely retains, and says whether none is left.
+    pub fn release_retained(&mut self, now: Instant) -> bool {
+        self.machine().release_retained(now)
+    }
+
     // ---- node to world ----
 
     /// The next thing to tell an owner.
@@ -204,10 +247,36 @@ impl<S: Storage> Node<S> {
         &self.state.config
     }
 
-    /// Was every member heard, so that this node grants?
+    /// Does this node grant? Where members never change: was every member heard? Else: has it a view?
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.state.is_open
+    }
+
+    /// The view that is installed; without members before the first one, and after the end of a life.
+    #[must_use]
+    pub fn view(&self) -> &View {
+        &self.state.views.view
+    }
+
+    /// What this node is in its cluster.
+    pub fn standing(&mut self, now: Instant) -> Standing {
+        self.machine().standing(now)
+    }
+
+    /// Until when this node's locks are certainly its own; [`Instant::NEVER`] if no clock ends that.
+    pub fn certain_until(&mut self) -> Instant {
+        self.machine().certain_until()
+    }
+
+    /// Is the map of the view agreed on here, and nothing known to be rebuilt?
+    pub fn is_settled(&mut self) -> bool {
+        self.machine().is_settled()
+    }
+
+    /// Does this node master nothing, and give nothing away any more?
+    pub fn is_drained(&mut self) -> bool {
+        self.machine().is_drained()
     }
 
     /// Counters since the start.

@@ -3,9 +3,9 @@
 use crate::error::{Dropped, HelloError};
 use crate::holder::Named;
 use crate::id::{DemandId, NodeId, Number, SlotId, SpaceId};
-use crate::machine::{Machine, Member};
+use crate::machine::{Machine, Member, places};
 use crate::name::{Name, NameError};
-use crate::record::{Peer, Physical, Resource, RingBody};
+use crate::record::{NOBODY, Peer, Physical, Resource, RingBody};
 use crate::table::Idx;
 use crate::time::Instant;
 use crate::wire::{
@@ -33,19 +33,27 @@ impl Machine<'_> {
         if VersionRange::OURS.common(hello.versions).is_none() || (hello.frame_max as usize) < FRAME_LEAST {
             return Err(HelloError::Version);
         }
-        if hello.digest != self.s.config.digest() || hello.epoch != self.s.config.epoch {
+        let is_static = self.s.config.is_static();
+        if hello.digest != self.s.config.digest() || is_static && hello.epoch != self.s.epoch() {
             return Err(HelloError::Digest);
         }
-        let member = self.member_of(hello.node).filter(|member| !self.is_me(*member));
-        let member = member.ok_or(HelloError::Member(hello.node))?;
+        if hello.node == self.s.config.node {
+            return Err(HelloError::Member(hello.node));
+        }
+        let Some(member) = self.member_of(hello.node) else {
+            let node = hello.node;
+            return Err(if is_static { HelloError::Member(node) } else { HelloError::Stranger(node) });
+        };
         let peer = self.peer(member);
-        // A view names an incarnation once: the first that is heard.
+        // A view names an incarnation once: a static one the first that is heard.
         if peer.incarnation.is_some_and(|known| known != hello.incarnation) {
-            return Err(HelloError::Incarnation(hello.node));
+            let node = hello.node;
+            return Err(if is_static { HelloError::Incarnation(node) } else { HelloError::Stranger(node) });
         }
         self.see(now);
         let peer = self.peer(member);
         peer.incarnation = Some(hello.incarnation);
+        peer.epoch = peer.epoch.max(hello.epoch);
         peer.frame_max = hello.frame_max;
         peer.is_connected = true;
         self.s.hurried |= 1 << member;
@@ -57,14 +65,13 @@ impl Machine<'_> {
 
     /// Begins to send and to grant once every member was heard (rule S4).
     fn open(&mut self) {
-        let me = usize::from(self.s.me);
-        let is_heard = |(at, peer): (usize, &Peer)| at == me || peer.incarnation.is_some();
-        if self.s.is_open || !self.peers.iter().enumerate().all(is_heard) {
+        let is_heard = |peer: &Peer| peer.incarnation.is_some();
+        if self.s.is_open || !self.s.config.is_static() || !self.peers.iter().all(is_heard) {
             return;
         }
         self.s.is_open = true;
-        for member in 0..self.peers.len() {
-            self.mark_ready(u8::try_from(member).expect("there are at most 64 members"));
+        for member in places(self.s.others()) {
+            self.mark_ready(member);
         }
         self.settle();
     }
@@ -82,7 +89,7 @@ impl Machine<'_> {
     pub(crate) fn handle_frame(&mut self, now: Instant, from: NodeId, frame: &[u8]) -> Result<(), Dropped> {
         let checked = Messages::new(frame).and_then(|(header, messages)| {
             let member = self.check_header(from, &header)?;
-            Ok((member, messages))
+            if self.note_epoch(member, header.epoch) { Ok((member, messages)) } else { Err(Dropped::Epoch) }
         });
         let (member, mut messages) = checked.inspect_err(|_| self.s.stats.frames_dropped += 1)?;
         self.see(now);
@@ -92,6 +99,7 @@ impl Machine<'_> {
             match message {
                 Message::Lock(message) => self.handle_message(member, &message),
                 Message::Transfer(message) => self.handle_transfer(member, &message),
+                Message::View(message) => self.handle_view_message(member, &message),
             }
         }
         self.s.stats.messages_unknown += u64::from(messages.skipped());
@@ -101,9 +109,6 @@ impl Machine<'_> {
     fn check_header(&self, from: NodeId, header: &FrameHeader) -> Result<Member, Dropped> {
         if header.cluster != self.s.config.cluster {
             return Err(Dropped::Cluster);
-        }
-        if header.epoch != self.s.config.epoch {
-            return Err(Dropped::Epoch);
         }
         let member = self.member_of(from).filter(|_| header.from == from).ok_or(Dropped::Peer)?;
         let known = self.peers[usize::from(member)].incarnation;
@@ -116,7 +121,7 @@ impl Machine<'_> {
     fn handle_message(&mut self, from: Member, message: &LockMessage<'_>) {
         self.s.lock_messages += 1;
         let (space, Ok(name)) = (message.space, Name::new(message.name)) else { return };
-        if !self.is_space(space) || !self.s.is_open {
+        if !self.is_space(space) || !self.s.is_open || self.is_suspect() {
             // Before every member was heard nothing is granted; what is dropped here is repeated.
             self.s.stats.messages_dropped += 1;
             return;
@@ -164,7 +169,7 @@ impl Machine<'_> {
 
     /// Delivers what this node says to itself as a master and as a holder, until it has nothing to say.
     pub(crate) fn settle(&mut self) {
-        if !self.s.is_open || core::mem::replace(&mut self.s.is_settling, true) {
+        if !self.s.is_open || self.is_suspect() || core::mem::replace(&mut self.s.is_settling, true) {
             return;
         }
         while self.settle_one() {}
@@ -228,11 +233,16 @@ impl Machine<'_> {
     }
 
     fn has_output(&self, member: Member) -> bool {
+        if !self.is_met(member) {
+            return self.has_view_output(member);
+        }
         let peer = &self.peers[usize::from(member)];
         peer.ring.front().is_some()
+            || self.has_view_output(member)
             || !peer.answers.is_empty()
             || !peer.positions.is_empty()
             || self.has_transfer_output(member)
+            || self.has_report(member)
     }
 
     pub(crate) fn poll_transmit(&mut self, now: Instant, to: NodeId, frame: &mut [u8]) -> Option<usize> {
@@ -248,7 +258,7 @@ impl Machine<'_> {
         let header = FrameHeader {
             versions: VersionRange::OURS,
             cluster: config.cluster,
-            epoch: config.epoch,
+            epoch: self.s.epoch(),
             from: config.node,
             incarnation: config.incarnation,
             len: 0,
@@ -273,6 +283,13 @@ impl Machine<'_> {
 
     /// Says the next thing to a peer, or passes over what needs no message any more.
     fn write_one(&mut self, member: Member, writer: &mut FrameWriter<'_>) -> Push {
+        if self.has_view_output(member) {
+            return self.write_view(member, writer);
+        }
+        if !self.is_met(member) {
+            // Until it has this view, too, it would drop everything else.
+            return Push::Nothing;
+        }
         if let Some(answer) = self.peer(member).ring.front().copied() {
             let body = self.ring_body(answer.body);
             let message = LockMessage { space: answer.space, name: answer.name.as_bytes(), body };
@@ -291,7 +308,10 @@ impl Machine<'_> {
             return self.write_answer(member, at, writer);
         }
         let Some(at) = self.peers[usize::from(member)].positions.head() else {
-            return self.write_transfer(member, writer);
+            return match self.write_transfer(member, writer) {
+                Push::Nothing if self.has_report(member) => self.write_report(member, writer),
+                push => push,
+            };
         };
         if self.master_at(&self.resources[at]) != member {
             // The slot has moved since: the position goes where the map says now.
@@ -360,7 +380,8 @@ impl Machine<'_> {
             return Ok(None);
         }
         let slot = self.slot_of(space, self.hash_of(space, name));
-        Ok(Some(self.node_at(self.slot(slot).master)))
+        let master = self.slot(slot).master;
+        Ok((master != NOBODY).then(|| self.node_at(master)))
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::event::{Denial, Path};
 use crate::flags::Flags;
 use crate::id::{
-    DemandId, Incarnation, LockId, MapVersion, NodeId, Number, OwnerId, Priority, QueueTicket, SpaceId, Token,
+    DemandId, Epoch, Incarnation, LockId, MapVersion, NodeId, Number, OwnerId, Priority, QueueTicket,
+    SpaceId, Token,
 };
 use crate::mode::Mode;
 use crate::name::Name;
@@ -12,6 +13,7 @@ use crate::table::{Deadlines, Idx, Keyed, Link, Queue, Record, Via};
 use crate::time::Instant;
 use crate::transfer::{Notes, Room};
 use crate::value::ValueCopy;
+use crate::view::{Agreeing, Claimed, Hearing, Reporting};
 use crate::wire::{DenyReason, MESSAGE_MAX, PositionKind};
 
 /// Bytes of a name that stand in the resource record itself.
@@ -36,6 +38,8 @@ pub struct Resource {
     pub(crate) name_len: u8,
     pub(crate) route: Route,
     pub(crate) passage: Passage,
+    /// The value block may have been lost with a master: until somebody writes it, it is invalid and not absent.
+    pub(crate) is_value_lost: bool,
     /// An owner of this node has asked for it since the record was made. Until then nothing of `holding`, and of what
     /// follows it, has been touched.
     pub(crate) is_used: bool,
@@ -239,6 +243,8 @@ pub struct Lock {
 pub(crate) struct News {
     pub(crate) end: Option<Result<(), Denial>>,
     pub(crate) demanded: Option<Mode>,
+    /// The lock was lost with the node's membership, and has ended.
+    pub(crate) is_lost: bool,
 }
 
 /// The bytes of a name that its resource record has no room for. Opaque.
@@ -282,6 +288,10 @@ pub struct Slot {
     pub(crate) version: MapVersion,
     /// Version of the last offer that was heard.
     pub(crate) offered: MapVersion,
+    /// What this node could say of the slot when the view came.
+    pub(crate) claim: Claimed,
+    /// A member has said that the slot is its own, or on its way: what the coordinator knows.
+    pub(crate) is_kept: bool,
 }
 
 /// No place among the members.
@@ -298,6 +308,10 @@ pub(crate) enum Course {
     Packing(u8),
     /// It is taken by this transfer.
     Incoming(u8),
+    /// Its master was lost, and the next one collects reports; this node sends it one and waits until it decides.
+    Reporting,
+    /// Its master was lost, and this node, which is the next one, collects reports. Nobody decides.
+    Rebuilding,
 }
 
 /// A position that is passed on to a new master, as it is written. Opaque.
@@ -312,9 +326,12 @@ const _: () = assert!(MESSAGE_MAX <= u8::MAX as usize, "a length fits its byte")
 /// Another member, and what there is to say to it. Opaque.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    pub(crate) node: NodeId,
-    /// The incarnation whose hello was accepted.
+    /// The incarnation of the view, or whose hello was accepted first.
     pub(crate) incarnation: Option<Incarnation>,
+    /// Epoch in which that incarnation joined.
+    pub(crate) joined: Epoch,
+    /// The latest view that the peer is known to have.
+    pub(crate) epoch: Epoch,
     pub(crate) is_connected: bool,
     pub(crate) frame_max: u32,
     pub(crate) positions: Queue<Resource, Outbox>,
@@ -325,6 +342,9 @@ pub struct Peer {
     pub(crate) repeats: [Queue<Resource, Repeat>; 2],
     pub(crate) demands: [Queue<Physical, DemandTimer>; 2],
     pub(crate) queued: Queue<Physical, QueuedTimer>,
+    pub(crate) agreeing: Agreeing,
+    pub(crate) reporting: Reporting,
+    pub(crate) hearing: Hearing,
 }
 
 /// Answers that a peer's ring holds; the oldest is dropped for one more, and the peer's repeat brings it back.
@@ -371,6 +391,7 @@ impl Resource {
         name_len: 0,
         route: 0,
         passage: Passage::None,
+        is_value_lost: false,
         is_used: false,
         mastery: Mastery::NONE,
         holding: Holding::NONE,
@@ -441,7 +462,7 @@ impl Physical {
         outbox: Link::NONE,
         writing_since: Token::NONE,
         copy: Token::NONE,
-        ticket: QueueTicket { epoch: crate::id::Epoch(0), count: 0 },
+        ticket: QueueTicket { epoch: Epoch(0), count: 0 },
         demand: None,
         member: 0,
         priority: Priority(0),
@@ -484,7 +505,7 @@ impl Lock {
         has_value: false,
         is_served: false,
         path: Path::Retained,
-        news: News { end: None, demanded: None },
+        news: News { end: None, demanded: None, is_lost: false },
         events: Link::NONE,
         patience_at: Instant::NEVER,
         patience: 0,
@@ -517,22 +538,25 @@ impl Slot {
         former: NOBODY,
         heir: NOBODY,
         course: Course::Still,
-        version: MapVersion { epoch: crate::id::Epoch(0), count: 0 },
-        offered: MapVersion { epoch: crate::id::Epoch(0), count: 0 },
+        version: MapVersion { epoch: Epoch(0), count: 0 },
+        offered: MapVersion { epoch: Epoch(0), count: 0 },
         grants: 0,
         arrivals: 0,
         resources: Queue::EMPTY,
         room: Room::NONE,
         moved: Link::NONE,
         moved_left: 0,
+        claim: Claimed::Neither,
+        is_kept: false,
     };
 }
 
 impl Peer {
     /// A peer before the first view.
     pub const VACANT: Self = Self {
-        node: NodeId(0),
         incarnation: None,
+        joined: Epoch(0),
+        epoch: Epoch(0),
         is_connected: false,
         frame_max: 0,
         positions: Queue::EMPTY,
@@ -543,6 +567,9 @@ impl Peer {
         repeats: [const { Queue::EMPTY }; 2],
         demands: [const { Queue::EMPTY }; 2],
         queued: Queue::EMPTY,
+        agreeing: Agreeing::NONE,
+        reporting: Reporting::NONE,
+        hearing: Hearing::NONE,
     };
 }
 

@@ -74,4 +74,18 @@ pub struct Stats {
     pub relayed_in: u64,
     /// Positions that could not be passed on for want of room; the node's repeat brings them back.
     pub relays_dropped: u64,
+    /// Views that were installed.
+    pub views: u64,
+    /// Times that membership ended.
+    pub fenced: u64,
+    /// Logical locks that were lost with membership.
+    pub locks_lost: u64,
+    /// Physical locks of members that departed.
+    pub locks_purged: u64,
+    /// Physical locks that were put on record from reports, granted and waiting.
+    pub locks_rebuilt: u64,
+    /// Slots that this node was given without their records, and decides about again.
+    pub slots_rebuilt: u64,
+    /// Bytes of reports sent, those that were sent again included.
+    pub report_bytes_out: u64,
 }

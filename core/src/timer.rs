@@ -31,7 +31,7 @@ impl Machine<'_> {
             self.look_after(at);
             return true;
         }
-        if self.work_on_transfers() {
+        if self.work_on_transfers() || self.work_on_views() {
             return true;
         }
         if core::mem::take(&mut self.s.is_short) {
@@ -68,7 +68,7 @@ impl Machine<'_> {
                 return true;
             }
         }
-        if self.expire_transfer(until) {
+        if self.expire_transfer(until) || self.expire_retry(until) {
             return true;
         }
         for space in self.spaces() {
@@ -101,7 +101,7 @@ impl Machine<'_> {
             self.expire_queued(at);
             return true;
         }
-        false
+        u8::try_from(member).is_ok_and(|member| self.expire_view(member, until))
     }
 
     /// A peer has come back: what it was not told, or did not answer, is said again, in batches (rule T4).
@@ -123,7 +123,8 @@ impl Machine<'_> {
         let patience = self.patience_heap().earliest().map(|(deadline, _)| deadline);
         let peers = self.peers.iter().filter_map(|peer| self.deadline_of_peer(peer)).min();
         let idle = self.spaces().filter_map(|space| self.first_idle(space)).min();
-        [patience, peers, idle, self.s.transfers.deadline()].into_iter().flatten().min()
+        let views = self.s.views.deadline(self.s.now);
+        [patience, peers, idle, self.s.transfers.deadline(), views].into_iter().flatten().min()
     }
 
     fn deadline_of_peer(&self, peer: &Peer) -> Option<Instant> {
@@ -132,7 +133,9 @@ impl Machine<'_> {
         let demands =
             peer.demands.iter().filter_map(|queue| queue.head()).map(|at| self.physical[at].demand_at);
         let queued = peer.queued.head().map(|at| self.physical[at].queued_at);
-        repeats.chain(demands).chain(queued).min()
+        let views = [peer.agreeing.repeat_at(), peer.reporting.repeat_at()];
+        let views = views.into_iter().filter(|at| *at != Instant::NEVER);
+        repeats.chain(demands).chain(queued).chain(views).min()
     }
 
     fn spaces(&self) -> impl Iterator<Item = SpaceId> + use<> {

@@ -25,6 +25,7 @@ mod pack;
 mod relay;
 mod room;
 mod stream;
+mod views;
 
 pub(crate) use incoming::is_leap;
 
@@ -36,7 +37,7 @@ use crate::id::{MapVersion, NodeId, SlotId, SlotRange, SpaceId};
 use crate::machine::{Machine, Member};
 use crate::name::NameError;
 use crate::peer::Push;
-use crate::record::Course;
+use crate::record::{Course, NOBODY};
 use crate::time::Instant;
 use crate::transfer::incoming::Incoming;
 use crate::transfer::outgoing::Outgoing;
@@ -85,6 +86,9 @@ pub enum Stage {
     Refused(Refusal),
     /// The application took it back. Nothing has changed.
     Withdrawn,
+    /// The new master has left the cluster. What was not packed stays here, all else is without a master until the view's
+    /// map is agreed on; or this node itself has left.
+    Cut,
 }
 
 /// Why a node does not take slots that it was offered.
@@ -125,8 +129,8 @@ pub struct Progress {
 /// One slot, as a node knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotView {
-    /// Its master, as this node's map has it.
-    pub master: NodeId,
+    /// Its master, as this node's map has it; absent while nobody is known to be.
+    pub master: Option<NodeId>,
     /// Version of that entry of the map.
     pub version: MapVersion,
     /// It is in a transfer that this node gives or takes, or has been told of.
@@ -237,6 +241,15 @@ impl Transfers {
         self.in_frame = 0;
     }
 
+    /// Bytes of chunks and reports in the frame that is being filled.
+    pub(crate) const fn in_frame(&self) -> u32 {
+        self.in_frame
+    }
+
+    pub(crate) fn add_in_frame(&mut self, len: usize) {
+        self.in_frame += u32::try_from(len).expect("a part fits a frame");
+    }
+
     /// When something about a transfer has to be said again.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let outgoing = places(self.giving).map(|place| self.outgoing[place].repeat_at);
@@ -321,8 +334,8 @@ impl Machine<'_> {
     /// A peer has said something about a transfer.
     pub(crate) fn handle_transfer(&mut self, from: Member, message: &TransferMessage<'_>) {
         let TransferMessage { range, version, body } = *message;
-        let is_of_view = version.epoch == self.s.config.epoch && version.count <= COUNT_MAX;
-        if !self.s.is_open || !self.is_range(range) || !is_of_view {
+        let is_known = version.epoch <= self.s.epoch() && version.count <= COUNT_MAX;
+        if !self.s.is_open || self.is_suspect() || !self.is_range(range) || !is_known {
             self.s.stats.messages_dropped += 1;
             return;
         }
@@ -447,10 +460,10 @@ impl Machine<'_> {
 
     pub(crate) fn slot_view(&self, slot: SlotId) -> Option<SlotView> {
         let entry = self.slots.0.get(slot.0 as usize)?;
-        let is_named = entry.heir != crate::record::NOBODY;
+        let is_named = entry.heir != NOBODY;
         let is_mine = self.is_me(entry.master);
         Some(SlotView {
-            master: self.node_at(entry.master),
+            master: (entry.master != NOBODY).then(|| self.node_at(entry.master)),
             version: entry.version,
             is_moving: is_named || entry.course != Course::Still,
             room: if is_mine { entry.room } else { Room::NONE },
@@ -470,7 +483,7 @@ impl Stage {
     /// Has the transfer ended?
     #[must_use]
     pub const fn is_end(self) -> bool {
-        matches!(self, Self::Done | Self::Refused(_) | Self::Withdrawn)
+        matches!(self, Self::Done | Self::Refused(_) | Self::Withdrawn | Self::Cut)
     }
 }
 

@@ -1,9 +1,40 @@
 //! Views: which members there are, told to the node by a membership engine and never invented by it.
 
+//!
+//! ```text
+//!               first view                 certainty runs out                    certainty is back
+//! (outside) ────────────────► member ───────────────────────────► suspect ─────────────────────► member
+//!     ▲                          │ a view without it, or the end of certainty │
+//!     │        rejoin            ▼                                            │
+//!     └────────────────────── fenced ◄────────────────────────────────────────┘
+//! ```
+//!
+//! What a view changes: `view/install.rs` takes it in, `view/agree.rs` makes one map of all members' maps,
+//! `view/rebuild.rs` collects what survivors hold in slots whose master was lost, `view/purge.rs` forgets who has
+//! departed, `view/fence.rs` ends a life, `view/balance.rs` spreads the slots. The rules are those of
+//! `docs/views.md`.
+
+mod agree;
+mod balance;
+mod fence;
+mod install;
+mod purge;
+mod rebuild;
+
+pub(crate) use agree::Agreeing;
+pub use agree::Claimed;
+pub use fence::RejoinError;
+pub(crate) use rebuild::{Hearing, Reporting};
+
 use heapless::Vec;
 
+use crate::config::Config;
 use crate::id::{Epoch, Incarnation, MEMBERS_MAX, NodeId};
+use crate::machine::{Machine, Member};
+use crate::peer::Push;
+use crate::record::NOBODY;
 use crate::time::Instant;
+use crate::wire::{FrameWriter, ViewMessage};
 
 /// The members of the cluster from one change of membership to the next (VMS: cluster membership; the term is that of
 /// group communication).
@@ -71,9 +102,10 @@ pub enum ViewError {
     /// A member is named twice, has joined later than the view or in none, or has no incarnation.
     #[error("the view contradicts itself")]
     Unsound,
-    /// The view names another incarnation of this node that is later: this one must end.
-    #[error("the view has a later incarnation of this node")]
-    Superseded,
+    /// It has more members than there are places for: raise [`Config::places`]. Those that departed lately keep theirs
+    /// for a moment, so the same view may be taken a little later.
+    #[error("there are not enough places for the members")]
+    Places,
     /// The node is fenced: let it rejoin first.
     #[error("the node is fenced")]
     Fenced,
@@ -105,5 +137,176 @@ impl View {
                 || self.members[..at].iter().any(|other| other.node == member.node)
         };
         !self.members.is_empty() && !self.members.iter().enumerate().any(is_odd)
+    }
+}
+
+/// What a node knows of its view, beside what stands with each peer.
+#[derive(Clone, Debug)]
+pub(crate) struct Views {
+    pub(crate) view: View,
+    certainty: Certainty,
+    life: Life,
+    /// Who decides about the map; [`NOBODY`] if the view never changes.
+    coordinator: Member,
+    /// Members that joined before this view: only they can know who mastered what.
+    knowing: u64,
+    /// As the coordinator: the map of this view is decided.
+    is_decided: bool,
+    /// Slots of the agreed map that are here.
+    installed: u32,
+    /// Places of members that have departed and are not forgotten yet.
+    departed: u64,
+    /// Where the search for their locks goes on.
+    purge_at: Option<u32>,
+    /// Some of their locks stand in packed records.
+    is_purge_held_up: bool,
+    /// This node's new slots before this one are decided about again.
+    frontier: u32,
+    /// Resources of the next one that are still to be opened.
+    opening: Option<u32>,
+    /// Something has come that may let the rebuild go on.
+    is_rebuild_due: bool,
+    /// A slot that lacked room is tried again then.
+    retry_at: Option<Instant>,
+}
+
+/// Where a node stands in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    /// It is a member, or wants to be.
+    Alive,
+    /// It is no member any more and is giving up its locks; so many records were looked at.
+    Ending(fence::Step),
+    /// It has nothing any more.
+    Ended,
+}
+
+impl Views {
+    pub(crate) fn new(config: &Config) -> Self {
+        let mut view = View::default();
+        if config.is_static() {
+            view.epoch = config.epoch;
+            for node in &config.members {
+                let is_me = *node == config.node;
+                let incarnation = if is_me { config.incarnation } else { Incarnation(0) };
+                let member = ViewMember { node: *node, incarnation, joined: config.epoch, is_leaving: false };
+                assert!(view.add(member), "a checked configuration has few members");
+            }
+        }
+        Self {
+            view,
+            certainty: Certainty::FOR_EVER,
+            life: Life::Alive,
+            coordinator: NOBODY,
+            knowing: 0,
+            is_decided: false,
+            installed: 0,
+            departed: 0,
+            purge_at: None,
+            is_purge_held_up: false,
+            frontier: 0,
+            opening: None,
+            is_rebuild_due: false,
+            retry_at: None,
+        }
+    }
+
+    #[cfg(feature = "check")]
+    pub(crate) fn fingerprint(&self, feed: &mut crate::fingerprint::Feed<'_>) {
+        feed.put(&(&self.view, self.life, self.coordinator, self.knowing, self.is_decided, self.installed));
+        feed.put(&(self.departed, self.purge_at, self.is_purge_held_up, self.frontier, self.opening));
+        feed.put(&self.is_rebuild_due);
+        for until in [self.certainty.suspect_at, self.certainty.fenced_at] {
+            feed.put_until(until);
+        }
+    }
+
+    /// Members that have departed and are not forgotten yet.
+    pub(crate) const fn departed(&self) -> u64 {
+        self.departed
+    }
+
+    /// Is there nothing to do about views before the next input?
+    pub(crate) const fn is_quiet(&self) -> bool {
+        let is_ending = matches!(self.life, Life::Ending(_));
+        self.purge_at.is_none() && !self.is_rebuild_due && !is_ending
+    }
+
+    /// When the node has to look at its certainty again.
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+        if self.life != Life::Alive {
+            return None;
+        }
+        let Certainty { suspect_at, fenced_at } = self.certainty;
+        let certain = [suspect_at, fenced_at].into_iter().filter(|at| *at > now && *at != Instant::NEVER);
+        certain.chain(self.retry_at).min()
+    }
+}
+
+impl Machine<'_> {
+    // ---- messages ----
+
+    pub(crate) fn handle_view_message(&mut self, from: Member, message: &ViewMessage<'_>) {
+        let is_heard = !self.s.config.is_static()
+            && self.s.is_open
+            && match *message {
+                ViewMessage::Here { known } => self.handle_here(from, known),
+                ViewMessage::MapReport(page) => self.handle_map_report(from, &page),
+                ViewMessage::MapReported(until) => self.handle_map_told(from, until, false),
+                ViewMessage::MapInstall(page) => self.handle_map_install(from, &page),
+                ViewMessage::MapInstalled(until) => self.handle_map_told(from, until, true),
+                ViewMessage::Report(report) => self.handle_report(from, &report),
+                ViewMessage::Reported(reported) => self.handle_reported(from, reported),
+            };
+        if !is_heard {
+            self.s.stats.messages_dropped += 1;
+        }
+        self.settle();
+    }
+
+    /// Is there something short to say about the view to a peer?
+    pub(crate) fn has_view_output(&self, member: Member) -> bool {
+        self.has_agreeing_output(member) || self.has_hearing_output(member)
+    }
+
+    /// Says the next thing about the view to a peer, but for reports.
+    pub(crate) fn write_view(&mut self, member: Member, writer: &mut FrameWriter<'_>) -> Push {
+        if self.has_agreeing_output(member) {
+            self.write_agreeing(member, writer)
+        } else {
+            self.write_hearing(member, writer)
+        }
+    }
+
+    /// Does some of the work that a view has left; says whether there was any.
+    pub(crate) fn work_on_views(&mut self) -> bool {
+        self.work_on_end() || self.work_on_departed() || self.work_on_rebuild()
+    }
+
+    /// A slot that lacked room when its reports were in is tried again; says whether there was one.
+    pub(crate) fn expire_retry(&mut self, until: Instant) -> bool {
+        let is_due = self.s.views.retry_at.is_some_and(|at| at <= until);
+        if is_due {
+            self.s.views.retry_at = None;
+            self.s.views.is_rebuild_due = true;
+        }
+        is_due
+    }
+
+    /// Works off what is due to be said again about the view to a peer; says whether there was anything.
+    pub(crate) fn expire_view(&mut self, member: Member, until: Instant) -> bool {
+        let peer = &self.peers[usize::from(member)];
+        let is_due = |at: Instant| at != Instant::NEVER && at <= until;
+        if is_due(peer.agreeing.repeat_at) {
+            self.s.stats.repeats += 1;
+            self.repeat_agreeing(member);
+            return true;
+        }
+        if is_due(peer.reporting.repeat_at()) {
+            self.s.stats.repeats += 1;
+            self.repeat_reporting(member);
+            return true;
+        }
+        false
     }
 }

@@ -62,7 +62,7 @@ impl<S: Storage> Cluster<S> {
             for node in self.nodes() {
                 let view = self.member(node).node.slot(slot);
                 let is_known = view.is_some_and(|view| {
-                    view.master == reign.master && view.version == reign.version && !view.is_moving
+                    view.master == Some(reign.master) && view.version == reign.version && !view.is_moving
                 });
                 ensure!(is_known, Map, "node {node} has {view:?} of {slot:?}, of which is true {reign:?}");
             }

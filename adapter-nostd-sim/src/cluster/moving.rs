@@ -83,7 +83,7 @@ impl<S: Storage> Cluster<S> {
     /// Slots that the node may give away: one, some or all of those that it has in a row.
     fn pick_range(&mut self, node: NodeId) -> Option<SlotRange> {
         let views = self.slot_views(node);
-        let is_free = |view: &SlotView| view.master == node && !view.is_moving;
+        let is_free = |view: &SlotView| view.master == Some(node) && !view.is_moving;
         let free: Vec<usize> = (0..views.len()).filter(|at| is_free(&views[*at])).collect();
         if free.is_empty() {
             return None;
@@ -157,7 +157,9 @@ impl<S: Storage> Cluster<S> {
         let expected = match stage {
             Some(Stage::Offered) => Ok(()),
             Some(Stage::Moving | Stage::Announced) => Err(WithdrawError::Begun),
-            Some(Stage::Done | Stage::Refused(_) | Stage::Withdrawn) => Err(WithdrawError::Unknown),
+            Some(Stage::Done | Stage::Refused(_) | Stage::Withdrawn | Stage::Cut) => {
+                Err(WithdrawError::Unknown)
+            }
             None => return Err(broken!(Transfer, "a transfer whose end was not told is unknown")),
         };
         // Nothing may be packed before the first chunk is built.
@@ -202,12 +204,12 @@ impl<S: Storage> Cluster<S> {
                 (range, to, TransferError::Member(to))
             }),
             Nonsense::NotMaster => {
-                let foreign = views.iter().position(|view| view.master != node && !view.is_moving);
+                let foreign = views.iter().position(|view| view.master != Some(node) && !view.is_moving);
                 let range = foreign.map(|at| SlotRange::one(place(at)));
                 range.zip(other).map(|(range, to)| (range, to, TransferError::NotMaster))
             }
             Nonsense::InTransfer => {
-                let moving = views.iter().position(|view| view.master == node && view.is_moving);
+                let moving = views.iter().position(|view| view.master == Some(node) && view.is_moving);
                 let range = moving.map(|at| SlotRange::one(place(at)));
                 range.zip(other).map(|(range, to)| (range, to, TransferError::InTransfer))
             }

@@ -5,12 +5,12 @@
 use super::Reach;
 use crate::event::{Denial, Path};
 use crate::flags::Flags;
-use crate::id::{DemandId, Number};
+use crate::id::{DemandId, Number, Token};
 use crate::machine::{Machine, Member};
 use crate::mode::Mode;
 use crate::name::Name;
 use crate::queue::{Place, Queues};
-use crate::record::{Course, Pace, Resource, RingBody, Unmet, Wish};
+use crate::record::{Course, NOBODY, Pace, Resource, RingBody, Unmet, Wish};
 use crate::table::Idx;
 use crate::transfer::is_leap;
 use crate::value::ValueState;
@@ -201,15 +201,47 @@ impl Machine<'_> {
     pub(crate) fn link_position(&mut self, at: Idx<Resource>) {
         let route = self.master_at(&self.resources[at]);
         self.resources[at].route = route;
+        if route == NOBODY {
+            self.s.limbo.push_back(&mut self.resources, at);
+            return;
+        }
         self.peers[usize::from(route)].positions.push_back(&mut self.resources, at);
         self.mark_ready(route);
     }
 
     pub(crate) fn unlink_position(&mut self, at: Idx<Resource>) {
-        let peer = &mut self.peers[usize::from(self.resources[at].route)];
+        let route = self.resources[at].route;
+        if route == NOBODY {
+            self.s.limbo.remove_if_linked(&mut self.resources, at);
+            return;
+        }
+        let peer = &mut self.peers[usize::from(route)];
         peer.positions.remove_if_linked(&mut self.resources, at);
         let pace = self.resources[at].repeat_pace;
         peer.repeats[pace as usize].remove_if_linked(&mut self.resources, at);
+    }
+
+    /// The node's life is over: it holds nothing any more, and what waits is asked for anew in the next.
+    pub(crate) fn forget_position(&mut self, at: Idx<Resource>) {
+        self.unlink_position(at);
+        self.leave_idle(at);
+        let holding = &mut self.resources[at].holding;
+        holding.ask(None);
+        holding.held = None;
+        holding.token = Token::NONE;
+        holding.write = Number(0);
+        holding.demand = None;
+        holding.answers = DemandId(0);
+        holding.is_copy_current = false;
+        if let Some(served) = holding.served.take()
+            && self.locks[served].resource == Some(at)
+        {
+            self.locks[served].is_served = false;
+        }
+        if self.resources[at].holding.locks.is_empty() {
+            self.forget_copy(at);
+        }
+        self.position(at);
     }
 
     /// The position as a message.
@@ -500,7 +532,7 @@ impl Machine<'_> {
         let entry = self.slot(slot);
         let is_news = redirect.slot.0 == slot
             && redirect.version > entry.version
-            && redirect.version.epoch == self.s.config.epoch
+            && redirect.version.epoch <= self.s.epoch()
             && !is_leap(redirect.version, entry);
         if !is_news || master == me || entry.master == me || entry.course != Course::Still {
             self.s.stats.messages_dropped += 1;
@@ -524,7 +556,7 @@ impl Machine<'_> {
         }
         let slot = self.slot_of(name.space, self.hash_of(name.space, name.name.as_bytes()));
         let to = if self.is_me(from) { from } else { self.slot(slot).master };
-        if self.is_me(to) && !self.is_me(from) {
+        if to == NOBODY || self.is_me(to) && !self.is_me(from) {
             // What was said before the slot came here; its record has come with it.
             self.s.stats.messages_dropped += 1;
             return None;

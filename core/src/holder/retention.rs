@@ -54,7 +54,9 @@ impl Machine<'_> {
         let most = self.s.config.spaces[space].retained_max;
         for _ in 0..SHED_A_CALL {
             if self.s.idle[space].count > most {
-                self.shed(space);
+                if !self.shed(space) {
+                    break;
+                }
                 self.settle();
             }
         }
@@ -79,20 +81,28 @@ impl Machine<'_> {
     pub(crate) fn shed_for_room(&mut self) {
         for space in 0..self.s.config.spaces.len() {
             for _ in 0..SHED_A_CALL {
-                self.shed(space);
+                if !self.shed(space) {
+                    break;
+                }
                 self.settle();
             }
         }
     }
 
-    /// Gives up one idle lock: the first that was not used since it was put there.
-    fn shed(&mut self, space: usize) {
+    /// Gives up one idle lock: the first that was not used since it was put there; says whether there was one.
+    fn shed(&mut self, space: usize) -> bool {
         for chance in 0..=SECOND_CHANCES {
-            let Some(at) = self.s.idle[space].queue.head() else { return };
+            let Some(at) = self.s.idle[space].queue.head() else { return false };
             if self.take_idle(at, chance == SECOND_CHANCES) {
-                return;
+                return true;
             }
         }
+        false
+    }
+
+    /// Gives up one lock that is merely retained, of any space; says whether there was one.
+    pub(crate) fn shed_one(&mut self) -> bool {
+        (0..self.s.config.spaces.len()).any(|space| self.shed(space))
     }
 
     /// The turn of an idle lock has come; says whether it was given up.

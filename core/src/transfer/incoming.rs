@@ -91,6 +91,26 @@ impl Incoming {
         self.phase == Phase::Announcing
     }
 
+    pub(super) const fn from(&self) -> Member {
+        self.from
+    }
+
+    pub(super) const fn range(&self) -> SlotRange {
+        self.range
+    }
+
+    /// Members have departed: they are not told any more.
+    pub(super) const fn forget(&mut self, departing: u64) {
+        self.due &= !departing;
+    }
+
+    /// New members are told, too, who the new master is.
+    pub(super) fn tell_joined(&mut self, joined: u64) {
+        if self.phase == Phase::Announcing {
+            self.due |= joined;
+        }
+    }
+
     /// A peer has come back: it is told again who the new master is.
     pub(super) fn hurry(&mut self, now: Instant) {
         if self.phase == Phase::Announcing {
@@ -112,7 +132,8 @@ impl Machine<'_> {
         need: Room,
         room: Room,
     ) -> bool {
-        if to == self.node_at(from) {
+        // Without a map nobody knows whose the slots are.
+        if to == self.node_at(from) || !self.is_agreed() && self.slot(range.first.0).master == NOBODY {
             return false;
         }
         let Some(to) = self.member_of(to) else { return false };
@@ -224,7 +245,7 @@ impl Machine<'_> {
         })
     }
 
-    fn vacate_incoming(&mut self, place: usize) {
+    pub(super) fn vacate_incoming(&mut self, place: usize) {
         self.s.transfers.incoming[place] = Incoming::VACANT;
         self.s.transfers.taking &= !(1 << place);
     }
@@ -393,11 +414,9 @@ impl Machine<'_> {
     fn announce(&mut self, place: usize) {
         let from = self.s.transfers.incoming[place].from;
         let mut due = 0;
-        for member in 0..u8::try_from(self.peers.len()).expect("there are at most 64 members") {
-            if !self.is_me(member) && member != from {
-                due |= 1 << member;
-                self.mark_ready(member);
-            }
+        for member in crate::machine::places(self.s.others() & !(1 << from)) {
+            due |= 1 << member;
+            self.mark_ready(member);
         }
         self.s.transfers.incoming[place].due = due;
     }
@@ -478,7 +497,7 @@ impl Machine<'_> {
             Course::Outgoing(place) | Course::Packing(place) => {
                 !self.s.transfers.outgoing[usize::from(place)].is_ending()
             }
-            Course::Still | Course::Incoming(_) => false,
+            Course::Still | Course::Incoming(_) | Course::Reporting | Course::Rebuilding => false,
         }
     }
 
@@ -486,7 +505,11 @@ impl Machine<'_> {
     pub(super) fn is_coming_from(&self, slot: u32, from: Member) -> bool {
         match self.slot(slot).course {
             Course::Incoming(place) => self.s.transfers.incoming[usize::from(place)].from == from,
-            Course::Still | Course::Outgoing(_) | Course::Packing(_) => false,
+            Course::Still
+            | Course::Outgoing(_)
+            | Course::Packing(_)
+            | Course::Reporting
+            | Course::Rebuilding => false,
         }
     }
 }
@@ -499,5 +522,6 @@ fn is_next_version(version: MapVersion, slot: &Slot) -> bool {
 /// Is a version further from a slot's than honest masters ever come? They count their transfers, and one that lies must
 /// not leave the others without versions.
 pub(crate) fn is_leap(version: MapVersion, slot: &Slot) -> bool {
-    version.count.saturating_sub(slot.version.count) > LEAP_MAX
+    let counted = if version.epoch == slot.version.epoch { slot.version.count } else { 0 };
+    version.count.saturating_sub(counted) > LEAP_MAX
 }

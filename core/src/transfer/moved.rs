@@ -42,13 +42,20 @@ impl Machine<'_> {
                 slot.moved_left = 0;
                 self.s.moved.remove(&mut self.slots, at);
                 self.mark_outgoing_ready();
+                self.slot_is_clean(at.to_u32());
+                self.resume_purge();
                 return true;
             };
             slot.moved_left -= 1;
             Queue::<_, Chain>::remove(&mut slot.resources, &mut self.resources, resource);
             Queue::<_, Chain>::push_back(&mut slot.resources, &mut self.resources, resource);
+            let is_rebuilt = !is_coming && self.resources[resource].passage == Passage::Installed;
             if !is_coming {
                 self.resources[resource].passage = Passage::None;
+                self.forget_if_lost(resource);
+            }
+            if is_rebuilt && self.is_master(resource) {
+                self.open_rebuilt(resource);
             }
             self.route_anew(resource);
             self.settle();
@@ -57,8 +64,21 @@ impl Machine<'_> {
         true
     }
 
+    /// What is on record of a resource whose slot this node has lost is of no use.
+    fn forget_if_lost(&mut self, at: Idx<Resource>) {
+        let resource = &self.resources[at];
+        let is_mastered = resource.mastery.members != 0 || resource.mastery.value.is_some();
+        if is_mastered && !self.is_me(self.slot(resource.slot).master) {
+            self.clear_record(at);
+            self.forget_value(at);
+        }
+        if !self.is_master(at) {
+            self.resources[at].is_value_lost = false;
+        }
+    }
+
     /// What waits for an answer is said to whoever decides now, under its number (rule R9).
-    pub(super) fn route_anew(&mut self, at: Idx<Resource>) {
+    pub(crate) fn route_anew(&mut self, at: Idx<Resource>) {
         let resource = &self.resources[at];
         if resource.outbox.is_linked() || resource.is_waiting() {
             self.unlink_position(at);

@@ -130,7 +130,7 @@ impl State {
                 generation: outgoing.generation,
             },
             range: outgoing.range,
-            to: self.config.members[usize::from(outgoing.to)],
+            to: self.nodes[usize::from(outgoing.to)],
             stage: outgoing.stage(),
             resources,
             locks,
@@ -167,15 +167,16 @@ impl Machine<'_> {
         let place = super::free_place(self.s.transfers.giving).ok_or(TransferError::TooMany)?;
 
         let used = slots.iter().fold(Room::NONE, |sum, slot| sum + slot.room);
-        let highest = slots.iter().map(|slot| slot.version.count).max().unwrap_or(0);
+        let own = slots.iter().filter(|slot| slot.version.epoch == self.s.epoch());
+        let highest = own.map(|slot| slot.version.count).max().unwrap_or(0);
 
         self.see(now);
-        let work = self.other_work();
+        let (work, others) = (self.other_work(), self.s.others());
+        let epoch = self.s.epoch();
         let transfers = &mut self.s.transfers;
         transfers.last_count = transfers.last_count.max(highest) + 1;
         transfers.giving |= 1 << place;
-        let version = MapVersion { epoch: self.s.config.epoch, count: transfers.last_count };
-        let others = others_of(self.peers.len(), self.s.me);
+        let version = MapVersion { epoch, count: transfers.last_count };
         let entry = &mut transfers.outgoing[usize::from(place)];
         let generation = entry.generation.wrapping_add(1);
         *entry = Outgoing {
@@ -216,7 +217,7 @@ impl Machine<'_> {
 
     /// The transfer will not be: whoever knows of it is told so.
     fn take_offer_back(&mut self, place: usize, stage: Stage) {
-        let others = others_of(self.peers.len(), self.s.me);
+        let others = self.s.others();
         let entry = &mut self.s.transfers.outgoing[place];
         assert!(!entry.stream.has_begun(), "what has moved cannot be taken back");
         entry.phase = Phase::Withdrawing(stage);
@@ -271,33 +272,62 @@ impl Machine<'_> {
                 self.take_offer_back(place, Stage::Refused(refusal));
                 return true;
             }
-            (Phase::Moving, OfferAnswer::Noted | OfferAnswer::Refused(_))
+            // A new member has noted who is next.
+            (Phase::Moving, OfferAnswer::Noted) => {
+                entry.answered(from);
+                return true;
+            }
+            (Phase::Moving, OfferAnswer::Refused(_))
             | (Phase::Vacant | Phase::Ending | Phase::Withdrawing(_) | Phase::Over(_), _) => return true,
         }
         let entry = &mut self.s.transfers.outgoing[place];
         entry.answered(from);
         // The slots may have grown while it was asked.
         self.ask_for_room_of(place);
+        self.begin_if_all_answered(place);
+        true
+    }
+
+    /// Records may move once everybody has noted the new master, and it has room.
+    fn begin_if_all_answered(&mut self, place: usize) {
         let entry = &mut self.s.transfers.outgoing[place];
         if entry.phase != Phase::Offering || entry.unanswered != 0 {
-            return true;
+            return;
         }
         if let Some(full) = entry.allowance.lacks(Room::NONE) {
             if entry.allowance.is_refused(full) {
-                self.take_offer_back(place, Stage::Refused(Refusal::Full(full)));
-                return true;
+                return self.take_offer_back(place, Stage::Refused(Refusal::Full(full)));
             }
             // The new master gave what it was asked for, and the slots have grown meanwhile.
             (entry.due, entry.unanswered) = (1 << entry.to, 1 << entry.to);
-            self.mark_due(place);
-            return true;
+            return self.mark_due(place);
         }
         entry.phase = Phase::Moving;
         entry.repeat_at = Instant::NEVER;
         let to = entry.to;
         self.tell_stage(place);
         self.mark_ready(to);
-        true
+    }
+
+    /// Members have departed: nothing is expected of them any more.
+    pub(super) fn forget_in_outgoing(&mut self, place: usize, departing: u64) {
+        let entry = &mut self.s.transfers.outgoing[place];
+        entry.due &= !departing;
+        entry.unanswered &= !departing;
+        entry.informed &= !departing;
+        match entry.phase {
+            Phase::Offering => self.begin_if_all_answered(place),
+            Phase::Moving => self.end_if_all_know(place),
+            Phase::Withdrawing(stage) if entry.unanswered == 0 => self.end_withdrawal(place, stage),
+            Phase::Withdrawing(_) | Phase::Vacant | Phase::Ending | Phase::Over(_) => {}
+        }
+    }
+
+    fn end_withdrawal(&mut self, place: usize, stage: Stage) {
+        let entry = &mut self.s.transfers.outgoing[place];
+        entry.repeat_at = Instant::NEVER;
+        entry.phase = Phase::Over(stage);
+        self.vacate_if_told(place);
     }
 
     pub(super) fn handle_new_master_ack(
@@ -343,9 +373,7 @@ impl Machine<'_> {
         let Phase::Withdrawing(stage) = entry.phase else { return false };
         entry.answered(from);
         if entry.unanswered == 0 {
-            entry.repeat_at = Instant::NEVER;
-            entry.phase = Phase::Over(stage);
-            self.vacate_if_told(place);
+            self.end_withdrawal(place, stage);
         }
         true
     }
@@ -378,9 +406,9 @@ impl Machine<'_> {
 
     /// Sends the end once the new master has everything, everybody knows it, and no frozen record is left.
     pub(super) fn end_if_all_know(&mut self, place: usize) {
-        let others = others_of(self.peers.len(), self.s.me);
+        let others = self.s.others();
         let entry = &mut self.s.transfers.outgoing[place];
-        let is_known = entry.informed | 1 << entry.to == others || crate::fault_on!(self, END_EARLY);
+        let is_known = others & !(entry.informed | 1 << entry.to) == 0 || crate::fault_on!(self, END_EARLY);
         let is_clean = entry.stream.is_freed(entry.range.end());
         if entry.phase != Phase::Moving || !entry.is_all_there() || !is_known || !is_clean {
             return;
@@ -461,7 +489,7 @@ impl Machine<'_> {
 
     // ---- news ----
 
-    fn tell_stage(&mut self, place: usize) {
+    pub(super) fn tell_stage(&mut self, place: usize) {
         self.s.transfers.news |= 1 << place;
     }
 
@@ -478,7 +506,7 @@ impl Machine<'_> {
     }
 
     /// An entry is free again once its end was told and nobody has to be told of it any more.
-    fn vacate_if_told(&mut self, place: usize) {
+    pub(super) fn vacate_if_told(&mut self, place: usize) {
         let entry = &mut self.s.transfers.outgoing[place];
         if entry.is_told && matches!(entry.phase, Phase::Over(_)) {
             entry.phase = Phase::Vacant;
@@ -495,14 +523,32 @@ impl Machine<'_> {
 }
 
 impl Outgoing {
+    /// Ends a transfer whose new master has departed, and gives its slots; nothing if it has ended already.
+    pub(super) fn cut(&mut self) -> Option<SlotRange> {
+        self.phase = match self.phase {
+            Phase::Vacant | Phase::Over(_) => return None,
+            Phase::Withdrawing(stage) => Phase::Over(stage),
+            Phase::Offering | Phase::Moving | Phase::Ending => Phase::Over(Stage::Cut),
+        };
+        (self.due, self.unanswered) = (0, 0);
+        self.repeat_at = Instant::NEVER;
+        Some(self.range)
+    }
+
+    pub(super) const fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Vacant | Phase::Over(_))
+    }
+
+    /// New members have to note who the new master is, before or while records move.
+    pub(super) fn tell_joined(&mut self, joined: u64) {
+        if matches!(self.phase, Phase::Offering | Phase::Moving) {
+            self.due |= joined;
+            self.unanswered |= joined;
+        }
+    }
+
     fn answered(&mut self, member: Member) {
         self.unanswered &= !(1 << member);
         self.due &= !(1 << member);
     }
-}
-
-/// All members but this one, one bit for each.
-fn others_of(members: usize, me: Member) -> u64 {
-    let all = if members == 64 { u64::MAX } else { (1 << members) - 1 };
-    all & !(1 << me)
 }

@@ -1,6 +1,6 @@
 //! A master's record on its way: to units, frozen, installed from units, and forgotten (rules R4, R5 and R7).
 
-use crate::id::{DemandId, Number, Token};
+use crate::id::{DemandId, NodeId, Number, Token};
 use crate::machine::Machine;
 use crate::mode::Mode;
 use crate::queue::{Claim, Place};
@@ -25,6 +25,7 @@ impl Machine<'_> {
             name: self.name_bytes(resource),
             locks: self.locks_of(at),
             value: resource.mastery.value.map(|cell| self.values[cell].copy),
+            is_value_lost: resource.is_value_lost,
         }
     }
 
@@ -32,7 +33,7 @@ impl Machine<'_> {
         let record = &self.physical[at];
         let claim = &record.claim;
         LockUnit {
-            node: self.node_at(record.member),
+            node: self.node_or_gone(record.member),
             queue: match claim.place {
                 Place::Granted | Place::Apart => QueueName::Granted,
                 Place::Convert => QueueName::Convert,
@@ -108,7 +109,7 @@ impl Machine<'_> {
     }
 
     /// Drops all locks of a record; no floor rises by that.
-    pub(super) fn clear_record(&mut self, at: Idx<Resource>) {
+    pub(crate) fn clear_record(&mut self, at: Idx<Resource>) {
         while let Some(lock) = self.resources[at].mastery.queues.after(&self.physical, None) {
             self.end_timers(lock);
             self.resources[at].mastery.queues.leave(&mut self.physical, lock);
@@ -151,6 +152,7 @@ impl Machine<'_> {
         self.draw(place, needed)?;
         let at = found.unwrap_or_else(|| self.make_resource(unit.space, unit.name, hash));
         self.resources[at].passage = Passage::Coming;
+        self.resources[at].is_value_lost = unit.is_value_lost;
         if let Some(value) = unit.value {
             self.reserve_value(at);
             let cell = self.resources[at].mastery.value.expect("room was made for it");
@@ -174,6 +176,13 @@ impl Machine<'_> {
         at: Idx<Resource>,
         unit: &LockUnit,
     ) -> Result<(), Unsound> {
+        if unit.node == NodeId::GONE {
+            // It has departed since it was packed.
+            if unit.held.is_some_and(Mode::may_write_value) {
+                self.lose_value(at);
+            }
+            return Ok(());
+        }
         let member = self.member_of(unit.node).ok_or(Unsound)?;
         let mastery = &self.resources[at].mastery;
         let claim = claim_of(unit);

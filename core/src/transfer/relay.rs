@@ -4,7 +4,7 @@ use crate::holder::Named;
 use crate::id::Incarnation;
 use crate::machine::{Machine, Member};
 use crate::peer::Push;
-use crate::record::{Course, Resource, RingBody};
+use crate::record::{Course, NOBODY, Resource, RingBody};
 use crate::table::Idx;
 use crate::wire::{Body, FrameWriter, LockMessage, Position, UpdatedLocks, encode_message};
 
@@ -23,8 +23,11 @@ impl Machine<'_> {
                 #[cfg(lockmaster_faults)]
                 self.apply_to_packed(from, named, position);
             }
-            // Its chunk may be on the way. Whoever stated it says it again.
-            Course::Incoming(_) => self.s.stats.messages_dropped += 1,
+            // Its chunk may be on the way, or nobody decides yet. Whoever stated it says it again.
+            Course::Incoming(_) | Course::Reporting | Course::Rebuilding => {
+                self.s.stats.messages_dropped += 1;
+            }
+            Course::Still if entry.master == NOBODY => self.s.stats.messages_dropped += 1,
             Course::Still => self.redirect(from, named, slot),
         }
     }

@@ -5,7 +5,7 @@ use heapless::Deque;
 
 use super::ahead::{CHAIN_AHEAD, Yielding};
 use crate::id::SlotId;
-use crate::machine::Machine;
+use crate::machine::{Machine, places};
 use crate::peer::Push;
 use crate::record::{Chain, Course, Passage, Resource};
 use crate::table::{Idx, Queue};
@@ -223,6 +223,7 @@ impl Machine<'_> {
             if slot == stream.acked.slot {
                 self.s.transfers.packed &= !(1 << place);
                 self.end_if_all_know(place);
+                self.resume_purge();
                 return true;
             }
             let head = self.slot(slot).resources.head();
@@ -281,9 +282,10 @@ impl Machine<'_> {
         let SlotId(slot) = head.slot;
         let members = self.peers.len();
         let floors = &self.floors[slot as usize * members..][..members];
-        let floors = self.peers.iter().zip(floors).filter(|(_, floor)| floor.0 > 0);
+        let floors = places(self.s.present).map(|member| (self.node_at(member), floors[usize::from(member)]));
+        let floors = floors.filter(|(_, floor)| floor.0 > 0);
         let has_floors = !crate::fault_on!(self, FLOORS_STAY);
-        let floors = floors.map(|(peer, floor)| (peer.node, *floor)).filter(|_| has_floors);
+        let floors = floors.filter(|_| has_floors);
         let Some(mut chunk) = writer.begin_chunk(range, version, &head, floors) else { return Push::Full };
         if cursor.is_at_slot() {
             self.follow_chains(place, slot);
@@ -315,7 +317,7 @@ impl Machine<'_> {
         stream.bytes_sent += len as u64;
         chunk.finish(stream.bytes_sent, is_last);
         self.s.stats.chunk_bytes_out += len as u64;
-        self.s.transfers.in_frame += u32::try_from(len).expect("a chunk fits a frame");
+        self.s.transfers.add_in_frame(len);
         self.arm_outgoing(place);
         Push::Said
     }

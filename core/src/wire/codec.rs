@@ -6,6 +6,7 @@ use super::message::{
     UpdatedLocks, Write,
 };
 use super::transfer::{TransferBody, TransferKind, TransferMessage, check_chunk, decode_transfer};
+use super::view::{ViewKind, ViewMessage, check_report, decode_view};
 use crate::flags::Flags;
 use crate::id::{
     DemandId, Epoch, Incarnation, MapVersion, NodeId, Number, Priority, QueueTicket, SlotId, SpaceId, Token,
@@ -22,7 +23,7 @@ pub(super) const HEADER_LEN: usize = 4;
 /// Space, length of the name, name.
 const RESOURCE_MAX: usize = 2 + 1 + NAME_MAX;
 /// A position with every field, the longest of the bodies.
-const POSITION_MAX: usize = 8 + 2 + 2 + 8 + 2 + 1 + 4 + 4 + 16 + 4 + (16 + 1 + VALUE_MAX);
+pub(super) const POSITION_MAX: usize = 8 + 2 + 2 + 8 + 2 + 1 + 4 + 4 + 16 + 4 + (16 + 1 + VALUE_MAX);
 
 /// Stands for an absent mode in four bits.
 const NO_MODE: u8 = 0xf;
@@ -99,9 +100,12 @@ pub fn encode_message(message: &LockMessage<'_>, buf: &mut [u8]) -> Option<usize
 #[inline]
 pub fn decode_message(bytes: &[u8]) -> Result<(Option<Message<'_>>, usize), DecodeError> {
     let (message, len) = decode_all_but_units(bytes)?;
-    if let Some(Message::Transfer(TransferMessage { body: TransferBody::InitialLocks(chunk), .. })) = &message
-    {
-        check_chunk(chunk)?;
+    match &message {
+        Some(Message::Transfer(TransferMessage { body: TransferBody::InitialLocks(chunk), .. })) => {
+            check_chunk(chunk)?;
+        }
+        Some(Message::View(ViewMessage::Report(report))) => check_report(report)?,
+        _ => {}
     }
     Ok((message, len))
 }
@@ -117,6 +121,8 @@ pub(super) fn decode_all_but_units(bytes: &[u8]) -> Result<(Option<Message<'_>>,
         Some(Message::Lock(decode_lock_message(kind, body)?))
     } else if let Some(kind) = TransferKind::from_u8(kind) {
         Some(Message::Transfer(decode_transfer(kind, body)?))
+    } else if let Some(kind) = ViewKind::from_u8(kind) {
+        Some(Message::View(decode_view(kind, body)?))
     } else {
         None
     };
@@ -149,6 +155,18 @@ enum Kind {
     Written,
     Redirect,
     UpdatedLocks,
+}
+
+/// A kind of position as one byte.
+pub(super) const fn kind_to_u8(kind: PositionKind) -> u8 {
+    Kind::Position(kind).to_u8()
+}
+
+pub(super) const fn kind_from_u8(number: u8) -> Option<PositionKind> {
+    match Kind::from_u8(number) {
+        Some(Kind::Position(kind)) => Some(kind),
+        _ => None,
+    }
 }
 
 impl Kind {
@@ -228,7 +246,7 @@ fn encode_body(body: &Body, writer: &mut Writer<'_>) -> Result<(), Short> {
         Body::UpdatedLocks(updated) => {
             writer.u16(updated.from.0)?;
             writer.u64(updated.incarnation.0)?;
-            writer.u8(Kind::Position(updated.position.kind).to_u8())?;
+            writer.u8(kind_to_u8(updated.position.kind))?;
             encode_position(&updated.position, writer)
         }
     }
@@ -266,16 +284,14 @@ fn decode_body(kind: Kind, reader: &mut Reader<'_>) -> Result<Body, DecodeError>
         }
         Kind::UpdatedLocks => {
             let (from, incarnation) = (NodeId(reader.u16()?), Incarnation(reader.u64()?));
-            let Some(Kind::Position(kind)) = Kind::from_u8(reader.u8()?) else {
-                return Err(DecodeError::Malformed);
-            };
+            let kind = kind_from_u8(reader.u8()?).ok_or(DecodeError::Malformed)?;
             let position = decode_position(kind, reader)?;
             Body::UpdatedLocks(UpdatedLocks { from, incarnation, position })
         }
     })
 }
 
-fn encode_position(position: &Position, writer: &mut Writer<'_>) -> Result<(), Short> {
+pub(super) fn encode_position(position: &Position, writer: &mut Writer<'_>) -> Result<(), Short> {
     let asked = asked_by_default(position.number, position.wanted);
     let fields = bit(position.asked != asked, position_field::ASKED)
         | bit(position.flags != Flags::NONE, position_field::FLAGS)
@@ -321,7 +337,7 @@ fn encode_position(position: &Position, writer: &mut Writer<'_>) -> Result<(), S
 }
 
 #[inline]
-fn decode_position(kind: PositionKind, reader: &mut Reader<'_>) -> Result<Position, DecodeError> {
+pub(super) fn decode_position(kind: PositionKind, reader: &mut Reader<'_>) -> Result<Position, DecodeError> {
     let number = Number(reader.u64()?);
     let [first, second] = reader.array()?;
     let held = optional_mode(first & 0xf)?;

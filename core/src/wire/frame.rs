@@ -5,8 +5,13 @@ use super::codec::{decode_all_but_units, decode_message, encode_message};
 use super::message::{LockMessage, Message};
 use super::transfer::{ChunkHead, TransferMessage, encode_chunk_head, encode_transfer, finish_chunk};
 use super::units::{LOCK_MAX, RECORD_MAX, Unit, encode_unit};
+use super::view::{
+    MapRun, PageKind, ReportHead, ReportUnit, ViewMessage, encode_page, encode_report_head,
+    encode_report_unit, encode_view, finish_report,
+};
 use crate::error::Dropped;
-use crate::id::{ClusterId, Epoch, Incarnation, MapVersion, NodeId, Number, SlotRange};
+use crate::id::{ClusterId, Epoch, Incarnation, MapVersion, NodeId, Number, SlotId, SlotRange};
+use crate::transfer::Room;
 
 /// Version of the format that this code writes.
 pub const VERSION: u8 = 1;
@@ -286,6 +291,41 @@ impl<'a> FrameWriter<'a> {
         Some(ChunkWriter { frame: self, units_at, end: units_at })
     }
 
+    /// Appends a message about a view that is no page of a map and no report; `false` if it does not fit, the frame is
+    /// then as it was.
+    #[must_use]
+    pub fn push_view(&mut self, message: &ViewMessage<'_>) -> bool {
+        let Some(rest) = self.buf.get_mut(self.used..) else { return false };
+        let Some(len) = encode_view(message, rest) else { return false };
+        self.used += len;
+        true
+    }
+
+    /// Appends a page of a map of at most so many bytes, with as many runs as fit, and gives the number of its slots;
+    /// `None` if not one run fits, the frame is then as it was.
+    pub fn push_page(
+        &mut self,
+        kind: PageKind,
+        first: SlotId,
+        room: Room,
+        runs: impl Iterator<Item = MapRun>,
+        most: usize,
+    ) -> Option<u32> {
+        let rest = self.buf.get_mut(self.used..)?;
+        let most = most.min(rest.len());
+        let (len, slots) = encode_page(kind, first, room, runs, &mut rest[..most])?;
+        self.used += len;
+        Some(slots)
+    }
+
+    /// Begins a part of a report; nothing if it does not fit.
+    #[must_use]
+    pub fn begin_report(&mut self, head: &ReportHead) -> Option<ReportWriter<'_, 'a>> {
+        let rest = self.buf.get_mut(self.used..)?;
+        let end = self.used + encode_report_head(head, rest)?;
+        Some(ReportWriter { frame: self, end })
+    }
+
     /// Has nothing been appended?
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -357,6 +397,36 @@ impl ChunkWriter<'_, '_> {
     /// Completes the chunk: bytes sent including it, and whether its slot ends with it.
     pub fn finish(self, sent: u64, is_last: bool) {
         finish_chunk(&mut self.frame.buf[self.frame.used..self.end], sent, is_last);
+        self.frame.used = self.end;
+    }
+}
+
+/// Builds one part of a report in a frame. One that is dropped unfinished leaves the frame as it was.
+#[derive(Debug)]
+pub struct ReportWriter<'f, 'a> {
+    frame: &'f mut FrameWriter<'a>,
+    end: usize,
+}
+
+impl ReportWriter<'_, '_> {
+    /// Appends a unit; `false` if it does not fit, or has a name of no or too many bytes. The report is then as it was.
+    #[must_use]
+    pub fn push(&mut self, unit: &ReportUnit<'_>) -> bool {
+        let Some(rest) = self.frame.buf.get_mut(self.end..) else { return false };
+        let Some(len) = encode_report_unit(unit, rest) else { return false };
+        self.end += len;
+        true
+    }
+
+    /// Bytes of the report so far.
+    #[must_use]
+    pub const fn used(&self) -> usize {
+        self.end - self.frame.used
+    }
+
+    /// Completes the report: steps of the sequence after it, and whether its slot ends with it.
+    pub fn finish(self, end: u64, is_last: bool) {
+        finish_report(&mut self.frame.buf[self.frame.used..self.end], end, is_last);
         self.frame.used = self.end;
     }
 }

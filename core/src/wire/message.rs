@@ -8,6 +8,7 @@ use crate::mode::Mode;
 use crate::value::{Value, ValueCopy};
 
 use super::transfer::TransferMessage;
+use super::view::ViewMessage;
 
 /// One message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum Message<'a> {
     Lock(LockMessage<'a>),
     /// About a transfer.
     Transfer(TransferMessage<'a>),
+    /// About the view.
+    View(ViewMessage<'a>),
 }
 
 /// One message about one resource.

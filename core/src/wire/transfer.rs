@@ -266,7 +266,7 @@ fn encode_key(range: SlotRange, version: MapVersion, writer: &mut Writer<'_>) ->
     writer.u64(version.count)
 }
 
-fn encode_room(room: Room, writer: &mut Writer<'_>) -> Result<(), Short> {
+pub(super) fn encode_room(room: Room, writer: &mut Writer<'_>) -> Result<(), Short> {
     writer.u32(room.resources)?;
     writer.u32(room.physical)?;
     writer.u32(room.names)?;
@@ -364,7 +364,7 @@ pub(super) fn decode_transfer(kind: TransferKind, bytes: &[u8]) -> Result<Transf
     Ok(TransferMessage { range, version, body })
 }
 
-fn decode_room(reader: &mut Reader<'_>) -> Result<Room, Short> {
+pub(super) fn decode_room(reader: &mut Reader<'_>) -> Result<Room, Short> {
     Ok(Room {
         resources: reader.u32()?,
         physical: reader.u32()?,

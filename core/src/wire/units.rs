@@ -44,12 +44,15 @@ pub struct RecordUnit<'a> {
     pub locks: u8,
     /// Its value block, if there is room for one.
     pub value: Option<ValueCopy>,
+    /// The block may have been lost with a master: the first that there is room for is invalid and not absent.
+    pub is_value_lost: bool,
 }
 
 /// A physical lock with everything that its master knows of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are those of the record that they are copied from")]
 pub struct LockUnit {
+    /// The node; [`NodeId::GONE`] if it has left the cluster since.
     pub node: NodeId,
     pub queue: QueueName,
     pub held: Option<Mode>,
@@ -105,6 +108,10 @@ mod lock_bit {
 const RECORD: u8 = 0;
 const LOCK: u8 = 1;
 
+/// Bits of a record, of which one at most is set.
+const VALUE: u8 = 1;
+const VALUE_LOST: u8 = 1 << 1;
+
 /// The units of a chunk, in order.
 ///
 /// They were checked when the chunk was decoded.
@@ -137,7 +144,7 @@ impl<'a> Units<'a> {
             let space = SpaceId(reader.u16().ok()?);
             let name = decode_name(&mut reader).ok()?;
             let [_locks, has_value] = reader.array().ok()?;
-            if has_value == 1 {
+            if has_value == VALUE {
                 decode_value_copy(&mut reader).ok()?;
             }
             Some((space, name))
@@ -202,14 +209,15 @@ pub(crate) fn encode_unit(unit: &Unit<'_>, buf: &mut [u8]) -> Option<usize> {
 
 #[inline]
 fn encode_record(record: &RecordUnit<'_>, writer: &mut Writer<'_>) -> Result<(), Short> {
-    if usize::from(record.locks) > MEMBERS_MAX {
+    let is_sound = record.value.is_none() || !record.is_value_lost;
+    if usize::from(record.locks) > MEMBERS_MAX || !is_sound {
         return Err(Short);
     }
     writer.u8(RECORD)?;
     writer.u16(record.space.0)?;
     encode_name(record.name, writer)?;
     writer.u8(record.locks)?;
-    writer.u8(u8::from(record.value.is_some()))?;
+    writer.u8(bit(record.value.is_some(), VALUE) | bit(record.is_value_lost, VALUE_LOST))?;
     match &record.value {
         Some(value) => encode_value_copy(value, writer),
         None => Ok(()),
@@ -223,12 +231,13 @@ fn decode_record<'a>(reader: &mut Reader<'a>) -> Result<RecordUnit<'a>, DecodeEr
     if usize::from(locks) > MEMBERS_MAX {
         return Err(DecodeError::Malformed);
     }
-    let value = match reader.u8()? {
-        0 => None,
-        1 => Some(decode_value_copy(reader)?),
+    let (value, is_value_lost) = match reader.u8()? {
+        0 => (None, false),
+        VALUE => (Some(decode_value_copy(reader)?), false),
+        VALUE_LOST => (None, true),
         _ => return Err(DecodeError::Malformed),
     };
-    Ok(RecordUnit { space, name, locks, value })
+    Ok(RecordUnit { space, name, locks, value, is_value_lost })
 }
 
 #[inline]

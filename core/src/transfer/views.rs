@@ -1,0 +1,76 @@
+//! What a view does to transfers: those without their other end stop, the others go on (rule W4).
+
+use super::places as entries;
+use crate::machine::{Machine, Member, places};
+use crate::record::Course;
+
+impl Machine<'_> {
+    /// Members depart: what was given to them, or taken from them, ends where it is. Slots in between are nobody's, which
+    /// their masters' departure says.
+    pub(crate) fn cut_transfers(&mut self, departing: u64) {
+        for place in entries(self.s.transfers.giving) {
+            if departing >> self.s.transfers.outgoing[place].to() & 1 == 1 {
+                self.cut_outgoing(place);
+            } else {
+                self.forget_in_outgoing(place, departing);
+            }
+        }
+        for place in entries(self.s.transfers.taking) {
+            if departing >> self.s.transfers.incoming[place].from() & 1 == 1 {
+                self.cut_incoming(place);
+            } else {
+                self.s.transfers.incoming[place].forget(departing);
+            }
+        }
+    }
+
+    /// New members hear of the transfers that are under way.
+    pub(crate) fn tell_joined_of_transfers(&mut self, joined: u64) {
+        for place in entries(self.s.transfers.giving) {
+            self.s.transfers.outgoing[place].tell_joined(joined);
+        }
+        for place in entries(self.s.transfers.taking) {
+            self.s.transfers.incoming[place].tell_joined(joined);
+        }
+        for member in places(joined) {
+            self.mark_ready(member);
+        }
+    }
+
+    /// The node's life is over, and so is everything that it gave or took.
+    pub(crate) fn end_transfers(&mut self) {
+        for place in entries(self.s.transfers.giving) {
+            self.cut_outgoing(place);
+        }
+        for place in entries(self.s.transfers.taking) {
+            self.cut_incoming(place);
+        }
+    }
+
+    fn cut_outgoing(&mut self, place: usize) {
+        let Some(range) = self.s.transfers.outgoing[place].cut() else { return };
+        self.s.transfers.packed &= !(1 << place);
+        self.set_course(range, Course::Still);
+        self.tell_stage(place);
+        self.vacate_if_told(place);
+    }
+
+    fn cut_incoming(&mut self, place: usize) {
+        self.give_room_back(place);
+        let range = self.s.transfers.incoming[place].range();
+        self.set_course(range, Course::Still);
+        self.vacate_incoming(place);
+    }
+
+    // ---- getters ----
+
+    /// Transfers that this node gives and that have not ended.
+    pub(crate) fn transfers_given(&self) -> usize {
+        entries(self.s.transfers.giving).filter(|place| !self.s.transfers.outgoing[*place].is_over()).count()
+    }
+
+    /// Who is to have the slots of a transfer that this node gives.
+    pub(crate) fn transfer_to(&self, place: u8) -> Member {
+        self.s.transfers.outgoing[usize::from(place)].to()
+    }
+}

@@ -1,0 +1,206 @@
+//! A view comes: who has departed is no member any more, what that leaves without a master is nobody's, and what this
+//! node can say of each slot is written down (rules W1 to W4).
+
+use super::{Claimed, Life, View, ViewError, ViewMember};
+use crate::id::{Epoch, NodeId};
+use crate::machine::{Machine, Member, places};
+use crate::record::{Course, NOBODY, Peer};
+use crate::time::Instant;
+use crate::view::{Agreeing, Hearing, Reporting};
+
+impl Machine<'_> {
+    pub(crate) fn handle_view(&mut self, now: Instant, view: &View) -> Result<(), ViewError> {
+        if self.s.config.is_static() {
+            return Err(ViewError::Static);
+        }
+        self.see(now);
+        if self.s.views.life != Life::Alive {
+            return Err(ViewError::Fenced);
+        }
+        if view.epoch <= self.s.epoch() {
+            return Err(ViewError::Old);
+        }
+        if !view.is_sound() {
+            return Err(ViewError::Unsound);
+        }
+        let (node, incarnation) = (self.s.config.node, self.s.config.incarnation);
+        if view.member(node).is_none_or(|me| me.incarnation != incarnation) {
+            // One that is not a member yet may hear of others before.
+            if self.s.epoch() != Epoch(0) {
+                self.begin_end();
+            }
+            return Ok(());
+        }
+        let newcomers = view.members.iter().filter(|member| self.place_of(member).is_none());
+        let newcomers = newcomers.filter(|member| member.node != node).count();
+        if self.free_places().count() < newcomers {
+            return Err(ViewError::Places);
+        }
+        self.install_view(view);
+        Ok(())
+    }
+
+    /// The place of exactly this life of a node.
+    fn place_of(&self, member: &ViewMember) -> Option<Member> {
+        let is_it = |place: &Member| {
+            self.node_at(*place) == member.node
+                && self.peers[usize::from(*place)].incarnation == Some(member.incarnation)
+        };
+        places(self.s.present).find(is_it)
+    }
+
+    fn free_places(&self) -> impl Iterator<Item = Member> + use<> {
+        let taken = self.s.present | self.s.views.departed | 1 << self.s.me;
+        let places = u8::try_from(self.peers.len()).expect("there are at most 64 members");
+        (0..places).filter(move |place| taken >> place & 1 == 0)
+    }
+
+    fn install_view(&mut self, view: &View) {
+        let mut staying = 1 << self.s.me;
+        for member in &view.members {
+            staying |= self.place_of(member).map_or(0, |place| 1 << place);
+        }
+        let departing = self.s.present & !staying;
+        // What can be said of a slot is what was true before this view changed anything.
+        for slot in 0..self.slots.len() {
+            let claim = self.claim_of(&self.slots.0[slot], departing);
+            self.slots.0[slot].claim = claim;
+            self.slots.0[slot].is_kept = false;
+        }
+        self.s.views.view = view.clone();
+        self.s.present = staying;
+        self.s.views.departed |= departing;
+        self.cut_transfers(departing);
+        for slot in 0..u32::try_from(self.slots.len()).expect("slots are counted in 32 bits") {
+            self.leave_departed(slot, departing);
+        }
+        for member in places(departing) {
+            self.peer(member).is_connected = false;
+            self.s.ready &= !(1 << member);
+            self.s.hurried &= !(1 << member);
+        }
+        let joined = self.seat(view);
+        self.tell_joined_of_transfers(joined);
+        self.begin_agreement(view);
+        self.begin_purge();
+        self.s.is_open = true;
+        self.s.stats.views += 1;
+        self.settle();
+    }
+
+    /// What this node can say of a slot in a view without those who depart.
+    fn claim_of(&self, slot: &crate::record::Slot, departing: u64) -> Claimed {
+        let is_mine = self.is_me(slot.master);
+        let is_to_member = slot.master != NOBODY && departing >> slot.master & 1 == 0;
+        match slot.course {
+            Course::Still | Course::Outgoing(_) | Course::Incoming(_) if is_mine => Claimed::Mine,
+            Course::Outgoing(_) | Course::Packing(_) if is_to_member => Claimed::Moving,
+            Course::Still | Course::Outgoing(_) | Course::Packing(_) | Course::Incoming(_) => {
+                Claimed::Neither
+            }
+            Course::Reporting | Course::Rebuilding => Claimed::Neither,
+        }
+    }
+
+    /// Nobody who departs is a slot's master, or believed about it; and no rebuild goes on.
+    fn leave_departed(&mut self, slot: u32, departing: u64) {
+        let is_gone = |member: Member| member != NOBODY && departing >> member & 1 == 1;
+        let entry = self.slot_mut(slot);
+        if is_gone(entry.former) {
+            entry.former = NOBODY;
+        }
+        if is_gone(entry.heir) || is_gone(entry.master) {
+            entry.heir = NOBODY;
+        }
+        let is_unfinished = matches!(entry.course, Course::Reporting | Course::Rebuilding);
+        if is_gone(entry.master) || is_unfinished {
+            self.lose_slot(slot);
+        }
+    }
+
+    /// A slot has no master any more. What was on record of it here goes, and what this node wants there waits.
+    pub(crate) fn lose_slot(&mut self, slot: u32) {
+        let entry = self.slot_mut(slot);
+        entry.course = Course::Still;
+        let (version, resources) = (entry.version, entry.room.resources);
+        self.remap(slot, NOBODY, version, resources);
+        self.slot_mut(slot).former = NOBODY;
+    }
+
+    /// Gives the members of a view their places, and makes all forget what they said in the one before.
+    fn seat(&mut self, view: &View) -> u64 {
+        let mut joined = 0;
+        for member in &view.members {
+            if member.node == self.s.config.node {
+                let me = self.s.me;
+                self.peer(me).joined = member.joined;
+                self.peer(me).epoch = view.epoch;
+                self.peer(me).incarnation = Some(member.incarnation);
+                self.s.present |= 1 << me;
+                continue;
+            }
+            if self.place_of(member).is_none() {
+                let place = self.free_places().next().expect("places were counted");
+                self.s.nodes[usize::from(place)] = member.node;
+                let peer = self.peer(place);
+                *peer = Peer { incarnation: Some(member.incarnation), joined: member.joined, ..Peer::VACANT };
+                self.s.present |= 1 << place;
+                joined |= 1 << place;
+            }
+        }
+        for place in places(self.s.others()) {
+            let peer = self.peer(place);
+            peer.agreeing = Agreeing::new();
+            peer.reporting = Reporting::NONE;
+            peer.hearing = Hearing::NONE;
+            self.mark_ready(place);
+            if self.is_met(place) {
+                // It had this view before.
+                self.meet(place);
+            }
+        }
+        joined
+    }
+
+    // ---- who has this view ----
+
+    /// A frame of a peer shows which view it has; says whether it is this one.
+    pub(crate) fn note_epoch(&mut self, member: Member, epoch: Epoch) -> bool {
+        let own = self.s.epoch();
+        let peer = self.peer(member);
+        if epoch > peer.epoch {
+            peer.epoch = epoch;
+            if epoch == own {
+                self.meet(member);
+            }
+        }
+        epoch == own
+    }
+
+    /// A peer has this node's view, too: all that waited for that is said, and what was not answered is said again.
+    fn meet(&mut self, member: Member) {
+        self.s.hurried |= 1 << member;
+        self.mark_ready(member);
+        self.hurry_transfers(member);
+    }
+
+    /// Does a peer have this node's view, as far as is known?
+    pub(crate) fn is_met(&self, member: Member) -> bool {
+        self.peers[usize::from(member)].epoch == self.s.epoch()
+    }
+
+    pub(super) fn handle_here(&mut self, from: Member, known: Epoch) -> bool {
+        if known < self.s.epoch() {
+            self.peer(from).agreeing.is_here_due = true;
+            self.mark_ready(from);
+        }
+        true
+    }
+
+    // ---- getters ----
+
+    /// Is this node to be given slots?
+    pub(crate) fn is_eligible(&self, node: NodeId) -> bool {
+        self.s.views.view.member(node).is_some_and(|member| !member.is_leaving)
+    }
+}

@@ -1,0 +1,125 @@
+//! Members that have departed: their locks go, and what that frees is granted (rules W3 and W4).
+
+use super::{Life, Machine};
+use crate::id::{Number, Token};
+use crate::machine::{Member, places};
+use crate::mode::Mode;
+use crate::record::{Passage, Peer, Physical, Resource};
+use crate::table::Idx;
+
+/// Records that one call looks at; the rest follow while events are polled.
+const LOOKED_AT_A_CALL: usize = 256;
+
+/// Positions and relays for a member that has departed of which one call disposes.
+const DISPOSED_A_CALL: usize = 64;
+
+impl Machine<'_> {
+    pub(super) fn begin_purge(&mut self) {
+        if self.s.views.departed != 0 {
+            self.s.views.purge_at = Some(0);
+            self.s.views.is_purge_held_up = false;
+        }
+    }
+
+    /// Packed records that held up the purge are gone.
+    pub(crate) fn resume_purge(&mut self) {
+        if self.s.views.is_purge_held_up {
+            self.begin_purge();
+        }
+    }
+
+    /// Forgets some of what departed members had here; says whether there was any work.
+    pub(super) fn work_on_departed(&mut self) -> bool {
+        let Some(at) = self.s.views.purge_at else { return false };
+        if self.s.views.life != Life::Alive || self.is_suspect() {
+            return false;
+        }
+        if places(self.s.views.departed).any(|member| self.dispose_of_output(member)) {
+            return true;
+        }
+        let first = at as usize;
+        let end = self.physical.len().min(first + LOOKED_AT_A_CALL);
+        for at in first..end {
+            let record = &self.physical.0[at];
+            let Some(resource) = record.resource else { continue };
+            if self.s.views.departed >> record.member & 1 == 0 {
+                continue;
+            }
+            if self.resources[resource].passage == Passage::Packed {
+                // It goes with its slot; what is sent of it says that it has departed.
+                self.s.views.is_purge_held_up = true;
+            } else {
+                self.purge(resource);
+                self.settle();
+                self.drop_if_unused(resource);
+            }
+        }
+        self.s.views.purge_at = u32::try_from(end).ok();
+        if end == self.physical.len() {
+            self.s.views.purge_at = None;
+            self.forget_departed();
+        }
+        true
+    }
+
+    /// What was to be said to a departed member waits for the next master, or is of no use.
+    fn dispose_of_output(&mut self, member: Member) -> bool {
+        for disposed in 0..DISPOSED_A_CALL {
+            let peer = &mut self.peers[usize::from(member)];
+            let [short, long] = &peer.repeats;
+            if let Some(at) = peer.positions.head().or(short.head()).or(long.head()) {
+                self.route_anew(at);
+                self.settle();
+                self.drop_if_unused(at);
+            } else if let Some(at) = peer.relays.pop_front(&mut self.relays) {
+                self.put_relay(at);
+            } else {
+                return disposed > 0;
+            }
+        }
+        true
+    }
+
+    /// Takes the locks of departed members out of a resource, and grants what that frees. The resource stays, even if
+    /// nothing is left of it.
+    pub(crate) fn purge(&mut self, resource: Idx<Resource>) {
+        let departed = self.s.views.departed;
+        let is_departed = |record: &Physical| departed >> record.member & 1 == 1;
+        loop {
+            let queues = &self.resources[resource].mastery.queues;
+            let Some(at) = queues.find(&self.physical, is_departed) else { break };
+            if self.physical[at].claim.held.is_some_and(Mode::may_write_value) {
+                self.lose_value(resource);
+            }
+            self.s.stats.locks_purged += 1;
+            self.drop_departed(resource, at);
+        }
+        if !crate::fault_on!(self, NO_PASS_AFTER_PURGE) {
+            self.pass(resource);
+        }
+    }
+
+    /// A writer is gone, and nobody knows what it has written (rule W15).
+    pub(crate) fn lose_value(&mut self, resource: Idx<Resource>) {
+        let slot = &mut self.slots.0[self.resources[resource].slot as usize];
+        slot.grants += 1;
+        let version = Token { epoch: self.s.views.view.epoch, grant: slot.grants, local: 0 };
+        if let Some(cell) = self.resources[resource].mastery.value {
+            self.write_value(cell, version, None);
+        }
+    }
+
+    /// Nothing refers to the departed any more: their places are free.
+    fn forget_departed(&mut self) {
+        if self.s.views.is_purge_held_up {
+            return;
+        }
+        let members = self.peers.len();
+        for member in places(core::mem::take(&mut self.s.views.departed)) {
+            for slot in 0..self.slots.len() {
+                self.floors[slot * members + usize::from(member)] = Number(0);
+            }
+            *self.peer(member) = Peer::VACANT;
+        }
+    }
+}

@@ -1,0 +1,689 @@
+//! Slots whose master was lost: every survivor reports what it holds and wants there, and the new master decides again
+//! once it has heard all who could know (rules W10 to W15).
+
+use heapless::Deque;
+
+use super::{Life, Machine};
+use crate::error::Full;
+use crate::event::Denial;
+use crate::flags::Flags;
+use crate::id::{DemandId, Number, QueueTicket, SlotId, Token};
+use crate::machine::{Member, places};
+use crate::mode::Mode;
+use crate::peer::Push;
+use crate::queue::{Claim, Place, Queues};
+use crate::record::{Chain, Course, Moved, NAME_INLINE, NOBODY, Passage, Physical, Resource};
+use crate::table::{Idx, Queue};
+use crate::time::Instant;
+use crate::wire::{FrameWriter, Position, Report, ReportHead, ReportUnit, Reported, ViewMessage};
+
+/// Parts of a report on their way to one master at a time.
+const PARTS_MAX: usize = 8;
+
+/// Resources that one part passes at most, and that one call opens.
+const STEPS_A_CALL: u32 = 256;
+
+/// Ticket of a request that the old master had not acknowledged: it stands behind those that have one.
+const NO_TICKET: QueueTicket = QueueTicket { epoch: crate::id::Epoch(u32::MAX), count: u64::MAX };
+
+/// What a node has reported to a new master, slot by slot and in each slot in the order of its chain, which nothing
+/// leaves meanwhile.
+#[derive(Clone, Debug)]
+pub(crate) struct Reporting {
+    is_active: bool,
+    acked: Cursor,
+    sent: Cursor,
+    /// Ends of the parts between the two.
+    ends: Deque<Cursor, PARTS_MAX>,
+    /// Where the last acknowledged part began: it is said again to hear how far the master is.
+    before: Cursor,
+    /// The slots before this one are decided about again, as far as was heard.
+    opened: u32,
+    /// The last slot that is reported.
+    last: u32,
+    repeat_at: Instant,
+}
+
+/// A place in the sequence of a report.
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
+    /// Steps before it.
+    position: u64,
+    slot: u32,
+    /// The last resource of the slot that lies before it.
+    after: Option<Idx<Resource>>,
+}
+
+/// What a new master has heard from a reporter.
+#[derive(Clone, Debug)]
+pub(crate) struct Hearing {
+    position: u64,
+    /// The slots before this one are reported whole.
+    done: u32,
+    is_due: bool,
+    is_full: bool,
+    is_again: bool,
+    /// Something came before this node knew that it is the master.
+    is_early: bool,
+}
+
+impl Reporting {
+    pub(crate) const NONE: Self = Self {
+        is_active: false,
+        acked: Cursor::at(0),
+        sent: Cursor::at(0),
+        ends: Deque::new(),
+        before: Cursor::at(0),
+        opened: 0,
+        last: 0,
+        repeat_at: Instant::NEVER,
+    };
+
+    pub(crate) const fn repeat_at(&self) -> Instant {
+        self.repeat_at
+    }
+
+    fn go_back(&mut self, to: Cursor) {
+        self.ends.clear();
+        self.sent = to;
+        self.acked = to;
+    }
+
+    #[cfg(feature = "check")]
+    pub(crate) fn fingerprint(&self, feed: &mut crate::fingerprint::Feed<'_>) {
+        feed.put(&(self.is_active, self.acked.place(), self.sent.place(), self.before.place()));
+        feed.put(&(self.opened, self.last, self.ends.len()));
+        feed.put_until(self.repeat_at);
+    }
+}
+
+impl Cursor {
+    const fn at(slot: u32) -> Self {
+        Self { position: 0, slot, after: None }
+    }
+
+    #[cfg(feature = "check")]
+    const fn place(&self) -> (u64, u32, bool) {
+        (self.position, self.slot, self.after.is_some())
+    }
+}
+
+impl Hearing {
+    pub(crate) const NONE: Self =
+        Self { position: 0, done: 0, is_due: false, is_full: false, is_again: false, is_early: false };
+}
+
+impl Machine<'_> {
+    // ---- beginning ----
+
+    /// Another member collects the reports about a slot.
+    pub(super) fn begin_reporting(&mut self, slot: u32, master: Member) {
+        let version = self.new_version();
+        let entry = self.slot_mut(slot);
+        entry.master = master;
+        entry.former = NOBODY;
+        entry.heir = NOBODY;
+        entry.version = version;
+        entry.course = Course::Reporting;
+    }
+
+    /// This node collects them: it begins with nothing.
+    pub(super) fn begin_rebuild(&mut self, slot: u32) {
+        let me = self.s.me;
+        self.begin_reporting(slot, me);
+        let entry = self.slot_mut(slot);
+        entry.course = Course::Rebuilding;
+        entry.grants = 0;
+        entry.arrivals = 0;
+        let members = self.peers.len();
+        self.floors[slot as usize * members..][..members].fill(Number(0));
+    }
+
+    /// Begins to report to every new master.
+    pub(super) fn begin_reports(&mut self) {
+        for slot in 0..self.slot_count() {
+            let entry = self.slot(slot);
+            if entry.course != Course::Reporting {
+                continue;
+            }
+            let master = entry.master;
+            let reporting = &mut self.peer(master).reporting;
+            if !reporting.is_active {
+                *reporting = Reporting { is_active: true, ..Reporting::NONE };
+                reporting.go_back(Cursor::at(slot));
+                reporting.before = Cursor::at(slot);
+                self.mark_ready(master);
+            }
+            self.peer(master).reporting.last = slot;
+        }
+    }
+
+    // ---- the reporter ----
+
+    /// The next slot from this one on that is reported to a master.
+    fn next_reported(&self, master: Member, from: u32) -> Option<u32> {
+        let last = self.peers[usize::from(master)].reporting.last;
+        let is_it = |slot: &u32| {
+            let entry = self.slot(*slot);
+            entry.course == Course::Reporting && entry.master == master
+        };
+        (from..=last).find(is_it)
+    }
+
+    pub(crate) fn has_report(&self, member: Member) -> bool {
+        let reporting = &self.peers[usize::from(member)].reporting;
+        if !reporting.is_active || !self.is_met(member) || reporting.ends.is_full() {
+            return false;
+        }
+        let next = self.next_reported(member, reporting.sent.slot);
+        // What is still looked at changes the order of the chain.
+        next.is_some_and(|slot| !self.slot(slot).moved.is_linked())
+    }
+
+    /// Writes one part of a report: positions of one slot, until it ends or the part is as long as a chunk.
+    pub(crate) fn write_report(&mut self, member: Member, writer: &mut FrameWriter<'_>) -> Push {
+        let most = self.s.config.chunk;
+        if self.s.transfers.in_frame() >= most {
+            return Push::Full;
+        }
+        let mut cursor = self.peers[usize::from(member)].reporting.sent;
+        let slot = self.next_reported(member, cursor.slot).expect("a slot is to be reported");
+        if slot > cursor.slot {
+            cursor = Cursor { slot, after: None, ..cursor };
+        }
+        let has_number = !crate::fault_on!(self, REPORT_WITHOUT_COUNTER);
+        let number = if has_number { self.s.last_number() } else { Number(0) };
+        let head = ReportHead { slot: SlotId(slot), position: cursor.position, number };
+        let Some(mut report) = writer.begin_report(&head) else { return Push::Full };
+        let limit = (most - self.s.transfers.in_frame()) as usize;
+        let mut is_last = false;
+        for _ in 0..STEPS_A_CALL {
+            let next = match cursor.after {
+                Some(at) => Queue::<_, Chain>::next(&self.resources, at),
+                None => self.slot(slot).resources.head(),
+            };
+            let Some(at) = next else {
+                is_last = true;
+                cursor = Cursor { position: cursor.position + 1, slot: slot + 1, after: None };
+                break;
+            };
+            if self.is_reported(at) && (report.used() >= limit || !report.push(&self.report_unit(at))) {
+                break;
+            }
+            cursor = Cursor { position: cursor.position + 1, after: Some(at), ..cursor };
+        }
+        if cursor.position == head.position {
+            return Push::Full;
+        }
+        let len = report.used();
+        report.finish(cursor.position, is_last);
+        self.s.transfers.add_in_frame(len);
+        self.s.stats.report_bytes_out += len as u64;
+        let reporting = &mut self.peer(member).reporting;
+        reporting.sent = cursor;
+        reporting.ends.push_back(cursor).expect("there is a place for one more part");
+        self.arm_reporting(member);
+        Push::Said
+    }
+
+    /// Does this node hold or want something of a resource?
+    fn is_reported(&self, at: Idx<Resource>) -> bool {
+        let resource = &self.resources[at];
+        resource.is_used && (resource.holding.held.is_some() || resource.holding.wish.is_some())
+    }
+
+    /// What a new master has to know of this node's position (rule W11).
+    fn report_unit(&self, at: Idx<Resource>) -> ReportUnit<'_> {
+        let resource = &self.resources[at];
+        let holding = &resource.holding;
+        let position = Position { answers: DemandId(0), hits: 0, ..self.position_of(at) };
+        let is_current = holding.is_copy_current && holding.held.is_some_and(Mode::keeps_value_current);
+        let copy = holding.copy.filter(|_| is_current).map(|cell| self.values[cell].copy);
+        ReportUnit {
+            space: resource.space,
+            name: self.name_bytes(resource),
+            position,
+            token: if holding.held.is_some() { holding.token.physical() } else { Token::NONE },
+            ticket: holding.wish.and_then(|wish| wish.ticket),
+            value: copy,
+        }
+    }
+
+    fn arm_reporting(&mut self, member: Member) {
+        let until = self.s.now.after(self.s.config.repeat_after);
+        self.peer(member).reporting.repeat_at = until;
+        self.note_deadline(until);
+    }
+
+    /// What was not acknowledged is said again; of nothing left, the last part, to hear how far the master is.
+    pub(super) fn repeat_reporting(&mut self, member: Member) {
+        let reporting = &mut self.peer(member).reporting;
+        reporting.repeat_at = Instant::NEVER;
+        if !reporting.is_active {
+            return;
+        }
+        let is_all_acked = reporting.acked.position == reporting.sent.position;
+        let to = if is_all_acked { reporting.before } else { reporting.acked };
+        reporting.go_back(to);
+        self.mark_ready(member);
+    }
+
+    pub(super) fn handle_reported(&mut self, from: Member, reported: Reported) -> bool {
+        if !self.peer(from).reporting.is_active {
+            return true;
+        }
+        let reporting = &mut self.peer(from).reporting;
+        while let Some(end) = reporting.ends.front().copied().filter(|end| end.position <= reported.position)
+        {
+            reporting.before = reporting.acked;
+            reporting.acked = end;
+            reporting.ends.pop_front();
+        }
+        let is_at = reported.position == reporting.acked.position;
+        if is_at && (reported.is_again || reported.is_full) {
+            let to = reporting.acked;
+            reporting.go_back(to);
+        }
+        self.arm_reporting(from);
+        if is_at && reported.is_full {
+            self.make_room_at(from);
+        }
+        self.open_reported(from, reported.frontier.0);
+        self.mark_ready(from);
+        true
+    }
+
+    /// A new master decides about its slots before this one again: what this node has to say of them is said now.
+    fn open_reported(&mut self, from: Member, frontier: u32) {
+        let reporting = &self.peers[usize::from(from)].reporting;
+        let (opened, last) = (reporting.opened, reporting.last);
+        let frontier = frontier.min(self.slot_count());
+        for slot in opened..frontier {
+            let entry = self.slot_mut(slot);
+            if entry.course == Course::Reporting && entry.master == from {
+                entry.course = Course::Still;
+                self.look_at_all(slot);
+            }
+        }
+        let reporting = &mut self.peer(from).reporting;
+        reporting.opened = opened.max(frontier);
+        if frontier > last {
+            *reporting = Reporting::NONE;
+        }
+    }
+
+    /// Every resource of a slot is to be looked at: its master, or what is known of it, has changed.
+    pub(super) fn look_at_all(&mut self, slot: u32) {
+        let entry = self.slot_mut(slot);
+        entry.moved_left = entry.room.resources;
+        if entry.moved_left > 0 && !entry.moved.is_linked() {
+            Queue::<_, Moved>::push_back(&mut self.s.moved, &mut self.slots, Idx::new(slot as usize));
+        }
+    }
+
+    /// A new master has no room for what comes next: what this node merely wants there, or retains, is given up
+    /// (rule W14).
+    fn make_room_at(&mut self, member: Member) {
+        let cursor = self.peers[usize::from(member)].reporting.acked;
+        let Some(slot) = self.next_reported(member, cursor.slot) else { return };
+        let mut walk = match cursor.after.filter(|_| slot == cursor.slot) {
+            Some(at) => Queue::<_, Chain>::next(&self.resources, at),
+            None => self.slot(slot).resources.head(),
+        };
+        for _ in 0..STEPS_A_CALL {
+            let Some(at) = walk else { break };
+            walk = Queue::<_, Chain>::next(&self.resources, at);
+            self.give_up_for_room(at);
+        }
+    }
+
+    fn give_up_for_room(&mut self, at: Idx<Resource>) {
+        if !self.is_reported(at) {
+            return;
+        }
+        if self.resources[at].holding.held.is_none() {
+            while let Some(waiter) = self.resources[at].holding.locks.find_waiter(&self.locks, |_| true) {
+                self.deny_owner(waiter, Denial::Full);
+            }
+            self.look_after(at);
+        } else if self.resources[at].holding.locks.is_empty() {
+            self.position_at(at, None);
+            self.settle();
+        }
+    }
+
+    // ---- the new master ----
+
+    /// May reports about a slot be heard?
+    fn is_collecting(&self, slot: u32) -> bool {
+        let entry = self.slot(slot);
+        self.is_agreed() && entry.course == Course::Rebuilding && !entry.moved.is_linked()
+    }
+
+    /// A survivor says what it holds and wants in a slot (rules W11 to W13).
+    pub(super) fn handle_report(&mut self, from: Member, report: &Report<'_>) -> bool {
+        let SlotId(slot) = report.head.slot;
+        if u64::from(slot) >= u64::from(self.slot_count()) {
+            return false;
+        }
+        let hearing = &mut self.peers[usize::from(from)].hearing;
+        if report.end <= hearing.position {
+            // It is here already.
+            self.tell_hearing(from);
+            return true;
+        }
+        if report.head.position > hearing.position {
+            hearing.is_again = true;
+            self.tell_hearing(from);
+            return true;
+        }
+        let is_ack_early = crate::fault_on!(self, REPORT_ACKED_EARLY);
+        if !self.is_collecting(slot) {
+            let hearing = &mut self.peers[usize::from(from)].hearing;
+            hearing.is_early = true;
+            if !is_ack_early {
+                return true;
+            }
+        }
+        let is_knowing = self.s.views.knowing >> from & 1 == 1;
+        for unit in report.units {
+            if is_knowing && self.is_collecting(slot) && self.install_report(from, slot, &unit).is_err() {
+                if crate::fault_on!(self, REBUILD_PARTIAL) {
+                    continue;
+                }
+                let hearing = &mut self.peers[usize::from(from)].hearing;
+                hearing.is_full = true;
+                self.s.is_short = true;
+                self.tell_hearing(from);
+                return true;
+            }
+        }
+        let hearing = &mut self.peers[usize::from(from)].hearing;
+        hearing.position = report.end;
+        if report.is_last {
+            hearing.done = hearing.done.max(slot + 1);
+            self.s.views.is_rebuild_due = true;
+            self.raise_floor(slot, from, report.head.number);
+        }
+        self.tell_hearing(from);
+        true
+    }
+
+    fn tell_hearing(&mut self, member: Member) {
+        self.peer(member).hearing.is_due = true;
+        self.mark_ready(member);
+    }
+
+    /// What a peer said before this node could hear it is asked for again.
+    pub(super) fn invite_again(&mut self, member: Member) {
+        let hearing = &mut self.peer(member).hearing;
+        if core::mem::take(&mut hearing.is_early) {
+            hearing.is_again = true;
+            self.tell_hearing(member);
+        }
+    }
+
+    /// A slot is clean, and reports about it may come.
+    pub(crate) fn slot_is_clean(&mut self, slot: u32) {
+        match self.slot(slot).course {
+            Course::Rebuilding => {
+                self.s.views.is_rebuild_due = true;
+                for member in places(self.s.others()) {
+                    self.invite_again(member);
+                }
+            }
+            Course::Reporting => {
+                let master = self.slot(slot).master;
+                self.mark_ready(master);
+            }
+            Course::Still | Course::Outgoing(_) | Course::Packing(_) | Course::Incoming(_) => {}
+        }
+    }
+
+    pub(super) fn has_hearing_output(&self, member: Member) -> bool {
+        self.peers[usize::from(member)].hearing.is_due && self.is_met(member)
+    }
+
+    pub(super) fn write_hearing(&mut self, member: Member, writer: &mut FrameWriter<'_>) -> Push {
+        let hearing = &self.peers[usize::from(member)].hearing;
+        let reported = Reported {
+            position: hearing.position,
+            frontier: SlotId(self.s.views.frontier),
+            is_full: hearing.is_full,
+            is_again: hearing.is_again,
+        };
+        if !writer.push_view(&ViewMessage::Reported(reported)) {
+            return Push::Full;
+        }
+        let hearing = &mut self.peer(member).hearing;
+        hearing.is_due = false;
+        hearing.is_full = false;
+        hearing.is_again = false;
+        Push::Said
+    }
+
+    // ---- records from reports ----
+
+    /// One position becomes a record. What is on record already under this number, or a later one, stays.
+    fn install_report(&mut self, from: Member, slot: u32, unit: &ReportUnit<'_>) -> Result<(), Full> {
+        let hash = if self.is_space(unit.space) { Some(self.hash_of(unit.space, unit.name)) } else { None };
+        let hash = hash.filter(|hash| self.slot_of(unit.space, *hash) == slot);
+        let Some(hash) = hash.filter(|_| unit.position.makes_sense()) else {
+            self.s.stats.messages_dropped += 1;
+            return Ok(());
+        };
+        let found = self.find(unit.space, unit.name, hash);
+        let record = found.and_then(|at| self.record_of(at, from));
+        if record.is_some_and(|record| self.physical[record].number >= unit.position.number) {
+            return Ok(());
+        }
+        self.report_room(found, unit, record.is_none())?;
+        let at = found.unwrap_or_else(|| self.make_resource(unit.space, unit.name, hash));
+        self.stand_rebuilt(at, from, record, unit);
+        self.rebuild_value(at, unit);
+        self.resources[at].passage = Passage::Installed;
+        self.s.stats.locks_rebuilt += 1;
+        Ok(())
+    }
+
+    /// Room for a report: that which is kept for them may be used, that which is kept for transfers not.
+    fn report_room(
+        &self,
+        found: Option<Idx<Resource>>,
+        unit: &ReportUnit<'_>,
+        is_new: bool,
+    ) -> Result<(), Full> {
+        let has_value = found.is_some_and(|at| self.resources[at].mastery.value.is_some());
+        let needed = crate::transfer::Room {
+            resources: u32::from(found.is_none()),
+            physical: u32::from(is_new),
+            names: u32::from(found.is_none() && unit.name.len() > NAME_INLINE),
+            values: u32::from(needs_value(unit) && !has_value),
+        };
+        let free = self.free_room().minus(self.s.transfers.reserved);
+        needed.beyond(free).map_or(Ok(()), Err)
+    }
+
+    fn stand_rebuilt(
+        &mut self,
+        at: Idx<Resource>,
+        from: Member,
+        record: Option<Idx<Physical>>,
+        unit: &ReportUnit<'_>,
+    ) {
+        let position = &unit.position;
+        let lock = match record {
+            Some(lock) => {
+                self.resources[at].mastery.queues.leave(&mut self.physical, lock);
+                lock
+            }
+            None => self.take_physical(at, from),
+        };
+        let queues = &self.resources[at].mastery.queues;
+        let claim = Claim { flags: position.flags, ..Claim::VACANT };
+        // What contradicts what others hold is not held: two that say so cannot both be right.
+        let held = position.held.filter(|held| queues.is_compatible(&claim, *held));
+        let pinned = position.pinned.filter(|pinned| held.is_some_and(|held| held.covers(*pinned)));
+        let node = self.node_at(from);
+        let record = &mut self.physical[lock];
+        record.claim = Claim { held, pinned, wanted: position.wanted, ..claim };
+        record.number = position.number;
+        record.asked = position.asked;
+        record.priority = position.priority;
+        record.copy = position.copy;
+        record.token = unit.token;
+        record.writing_since = if held.is_some_and(Mode::may_write_value) { unit.token } else { Token::NONE };
+        record.ticket = unit.ticket.unwrap_or(NO_TICKET);
+        record.is_asking_holders = position.flags.has(Flags::NO_QUEUE) && position.wanted.is_some();
+        if position.wanted.is_none() {
+            let queues = &mut self.resources[at].mastery.queues;
+            if held.is_some() {
+                queues.stand(&mut self.physical, lock, Place::Granted);
+            } else {
+                self.put_physical(lock);
+            }
+            return;
+        }
+        let (ticket, number) = (self.physical[lock].ticket, self.physical[lock].number);
+        let nodes = self.s.nodes;
+        let is_later = |other: &Physical| {
+            let theirs = (other.ticket, nodes[usize::from(other.member)], other.number);
+            theirs > (ticket, node, number)
+        };
+        self.resources[at].mastery.queues.stand_before(&mut self.physical, lock, is_later);
+    }
+
+    /// A copy that is current is what the block is; without any, it may have been lost (rule W15).
+    fn rebuild_value(&mut self, at: Idx<Resource>, unit: &ReportUnit<'_>) {
+        let has_value = self.resources[at].mastery.value.is_some();
+        if !has_value && self.resources[at].passage != Passage::Installed {
+            self.resources[at].is_value_lost = true;
+        }
+        if needs_value(unit) {
+            // Whether it is lost is known when all have reported.
+            let is_lost = core::mem::take(&mut self.resources[at].is_value_lost);
+            self.reserve_value(at);
+            self.resources[at].is_value_lost = is_lost;
+        }
+        let (Some(copy), Some(cell)) = (unit.value, self.resources[at].mastery.value) else { return };
+        let is_newer = copy.version > self.values[cell].copy.version;
+        if self.resources[at].is_value_lost || is_newer {
+            self.values[cell].copy = copy;
+            self.resources[at].is_value_lost = false;
+        }
+    }
+
+    // ---- opening ----
+
+    /// Opens the next slot that everybody has reported; says whether there was any work.
+    pub(super) fn work_on_rebuild(&mut self) -> bool {
+        if !self.s.views.is_rebuild_due || self.s.views.life != Life::Alive || self.is_suspect() {
+            return false;
+        }
+        self.s.views.is_rebuild_due = false;
+        if !self.is_agreed() || self.s.config.is_static() {
+            return false;
+        }
+        let all = self.slot_count();
+        let next = (self.s.views.frontier..all).find(|slot| self.slot(*slot).course == Course::Rebuilding);
+        let Some(slot) = next else {
+            if self.s.views.frontier < all {
+                self.set_frontier(all);
+            }
+            return false;
+        };
+        let is_heard = |member: Member| self.peers[usize::from(member)].hearing.done > slot;
+        let is_early = crate::fault_on!(self, OPEN_EARLY);
+        let is_whole = places(self.s.views.knowing & self.s.others()).all(is_heard) || is_early;
+        if self.slot(slot).moved.is_linked() || !is_whole {
+            if slot > self.s.views.frontier {
+                self.set_frontier(slot);
+            }
+            return false;
+        }
+        self.s.views.is_rebuild_due = true;
+        self.open_some(slot)
+    }
+
+    /// This node's own positions are the last to be reported; then the slot is open.
+    fn open_some(&mut self, slot: u32) -> bool {
+        let resources = self.slot(slot).room.resources;
+        let mut left = self.s.views.opening.unwrap_or(resources);
+        for _ in 0..STEPS_A_CALL {
+            let head = self.slot(slot).resources.head().filter(|_| left > 0);
+            let Some(at) = head else {
+                self.s.views.opening = None;
+                self.slot_mut(slot).course = Course::Still;
+                self.s.stats.slots_rebuilt += 1;
+                self.look_at_all(slot);
+                self.set_frontier(slot + 1);
+                return true;
+            };
+            if self.report_own(at, slot).is_err() {
+                self.give_up_for_room(at);
+                if self.report_own(at, slot).is_err() {
+                    // Owners hold it: the slot waits until there is room.
+                    self.s.views.opening = Some(left);
+                    self.s.views.is_rebuild_due = false;
+                    self.s.is_short = true;
+                    self.retry_rebuild();
+                    return false;
+                }
+            }
+            left -= 1;
+            let chain = &mut self.slots.0[slot as usize].resources;
+            Queue::<_, Chain>::remove(chain, &mut self.resources, at);
+            Queue::<_, Chain>::push_back(chain, &mut self.resources, at);
+        }
+        self.s.views.opening = Some(left);
+        true
+    }
+
+    fn report_own(&mut self, at: Idx<Resource>, slot: u32) -> Result<(), Full> {
+        if !self.is_reported(at) {
+            return Ok(());
+        }
+        let name = self.name_of(&self.resources[at]);
+        let unit = self.report_unit(at);
+        let unit = ReportUnit { name: name.as_bytes(), ..unit };
+        self.install_report(self.s.me, slot, &unit)
+    }
+
+    fn set_frontier(&mut self, frontier: u32) {
+        self.s.views.frontier = frontier;
+        for member in places(self.s.others()) {
+            self.tell_hearing(member);
+        }
+    }
+
+    fn retry_rebuild(&mut self) {
+        let until = self.s.now.after(self.s.config.repeat_after);
+        self.s.views.retry_at = Some(until);
+        self.note_deadline(until);
+    }
+
+    /// A record that was rebuilt takes part again: what it lets others have is granted, and it is told what it waits for.
+    pub(crate) fn open_rebuilt(&mut self, at: Idx<Resource>) {
+        let mut walk = self.resources[at].mastery.queues.head(Place::Convert);
+        for place in [Place::Convert, Place::Wait] {
+            if place == Place::Wait {
+                walk = self.resources[at].mastery.queues.head(Place::Wait);
+            }
+            while let Some(lock) = walk {
+                walk = Queues::next(&self.physical, lock);
+                if !self.physical[lock].queued_timer.is_linked() {
+                    self.begin_queued_timer(lock);
+                }
+            }
+        }
+        if self.resources[at].mastery.value.is_some() {
+            self.mark_value_lost(at);
+        }
+        self.pass(at);
+    }
+}
+
+/// Does a reported position need a place for the value block: for a copy, or for who asks for it?
+fn needs_value(unit: &ReportUnit<'_>) -> bool {
+    unit.value.is_some() || unit.position.wanted.is_some() && unit.position.flags.has(Flags::VALUE)
+}
