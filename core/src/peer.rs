@@ -310,7 +310,7 @@ impl Machine<'_> {
         let Some(at) = self.peers[usize::from(member)].positions.head() else {
             return match self.write_transfer(member, writer) {
                 Push::Nothing if self.has_report(member) => self.write_report(member, writer),
-                push => push,
+                push @ (Push::Said | Push::Passed | Push::Full | Push::Nothing) => push,
             };
         };
         if self.master_at(&self.resources[at]) != member {

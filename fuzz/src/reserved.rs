@@ -45,7 +45,7 @@ fn clear_chunk(chunk: &mut [u8]) {
 /// Nothing is reserved in a record.
 fn record_len(unit: &[u8]) -> usize {
     let fixed = 6 + usize::from(unit[3]);
-    if unit[fixed - 1] == 0 {
+    if unit[fixed - 1] != 1 {
         return fixed;
     }
     let is_absent = unit[fixed + 16] == 0;

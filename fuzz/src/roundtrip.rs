@@ -119,8 +119,7 @@ fn is_said(said: &Said, message: &Message<'_>) -> bool {
                 && chunk.floors.eq(said.floors.iter().copied())
                 && chunk.units.eq(said.units.iter().map(OwnedUnit::unit))
         }
-        (Said::Lock(..), Message::Transfer(_)) | (Said::Transfer(_) | Said::Chunk(_), Message::Lock(_)) => {
-            false
-        }
+        (Said::Lock(..), Message::Transfer(_) | Message::View(_))
+        | (Said::Transfer(_) | Said::Chunk(_), Message::Lock(_) | Message::View(_)) => false,
     }
 }

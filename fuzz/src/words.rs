@@ -74,16 +74,20 @@ pub(crate) struct Chunk {
 /// A unit that owns its name.
 #[derive(Debug)]
 pub(crate) enum OwnedUnit {
-    Record { space: SpaceId, name: Vec<u8>, locks: u8, value: Option<ValueCopy> },
+    Record { space: SpaceId, name: Vec<u8>, locks: u8, value: Option<ValueCopy>, is_value_lost: bool },
     Lock(LockUnit),
 }
 
 impl OwnedUnit {
     pub(crate) fn unit(&self) -> Unit<'_> {
         match self {
-            Self::Record { space, name, locks, value } => {
-                Unit::Record(RecordUnit { space: *space, name, locks: *locks, value: *value })
-            }
+            Self::Record { space, name, locks, value, is_value_lost } => Unit::Record(RecordUnit {
+                space: *space,
+                name,
+                locks: *locks,
+                value: *value,
+                is_value_lost: *is_value_lost,
+            }),
             Self::Lock(lock) => Unit::Lock(*lock),
         }
     }
@@ -422,9 +426,10 @@ impl<'a, 'w> Words<'a, 'w> {
         for record in 0..records {
             let (space, name) = self.named();
             let locks = self.choices.below(4);
-            let value = self.choices.one_in(2).then(|| self.value_copy());
-            let most = u8::try_from(locks).expect("it is small");
-            units.push(OwnedUnit::Record { space, name, locks: most, value });
+            let known = self.choices.below(4);
+            let (value, is_value_lost) = ((known % 2 == 1).then(|| self.value_copy()), known == 2);
+            let locks_here = u8::try_from(locks).expect("it is small");
+            units.push(OwnedUnit::Record { space, name, locks: locks_here, value, is_value_lost });
             let goes_on = record + 1 == records && !is_last && locks > 0 && self.choices.one_in(2);
             let here = if goes_on { self.choices.below(locks) } else { locks };
             for _ in 0..here {

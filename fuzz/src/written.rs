@@ -1,8 +1,9 @@
 //! What was read, written again.
 
 use lockmaster_core::wire::{
-    FRAME_HEADER_LEN, FrameHeader, FrameWriter, InitialLocks, LockMessage, Message, TransferBody,
-    TransferMessage, VersionRange, encode_message, encode_transfer,
+    FRAME_HEADER_LEN, FRAME_MAX, FrameHeader, FrameWriter, InitialLocks, LockMessage, MapPage, Message,
+    PageKind, Report, TransferBody, TransferMessage, VersionRange, ViewMessage, encode_message,
+    encode_transfer,
 };
 use lockmaster_core::{ClusterId, Epoch, Incarnation, MapVersion, NodeId, SlotRange};
 
@@ -28,6 +29,7 @@ pub(crate) fn written(message: &Message<'_>, room: usize) -> Option<Vec<u8>> {
             }
             written_transfer(message, room)
         }
+        Message::View(message) => written_view(message, room),
     }
 }
 
@@ -63,6 +65,46 @@ fn written_chunk(
     let len = frame.finish();
     bytes.truncate(len);
     Some(bytes.split_off(FRAME_HEADER_LEN))
+}
+
+fn written_view(message: &ViewMessage<'_>, room: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; FRAME_HEADER_LEN + room];
+    let mut frame = FrameWriter::new(HEADER, &mut bytes);
+    if !push_view(&mut frame, message) {
+        return None;
+    }
+    let len = frame.finish();
+    bytes.truncate(len);
+    Some(bytes.split_off(FRAME_HEADER_LEN))
+}
+
+/// Appends a message about a view to a frame, whole; `false` if it does not fit, the frame may then have a part of it.
+pub(crate) fn push_view(frame: &mut FrameWriter<'_>, message: &ViewMessage<'_>) -> bool {
+    match message {
+        ViewMessage::MapReport(page) => push_page(frame, PageKind::Report, page),
+        ViewMessage::MapInstall(page) => push_page(frame, PageKind::Install, page),
+        ViewMessage::Report(report) => push_report(frame, report),
+        ViewMessage::Here { .. }
+        | ViewMessage::MapReported(_)
+        | ViewMessage::MapInstalled(_)
+        | ViewMessage::Reported(_) => frame.push_view(message),
+    }
+}
+
+fn push_page(frame: &mut FrameWriter<'_>, kind: PageKind, page: &MapPage<'_>) -> bool {
+    let slots = page.runs.map(|run| run.len).sum();
+    frame.push_page(kind, page.first, page.room, page.runs, FRAME_MAX) == Some(slots)
+}
+
+fn push_report(frame: &mut FrameWriter<'_>, report: &Report<'_>) -> bool {
+    let Some(mut writer) = frame.begin_report(&report.head) else { return false };
+    for unit in report.units {
+        if !writer.push(&unit) {
+            return false;
+        }
+    }
+    writer.finish(report.end, report.is_last);
+    true
 }
 
 /// Appends a chunk to a frame; `false` if it does not fit, the frame is then as it was.

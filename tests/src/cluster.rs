@@ -370,6 +370,7 @@ impl Cluster {
                 Event::Granted { .. } | Event::Denied { .. } | Event::Demanded { .. } => {
                     self.events[at].push(event);
                 }
+                Event::Lost { .. } => panic!("no view takes locks away here: {event:?}"),
             }
         }
         if !self.is_betrayed {

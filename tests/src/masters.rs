@@ -314,5 +314,6 @@ fn body_of(message: Message<'_>) -> Body {
     match message {
         Message::Lock(message) => message.body,
         Message::Transfer(message) => panic!("nobody transfers anything: {message:?}"),
+        Message::View(message) => panic!("the members never change: {message:?}"),
     }
 }

@@ -158,6 +158,7 @@ impl<S: Storage> Owners<S> {
                 }
                 Event::Demanded { owner, mode, .. } => self.tell(Outcome::Demanded(letter(owner), mode)),
                 Event::Transfer(_) => panic!("nobody transfers anything: {event:?}"),
+                Event::Lost { .. } => panic!("no view takes locks away here: {event:?}"),
             }
         }
     }

@@ -45,7 +45,9 @@ fn a_crowd_of_readers_is_granted_in_order() {
         .iter()
         .map(|event| match event {
             Event::Granted { lock, .. } => *lock,
-            Event::Denied { .. } | Event::Demanded { .. } | Event::Transfer(_) => panic!("{event:?}"),
+            Event::Denied { .. } | Event::Demanded { .. } | Event::Lost { .. } | Event::Transfer(_) => {
+                panic!("{event:?}")
+            }
         })
         .collect();
     assert_eq!(granted, readers);

@@ -44,7 +44,11 @@ fn read(cluster: &mut Cluster, node: NodeId) -> ValueState {
 fn denial(cluster: &mut Cluster, node: NodeId, lock: LockId) -> Option<Denial> {
     cluster.happened(node).iter().find_map(|event| match event {
         Event::Denied { lock: of, reason, .. } if *of == lock => Some(*reason),
-        Event::Denied { .. } | Event::Granted { .. } | Event::Demanded { .. } | Event::Transfer(_) => None,
+        Event::Denied { .. }
+        | Event::Granted { .. }
+        | Event::Demanded { .. }
+        | Event::Lost { .. }
+        | Event::Transfer(_) => None,
     })
 }
 

@@ -202,6 +202,7 @@ impl Run {
                     let place = usize::try_from(owner.0).expect("owners are places");
                     self.locks[at][place] = None;
                 }
+                Event::Lost { .. } => panic!("no view takes locks away here: {event:?}"),
                 Event::Transfer(progress) => self.moves += u64::from(progress.stage == Stage::Done),
                 Event::Denied { .. } | Event::Demanded { .. } => {}
             }

@@ -163,7 +163,7 @@ pub(crate) fn link_up(node: &crate::Node<Still>, peer: NodeId, pipe: &Arc<Pipe>)
 /// The first slot of this node.
 pub(crate) fn own_slot(node: &crate::Node<Still>) -> SlotRange {
     let mut slots = (0..).map(SlotId);
-    let own = slots.find(|slot| node.slot(*slot).unwrap().master == ME);
+    let own = slots.find(|slot| node.slot(*slot).unwrap().master == Some(ME));
     SlotRange::one(own.unwrap())
 }
 

@@ -45,7 +45,7 @@ impl Mover {
             }
             let node = &self.node;
             let is_free =
-                |slot| node.slot(slot).is_some_and(|view| view.master == node.id() && !view.is_moving);
+                |slot| node.slot(slot).is_some_and(|view| view.master == Some(node.id()) && !view.is_moving);
             if let Some((range, to)) = self.choice.next(is_free) {
                 self.transfer(range, to).await;
             }

@@ -24,6 +24,7 @@ fn encoded_anew(message: &Message<'_>) -> Vec<u8> {
     match message {
         Message::Lock(message) => encoded(message),
         Message::Transfer(message) => encoded_transfer(message),
+        Message::View(message) => encoded_view(message),
     }
 }
 
@@ -45,6 +46,38 @@ fn encoded_transfer(message: &TransferMessage<'_>) -> Vec<u8> {
     let mut buf = [0; MESSAGE_MAX];
     let len = encode_transfer(message, &mut buf).unwrap();
     buf[..len].to_vec()
+}
+
+fn encoded_view(message: &ViewMessage<'_>) -> Vec<u8> {
+    let mut buf = std::vec![0; FRAME_MAX];
+    let mut frame = FrameWriter::new(example_header(), &mut buf);
+    assert!(push_view(&mut frame, message), "{message:?}");
+    let len = frame.finish();
+    buf[FRAME_HEADER_LEN..len].to_vec()
+}
+
+/// Appends a message about a view, piece by piece if it has pieces; `false` if not all of it fits.
+fn push_view(frame: &mut FrameWriter<'_>, message: &ViewMessage<'_>) -> bool {
+    let mut push_page = |kind, page: &MapPage<'_>| {
+        let slots = page.runs.map(|run| run.len).sum();
+        frame.push_page(kind, page.first, page.room, page.runs, FRAME_MAX) == Some(slots)
+    };
+    match message {
+        ViewMessage::MapReport(page) => push_page(PageKind::Report, page),
+        ViewMessage::MapInstall(page) => push_page(PageKind::Install, page),
+        ViewMessage::Report(report) => {
+            let Some(mut writer) = frame.begin_report(&report.head) else { return false };
+            if !report.units.into_iter().all(|unit| writer.push(&unit)) {
+                return false;
+            }
+            writer.finish(report.end, report.is_last);
+            true
+        }
+        ViewMessage::Here { .. }
+        | ViewMessage::MapReported(_)
+        | ViewMessage::MapInstalled(_)
+        | ViewMessage::Reported(_) => frame.push_view(message),
+    }
 }
 
 /// What a chunk is made of.

@@ -133,6 +133,7 @@ impl Ghost {
                 let at = self.check_owner(node, lock, owner);
                 self.denied(at, reason, held);
             }
+            Event::Lost { .. } => panic!("no view takes locks away here: {event:?}"),
             Event::Demanded { lock, owner, .. } => {
                 let at = self.check_owner(node, lock, owner);
                 assert!(self.locks[at].is_watched, "who did not ask is told of a demand");

@@ -125,6 +125,7 @@ impl Scene<'_> {
                 | Body::UpdatedLocks(_) => {}
             },
             Message::Transfer(message) => echoes.hear_transfer(message.range, message.version),
+            Message::View(message) => panic!("the members never change: {message:?}"),
         }
     }
 
@@ -165,8 +166,9 @@ impl Scene<'_> {
         for at in 0..self.slots.len() {
             let slot = self.slots[at];
             let view = self.party(node).node.slot(slot).expect("the slot exists");
-            let is_honest = [SUBJECT, FRIEND].contains(&view.master);
-            assert!(is_honest, "node {node} takes node {} for the master of {slot:?}", view.master);
+            let master = view.master.expect("every slot has a master");
+            let is_honest = [SUBJECT, FRIEND].contains(&master);
+            assert!(is_honest, "node {node} takes node {master} for the master of {slot:?}");
         }
     }
 }

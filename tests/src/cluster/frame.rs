@@ -46,7 +46,13 @@ pub enum Word {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are those of the wire")]
 pub enum OwnedUnit {
-    Record { space: u16, name: Vec<u8>, locks: u8, value: Option<lockmaster_core::ValueCopy> },
+    Record {
+        space: u16,
+        name: Vec<u8>,
+        locks: u8,
+        value: Option<lockmaster_core::ValueCopy>,
+        is_value_lost: bool,
+    },
     Lock(LockUnit),
 }
 
@@ -97,7 +103,7 @@ impl Frame {
     pub fn bodies(&self) -> Vec<Body> {
         let body_of = |message| match message {
             Message::Lock(LockMessage { body, .. }) => Some(body),
-            Message::Transfer(_) => None,
+            Message::Transfer(_) | Message::View(_) => None,
         };
         self.messages().into_iter().filter_map(body_of).collect()
     }
@@ -199,7 +205,7 @@ impl Frame {
     pub fn is_about(&self, name: &[u8]) -> bool {
         let is_named = |message: &Message<'_>| match message {
             Message::Lock(message) => message.name == name,
-            Message::Transfer(_) => false,
+            Message::Transfer(_) | Message::View(_) => false,
         };
         self.messages().iter().any(is_named)
     }
@@ -313,6 +319,7 @@ impl Word {
                 TransferBody::Withdraw => Self::Withdraw,
                 TransferBody::WithdrawAck => Self::WithdrawAck,
             },
+            Message::View(message) => panic!("the members never change: {message:?}"),
         }
     }
 }
@@ -320,8 +327,8 @@ impl Word {
 impl From<Unit<'_>> for OwnedUnit {
     fn from(unit: Unit<'_>) -> Self {
         match unit {
-            Unit::Record(RecordUnit { space, name, locks, value }) => {
-                Self::Record { space: space.0, name: name.to_vec(), locks, value }
+            Unit::Record(RecordUnit { space, name, locks, value, is_value_lost }) => {
+                Self::Record { space: space.0, name: name.to_vec(), locks, value, is_value_lost }
             }
             Unit::Lock(lock) => Self::Lock(lock),
         }

@@ -153,7 +153,7 @@ impl Cluster {
         let range = self.node(node).slots(space).expect("the space is configured");
         range
             .slots()
-            .filter(|slot| self.node(node).slot(*slot).is_some_and(|view| view.master == node))
+            .filter(|slot| self.node(node).slot(*slot).is_some_and(|view| view.master == Some(node)))
             .collect()
     }
 
@@ -162,7 +162,7 @@ impl Cluster {
     /// # Panics
     /// If there is no such slot.
     pub fn maps(&mut self, slot: SlotId) -> Vec<NodeId> {
-        self.slot_views(slot).map(|view| view.master).collect()
+        self.slot_views(slot).map(|view| view.master.expect("every slot has a master")).collect()
     }
 
     /// Is a slot in a transfer, as each node has it?

@@ -351,7 +351,7 @@ fn grant_in(frame: &Frame) -> Option<((Vec<u8>, Number), Token)> {
         Message::Lock(LockMessage { name, body: Body::Grant(grant), .. }) => {
             Some(((name.to_vec(), grant.number), grant.token))
         }
-        Message::Lock(_) | Message::Transfer(_) => None,
+        Message::Lock(_) | Message::Transfer(_) | Message::View(_) => None,
     })
 }
 
@@ -436,6 +436,7 @@ fn told_by(node: &mut Node<HeapMemory>, event: Event) -> Told {
         Event::Denied { owner, reason, held, .. } => Told::Denied { owner: name(owner), reason, held },
         Event::Demanded { .. } => unreachable!("nobody watches"),
         Event::Transfer(progress) => Told::Transfer(progress.stage),
+        Event::Lost { .. } => panic!("no view takes locks away here: {event:?}"),
     }
 }
 

@@ -58,6 +58,10 @@ pub(crate) fn is_granted(cluster: &mut Cluster, node: NodeId, lock: LockId) -> b
 pub(crate) fn is_denied(cluster: &mut Cluster, node: NodeId, lock: LockId) -> Option<Denial> {
     cluster.happened(node).iter().find_map(|event| match event {
         Event::Denied { lock: of, reason, .. } if *of == lock => Some(*reason),
-        Event::Denied { .. } | Event::Granted { .. } | Event::Demanded { .. } | Event::Transfer(_) => None,
+        Event::Denied { .. }
+        | Event::Granted { .. }
+        | Event::Demanded { .. }
+        | Event::Lost { .. }
+        | Event::Transfer(_) => None,
     })
 }

@@ -1,9 +1,9 @@
 //! What is written is read as it was; what was spoilt on the way is refused or read as something that can be written.
 
 use lockmaster_core::wire::{
-    ChunkHead, DecodeError, FRAME_HEADER_LEN, FrameHeader, FrameWriter, LockMessage, MESSAGE_MAX, Message,
-    Messages, RecordUnit, TransferBody, TransferMessage, Unit, VersionRange, decode_message, encode_message,
-    encode_transfer,
+    ChunkHead, DecodeError, FRAME_HEADER_LEN, FRAME_MAX, FrameHeader, FrameWriter, LockMessage, MESSAGE_MAX,
+    Message, Messages, RecordUnit, TransferBody, TransferMessage, Unit, VersionRange, ViewMessage,
+    decode_message, encode_message, encode_transfer, encode_view,
 };
 use lockmaster_core::{ClusterId, DemandId, Epoch, Incarnation, NodeId, Number, SlotId, SpaceId};
 use lockmaster_tests::draws::{BODIES, Draws, TRANSFER_BODIES};
@@ -96,8 +96,9 @@ fn frame(numbers: &[u64], check_chunk: impl FnOnce(&ChunkHead, &[(NodeId, Number
     for name in &names {
         let locks = draws.below(4);
         let value = draws.is_heads().then(|| draws.value_copy());
-        let locks_here = u8::try_from(locks).expect("locks are few");
-        units.push(Unit::Record(RecordUnit { space: SpaceId(draws.u16()), name, locks: locks_here, value }));
+        let (locks_here, space) = (u8::try_from(locks).expect("locks are few"), SpaceId(draws.u16()));
+        let is_value_lost = value.is_none() && draws.is_heads();
+        units.push(Unit::Record(RecordUnit { space, name, locks: locks_here, value, is_value_lost }));
         units.extend((0..locks).map(|_| Unit::Lock(draws.lock())));
     }
     let mut chunk = frame.begin_chunk(range, version, &head, floors.iter().copied()).expect("it has room");
@@ -149,6 +150,16 @@ fn read_all(message: &Message<'_>) {
         Message::Transfer(message) => {
             let bytes = written(|buf| encode_transfer(message, buf));
             assert!(comes_back(&bytes, &Message::Transfer(*message)), "what was read can be written");
+        }
+        Message::View(ViewMessage::MapReport(page) | ViewMessage::MapInstall(page)) => {
+            assert!(page.runs.count() > 0, "a page says something");
+        }
+        Message::View(ViewMessage::Report(report)) => {
+            assert!(report.units.count() < FRAME_MAX, "a unit has bytes");
+        }
+        Message::View(message) => {
+            let bytes = written(|buf| encode_view(message, buf));
+            assert!(comes_back(&bytes, &Message::View(*message)), "what was read can be written");
         }
     }
 }

@@ -518,7 +518,9 @@ fn what_an_owner_at_the_new_master_asks_for_between_two_chunks_is_decided_once_t
     let held = cluster.run_but(|frame| is_chunk(frame) || frame.is(Word::Position));
     assert!(held.iter().any(|frame| frame.is(Word::Position)));
     flight.extend(held.into_iter().filter(is_chunk));
-    go_on_until(&mut cluster, flight, |cluster| cluster.node(NEW).slot(range.first).unwrap().master == NEW);
+    go_on_until(&mut cluster, flight, |cluster| {
+        cluster.node(NEW).slot(range.first).unwrap().master == Some(NEW)
+    });
     cluster.run();
     assert_eq!(cluster.ends(OLD), [Stage::Done]);
     assert_eq!(mode_of(&mut cluster, own), Some(Exclusive), "no timer is waited for");

@@ -461,7 +461,7 @@ impl Scenery {
                         };
                         (lock, Told::Denied(reason, held))
                     }
-                    Event::Demanded { .. } | Event::Transfer(_) => continue,
+                    Event::Demanded { .. } | Event::Lost { .. } | Event::Transfer(_) => continue,
                 };
                 let (state, who) = self.who(node, lock);
                 story.push((state, who, told));

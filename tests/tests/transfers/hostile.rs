@@ -337,7 +337,7 @@ fn lock_unit(node: NodeId, held: Option<Mode>) -> LockUnit {
 }
 
 const fn record_unit(space: SpaceId, name: &[u8], locks: u8) -> Unit<'_> {
-    Unit::Record(RecordUnit { space, name, locks, value: None })
+    Unit::Record(RecordUnit { space, name, locks, value: None, is_value_lost: false })
 }
 
 fn units(locks: impl IntoIterator<Item = LockUnit>) -> Vec<Unit<'static>> {
@@ -475,7 +475,7 @@ fn the_end_of_a_slot_in_the_middle_of_a_record_is_none() {
     let unit = [record_unit(PLAIN, &names[0], 2), Unit::Lock(lock_unit(CARL, Some(Null)))];
     let chunk = ForgedChunk { units: &unit, ..empty_chunk(range, flight[0].transfer().version) };
     is_counted(&mut cluster, "the end too early", &Frame::forged_chunk(OLD, NEW, &chunk).unwrap());
-    assert_eq!(cluster.node(NEW).slot(range.first).unwrap().master, OLD);
+    assert_eq!(cluster.node(NEW).slot(range.first).unwrap().master, Some(OLD));
     cluster.settle(LONG);
 }
 
@@ -632,7 +632,7 @@ fn demands_and_numbers_at_their_end_stop_nobody() {
     let chunk = ForgedChunk { head, units: &unit, ..sound };
     cluster.deliver(&Frame::forged_chunk(OLD, NEW, &chunk).expect("the chunk has its bytes"));
     cluster.run();
-    assert_eq!(cluster.node(NEW).slot(slot).unwrap().master, NEW);
+    assert_eq!(cluster.node(NEW).slot(slot).unwrap().master, Some(NEW));
     for node in EVERYBODY {
         for name in &names {
             let _ = cluster.ask_in(PLAIN, name, node, ProtectedRead, Flags::NONE);
@@ -652,7 +652,7 @@ fn forged_slot(cluster: &mut Cluster, range: SlotRange, floors: &[(NodeId, Numbe
     let chunk = ForgedChunk { floors, units, ..sound };
     cluster.deliver(&Frame::forged_chunk(OLD, NEW, &chunk).expect("the chunk has its bytes"));
     cluster.run();
-    assert_eq!(cluster.node(NEW).slot(range.first).map(|slot| slot.master), Some(NEW));
+    assert_eq!(cluster.node(NEW).slot(range.first).and_then(|slot| slot.master), Some(NEW));
 }
 
 #[test]
@@ -696,7 +696,7 @@ fn a_new_master_that_passes_slots_on_before_it_has_them_does_not_upset_the_old_o
     // Dora takes it, in good faith, and tells everybody.
     cluster.deliver(&Frame::forged_chunk(NEW, DORA, &empty_chunk(range, next)).unwrap());
     flight.extend(cluster.run_but(is_chunk));
-    assert_eq!(cluster.node(DORA).slot(range.first).unwrap().master, DORA);
+    assert_eq!(cluster.node(DORA).slot(range.first).unwrap().master, Some(DORA));
     for owned in &owned {
         cluster.release(owned.0, owned.1);
     }

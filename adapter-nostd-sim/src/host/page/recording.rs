@@ -164,6 +164,7 @@ fn messages_in(frame: &[u8]) -> Vec<(&'static str, String)> {
             (kind_of(&message.body), format!("resource {name:.1}: {}", ShownBody(&message.body)))
         }
         Message::Transfer(message) => (kind_of_transfer(&message.body), ShownTransfer(&message).to_string()),
+        Message::View(message) => panic!("the members never change: {message:?}"),
     });
     shown.collect()
 }

@@ -164,7 +164,8 @@ fn the_smallest_frame_holds_the_longest_unit_beside_all_floors() {
     let floors: Vec<_> = (0..64).map(|node| (NodeId(node), Number(u64::MAX))).collect();
     let state = ValueState::Valid(Value::new(&[7; 64]).unwrap());
     let value = ValueCopy { version: super::token(1), state };
-    let record = RecordUnit { space: SpaceId(3), name: &[7; 64], locks: 64, value: Some(value) };
+    let record =
+        RecordUnit { space: SpaceId(3), name: &[7; 64], locks: 64, value: Some(value), is_value_lost: false };
     let mut buf = [0; FRAME_LEAST];
     let mut frame = FrameWriter::new(example_header(), &mut buf);
     let longest = ChunkParts { floors: &floors, units: &[Unit::Record(record)], ..example_chunk() };
@@ -230,7 +231,7 @@ fn units_that_cannot_be_leave_a_chunk_as_it_was() {
     let mut writer = chunk.begin(&mut frame).unwrap();
     let long = [1; 300];
     for (name, locks) in [(&long[..0], 1), (&long[..65], 1), (&long[..], 1), (&long[..1], 65)] {
-        let record = RecordUnit { space: SpaceId(3), name, locks, value: None };
+        let record = RecordUnit { space: SpaceId(3), name, locks, value: None, is_value_lost: false };
         assert!(!writer.push(&Unit::Record(record)));
         assert!(writer.is_empty());
     }

@@ -55,7 +55,7 @@ pub(super) struct ChunkSample {
 }
 
 enum UnitSample {
-    Record { space: SpaceId, name: Vec<u8>, locks: u8, value: Option<ValueCopy> },
+    Record { space: SpaceId, name: Vec<u8>, locks: u8, value: Option<ValueCopy>, is_value_lost: bool },
     Lock(LockUnit),
 }
 
@@ -77,9 +77,13 @@ impl ChunkSample {
 impl UnitSample {
     fn unit(&self) -> Unit<'_> {
         match self {
-            Self::Record { space, name, locks, value } => {
-                Unit::Record(RecordUnit { space: *space, name, locks: *locks, value: *value })
-            }
+            Self::Record { space, name, locks, value, is_value_lost } => Unit::Record(RecordUnit {
+                space: *space,
+                name,
+                locks: *locks,
+                value: *value,
+                is_value_lost: *is_value_lost,
+            }),
             Self::Lock(lock) => Unit::Lock(*lock),
         }
     }
@@ -343,11 +347,13 @@ impl Random {
         let records = self.below(records + 1);
         for record in 0..records {
             let locks = if self.one_in(10) { 64 } else { self.below(4) };
+            let value = self.one_in(2).then(|| self.value_copy());
             units.push(UnitSample::Record {
                 space: SpaceId(self.u16()),
                 name: self.name(),
                 locks: u8::try_from(locks).unwrap(),
-                value: self.one_in(2).then(|| self.value_copy()),
+                value,
+                is_value_lost: value.is_none() && self.one_in(2),
             });
             let goes_on = record + 1 == records && !is_last && locks > 0 && self.one_in(2);
             let here = if goes_on { self.below(locks) } else { locks };

@@ -27,7 +27,7 @@ fn locks_come_back_as_they_went() {
 fn the_longest_units_have_the_stated_lengths() {
     let state = ValueState::Invalid(Value::new(&[7; 64]).unwrap());
     let value = Some(ValueCopy { version: token(1), state });
-    let record = RecordUnit { space: SpaceId(0), name: &[7; 64], locks: 64, value };
+    let record = RecordUnit { space: SpaceId(0), name: &[7; 64], locks: 64, value, is_value_lost: false };
     assert_eq!((encoded(&Unit::Record(record)).len(), RECORD_MAX), (152, 152));
 
     let denied = LockUnit { answer: Some(Err(DenyReason::Busy)), due: [false; 3], ..example_holder() };
@@ -50,11 +50,12 @@ fn a_unit_cut_short_is_malformed() {
 #[test]
 fn values_of_a_record_that_cannot_be_are_malformed() {
     let value = ValueCopy { version: token(1), state: ValueState::Valid(Value::EMPTY) };
-    let record = RecordUnit { space: SpaceId(0), name: b"n", locks: 0, value: Some(value) };
+    let record =
+        RecordUnit { space: SpaceId(0), name: b"n", locks: 0, value: Some(value), is_value_lost: false };
     let good = encoded(&Unit::Record(record));
     // A name of no bytes or of 65, too many locks, no such presence, no such state, too long a value.
     for (at, wrong) in
-        [(3, 0), (3, 65), (3, 255), (5, 65), (5, 255), (6, 2), (6, 255), (23, 3), (24, 65), (24, 255)]
+        [(3, 0), (3, 65), (3, 255), (5, 65), (5, 255), (6, 3), (6, 255), (23, 3), (24, 65), (24, 255)]
     {
         let mut bytes = good.clone();
         bytes.resize(400, 0);

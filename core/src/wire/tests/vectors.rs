@@ -224,7 +224,8 @@ pub(super) fn example_units() -> [Unit<'static>; 3] {
         due: [false, true, false],
         ..holder
     };
-    let record = RecordUnit { space: SpaceId(3), name: NAME, locks: 2, value: Some(value) };
+    let record =
+        RecordUnit { space: SpaceId(3), name: NAME, locks: 2, value: Some(value), is_value_lost: false };
     [Unit::Record(record), Unit::Lock(holder), Unit::Lock(waiter)]
 }
 
