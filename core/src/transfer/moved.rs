@@ -16,6 +16,10 @@ impl Machine<'_> {
         entry.master = master;
         entry.version = version;
         entry.heir = NOBODY;
+        if entry.course == Course::Reporting {
+            // Who gives a slot away decides about it: nobody waits for its reports any more.
+            entry.course = Course::Still;
+        }
         entry.moved_left = resources;
         if entry.moved_left > 0 && !entry.moved.is_linked() {
             let at = Idx::new(slot as usize);
@@ -68,7 +72,9 @@ impl Machine<'_> {
     fn forget_if_lost(&mut self, at: Idx<Resource>) {
         let resource = &self.resources[at];
         let is_mastered = resource.mastery.members != 0 || resource.mastery.value.is_some();
-        if is_mastered && !self.is_me(self.slot(resource.slot).master) {
+        let slot = self.slot(resource.slot);
+        // A rebuild begins with nothing, also where this node was the master before.
+        if is_mastered && (!self.is_me(slot.master) || slot.course == Course::Rebuilding) {
             self.clear_record(at);
             self.forget_value(at);
         }

@@ -396,7 +396,7 @@ impl Machine<'_> {
         let entry = &mut self.s.transfers.outgoing[place];
         entry.stream.yielding.answered(work, is_busy);
         entry.repeat_at = Instant::NEVER;
-        if entry.stream.is_waiting() {
+        if entry.stream.is_waiting() || entry.unanswered != 0 {
             self.arm_outgoing(place);
         }
         self.mark_ready(from);

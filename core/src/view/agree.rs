@@ -115,7 +115,6 @@ impl Machine<'_> {
         let views = &mut self.s.views;
         views.coordinator = coordinator;
         views.knowing = knowing;
-        views.is_decided = false;
         views.installed = 0;
         views.frontier = 0;
         views.opening = None;
@@ -204,10 +203,16 @@ impl Machine<'_> {
         self.assign_orphans();
         self.s.views.installed = all;
         self.map_is_here();
-        for member in places(self.s.others()) {
-            let agreeing = &mut self.peer(member).agreeing;
-            agreeing.is_page_due = true;
-            self.mark_ready(member);
+        self.tell_map(self.s.others());
+    }
+
+    /// Members are to be told the map, if this node is the one to tell it.
+    pub(super) fn tell_map(&mut self, members: u64) {
+        if self.is_coordinator() && self.s.views.is_decided {
+            for member in places(members) {
+                self.peer(member).agreeing.is_page_due = true;
+                self.mark_ready(member);
+            }
         }
     }
 

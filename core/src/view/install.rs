@@ -31,9 +31,10 @@ impl Machine<'_> {
             }
             return Ok(());
         }
-        let newcomers = view.members.iter().filter(|member| self.place_of(member).is_none());
-        let newcomers = newcomers.filter(|member| member.node != node).count();
-        if self.free_places().count() < newcomers {
+        // Who joins with this view can wait for a place until those that depart are forgotten; the others must be heard.
+        let is_new = |member: &&ViewMember| member.node != node && self.place_of(member).is_none();
+        let unknown = view.members.iter().filter(|member| member.joined < view.epoch).filter(is_new).count();
+        if view.members.len() > self.peers.len() || self.free_places().count() < unknown {
             return Err(ViewError::Places);
         }
         self.install_view(view);
@@ -68,6 +69,7 @@ impl Machine<'_> {
             self.slots.0[slot].is_kept = false;
         }
         self.s.views.view = view.clone();
+        self.s.views.is_decided = false;
         self.s.present = staying;
         self.s.views.departed |= departing;
         self.cut_transfers(departing);
@@ -79,8 +81,8 @@ impl Machine<'_> {
             self.s.ready &= !(1 << member);
             self.s.hurried &= !(1 << member);
         }
-        let joined = self.seat(view);
-        self.tell_joined_of_transfers(joined);
+        self.greet_members(view.epoch);
+        self.seat();
         self.begin_agreement(view);
         self.begin_purge();
         self.s.is_open = true;
@@ -127,39 +129,55 @@ impl Machine<'_> {
         self.slot_mut(slot).former = NOBODY;
     }
 
-    /// Gives the members of a view their places, and makes all forget what they said in the one before.
-    fn seat(&mut self, view: &View) -> u64 {
-        let mut joined = 0;
-        for member in &view.members {
-            if member.node == self.s.config.node {
-                let me = self.s.me;
-                self.peer(me).joined = member.joined;
-                self.peer(me).epoch = view.epoch;
-                self.peer(me).incarnation = Some(member.incarnation);
-                self.s.present |= 1 << me;
-                continue;
-            }
-            if self.place_of(member).is_none() {
-                let place = self.free_places().next().expect("places were counted");
+    /// What was said to members in the view before is forgotten.
+    fn greet_members(&mut self, epoch: Epoch) {
+        let me = self.s.me;
+        let node = self.s.config.node;
+        let own = self.s.views.view.member(node).expect("the view has this node");
+        let (joined, incarnation) = (own.joined, own.incarnation);
+        let peer = self.peer(me);
+        peer.joined = joined;
+        peer.epoch = epoch;
+        peer.incarnation = Some(incarnation);
+        self.s.present |= 1 << me;
+        for place in places(self.s.others()) {
+            self.greet(place);
+        }
+    }
+
+    fn greet(&mut self, place: Member) {
+        let peer = self.peer(place);
+        peer.agreeing = Agreeing::new();
+        peer.reporting = Reporting::NONE;
+        peer.hearing = Hearing::NONE;
+        self.mark_ready(place);
+        if self.is_met(place) {
+            // It had this view before.
+            self.meet(place);
+        }
+    }
+
+    /// Gives members of the view that have no place one, as long as there are any; those that were there before come
+    /// first, since they must be heard.
+    pub(super) fn seat(&mut self) {
+        let epoch = self.s.epoch();
+        let mut seated = 0;
+        for is_knowing in [true, false] {
+            for at in 0..self.s.views.view.members.len() {
+                let member = self.s.views.view.members[at];
+                let is_due = (member.joined < epoch) == is_knowing && self.place_of(&member).is_none();
+                let place = self.free_places().next().filter(|_| is_due);
+                let Some(place) = place else { continue };
                 self.s.nodes[usize::from(place)] = member.node;
                 let peer = self.peer(place);
                 *peer = Peer { incarnation: Some(member.incarnation), joined: member.joined, ..Peer::VACANT };
                 self.s.present |= 1 << place;
-                joined |= 1 << place;
+                self.greet(place);
+                seated |= 1 << place;
             }
         }
-        for place in places(self.s.others()) {
-            let peer = self.peer(place);
-            peer.agreeing = Agreeing::new();
-            peer.reporting = Reporting::NONE;
-            peer.hearing = Hearing::NONE;
-            self.mark_ready(place);
-            if self.is_met(place) {
-                // It had this view before.
-                self.meet(place);
-            }
-        }
-        joined
+        self.tell_joined_of_transfers(seated);
+        self.tell_map(seated);
     }
 
     // ---- who has this view ----

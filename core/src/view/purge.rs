@@ -121,5 +121,6 @@ impl Machine<'_> {
             }
             *self.peer(member) = Peer::VACANT;
         }
+        self.seat();
     }
 }

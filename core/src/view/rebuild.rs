@@ -378,7 +378,9 @@ impl Machine<'_> {
             return true;
         }
         let is_ack_early = crate::fault_on!(self, REPORT_ACKED_EARLY);
-        if !self.is_collecting(slot) {
+        // Who joined late may report when all is over: it is told so.
+        let is_over = self.is_agreed() && self.slot(slot).course != Course::Rebuilding;
+        if !self.is_collecting(slot) && !is_over {
             let hearing = &mut self.peers[usize::from(from)].hearing;
             hearing.is_early = true;
             if !is_ack_early {
