@@ -72,7 +72,7 @@ impl Machine<'_> {
             is_unpacked |= !is_packed;
             room += Room {
                 resources: 1,
-                physical: resource.mastery.members.count_ones(),
+                physical: u32::from(resource.mastery.queues.len()),
                 names: u32::from(resource.name_rest.is_some()),
                 values: u32::from(resource.mastery.value.is_some()),
             };

@@ -156,6 +156,11 @@ impl<T> Queues<T> {
         self.len == 0
     }
 
+    /// Locks in all three queues.
+    pub(crate) fn len(&self) -> u16 {
+        self.len
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.len == u16::MAX
     }

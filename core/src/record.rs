@@ -172,7 +172,7 @@ pub struct Physical {
     pub(crate) copy: Token,
     pub(crate) ticket: QueueTicket,
     pub(crate) demand: Option<Demanding>,
-    /// Place of the node among the members.
+    /// Place of the node among the members; [`NOBODY`] in a packed record once it has departed.
     pub(crate) member: u8,
     pub(crate) priority: Priority,
     pub(crate) answer: Answer,

@@ -158,8 +158,6 @@ pub(crate) struct Views {
     departed: u64,
     /// Where the search for their locks goes on.
     purge_at: Option<u32>,
-    /// Some of their locks stand in packed records.
-    is_purge_held_up: bool,
     /// This node's new slots before this one are decided about again.
     frontier: u32,
     /// Resources of the next one that are still to be opened.
@@ -203,7 +201,6 @@ impl Views {
             installed: 0,
             departed: 0,
             purge_at: None,
-            is_purge_held_up: false,
             frontier: 0,
             opening: None,
             is_rebuild_due: false,
@@ -214,7 +211,7 @@ impl Views {
     #[cfg(feature = "check")]
     pub(crate) fn fingerprint(&self, feed: &mut crate::fingerprint::Feed<'_>) {
         feed.put(&(&self.view, self.life, self.coordinator, self.knowing, self.is_decided, self.installed));
-        feed.put(&(self.departed, self.purge_at, self.is_purge_held_up, self.frontier, self.opening));
+        feed.put(&(self.departed, self.purge_at, self.frontier, self.opening));
         feed.put(&self.is_rebuild_due);
         for until in [self.certainty.suspect_at, self.certainty.fenced_at] {
             feed.put_until(until);

@@ -132,8 +132,11 @@ impl Machine<'_> {
         need: Room,
         room: Room,
     ) -> bool {
-        // Without a map nobody knows whose the slots are.
-        if to == self.node_at(from) || !self.is_agreed() && self.slot(range.first.0).master == NOBODY {
+        if to == self.node_at(from) {
+            return false;
+        }
+        // Until the view's map is here it may not be known whose the slots are; the offer comes again.
+        if !self.is_agreed() && range.slots().any(|SlotId(slot)| self.slot(slot).master != from) {
             return false;
         }
         let Some(to) = self.member_of(to) else { return false };

@@ -47,7 +47,6 @@ impl Machine<'_> {
                 self.s.moved.remove(&mut self.slots, at);
                 self.mark_outgoing_ready();
                 self.slot_is_clean(at.to_u32());
-                self.resume_purge();
                 return true;
             };
             slot.moved_left -= 1;
@@ -71,7 +70,7 @@ impl Machine<'_> {
     /// What is on record of a resource whose slot this node has lost is of no use.
     fn forget_if_lost(&mut self, at: Idx<Resource>) {
         let resource = &self.resources[at];
-        let is_mastered = resource.mastery.members != 0 || resource.mastery.value.is_some();
+        let is_mastered = !resource.mastery.queues.is_empty() || resource.mastery.value.is_some();
         let slot = self.slot(resource.slot);
         // A rebuild begins with nothing, also where this node was the master before.
         if is_mastered && (!self.is_me(slot.master) || slot.course == Course::Rebuilding) {

@@ -5,7 +5,7 @@ use crate::machine::Machine;
 use crate::mode::Mode;
 use crate::queue::{Claim, Place};
 use crate::record::{
-    Answer, Chain, Course, Demanding, Due, NAME_INLINE, Pace, Passage, Physical, Resource, RingBody,
+    Answer, Chain, Course, Demanding, Due, NAME_INLINE, NOBODY, Pace, Passage, Physical, Resource, RingBody,
 };
 use crate::snapshot::QueueName;
 use crate::table::{Idx, Queue};
@@ -111,10 +111,12 @@ impl Machine<'_> {
     /// Drops all locks of a record; no floor rises by that.
     pub(crate) fn clear_record(&mut self, at: Idx<Resource>) {
         while let Some(lock) = self.resources[at].mastery.queues.after(&self.physical, None) {
-            self.end_timers(lock);
-            self.resources[at].mastery.queues.leave(&mut self.physical, lock);
             let member = self.physical[lock].member;
-            self.peers[usize::from(member)].answers.remove_if_linked(&mut self.physical, lock);
+            if member != NOBODY {
+                self.end_timers(lock);
+                self.peers[usize::from(member)].answers.remove_if_linked(&mut self.physical, lock);
+            }
+            self.resources[at].mastery.queues.leave(&mut self.physical, lock);
             self.put_physical(lock);
         }
     }

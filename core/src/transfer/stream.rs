@@ -223,7 +223,6 @@ impl Machine<'_> {
             if slot == stream.acked.slot {
                 self.s.transfers.packed &= !(1 << place);
                 self.end_if_all_know(place);
-                self.resume_purge();
                 return true;
             }
             let head = self.slot(slot).resources.head();
@@ -379,8 +378,7 @@ impl Machine<'_> {
 
     /// Locks of a record.
     pub(super) fn locks_of(&self, at: Idx<Resource>) -> u8 {
-        u8::try_from(self.resources[at].mastery.members.count_ones())
-            .expect("at most one for each of 64 bits")
+        u8::try_from(self.resources[at].mastery.queues.len()).expect("at most one for each of 64 members")
     }
 
     // ---- slots ----

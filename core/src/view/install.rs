@@ -34,8 +34,13 @@ impl Machine<'_> {
         // Who joins with this view can wait for a place until those that depart are forgotten; the others must be heard.
         let is_new = |member: &&ViewMember| member.node != node && self.place_of(member).is_none();
         let unknown = view.members.iter().filter(|member| member.joined < view.epoch).filter(is_new).count();
-        if view.members.len() > self.peers.len() || self.free_places().count() < unknown {
+        let departing = places(self.s.others()).filter(|place| !self.is_in(view, *place)).count();
+        let is_tight = || self.free_places().count() + departing < unknown;
+        if view.members.len() > self.peers.len() || is_tight() && self.is_suspect() {
             return Err(ViewError::Places);
+        }
+        if is_tight() {
+            self.finish_purge();
         }
         self.install_view(view);
         Ok(())
@@ -48,6 +53,10 @@ impl Machine<'_> {
                 && self.peers[usize::from(*place)].incarnation == Some(member.incarnation)
         };
         places(self.s.present).find(is_it)
+    }
+
+    fn is_in(&self, view: &View, place: Member) -> bool {
+        view.members.iter().any(|member| self.place_of(member) == Some(place))
     }
 
     fn free_places(&self) -> impl Iterator<Item = Member> + use<> {
@@ -114,9 +123,12 @@ impl Machine<'_> {
         if is_gone(entry.heir) || is_gone(entry.master) {
             entry.heir = NOBODY;
         }
-        let is_unfinished = matches!(entry.course, Course::Reporting | Course::Rebuilding);
-        if is_gone(entry.master) || is_unfinished {
+        if is_gone(entry.master) || entry.course == Course::Rebuilding {
             self.lose_slot(slot);
+        } else if entry.course == Course::Reporting {
+            // Its new master may decide already, or gives up: the map will say.
+            entry.course = Course::Still;
+            self.look_at_all(slot);
         }
     }
 
@@ -165,9 +177,14 @@ impl Machine<'_> {
         for is_knowing in [true, false] {
             for at in 0..self.s.views.view.members.len() {
                 let member = self.s.views.view.members[at];
-                let is_due = (member.joined < epoch) == is_knowing && self.place_of(&member).is_none();
-                let place = self.free_places().next().filter(|_| is_due);
-                let Some(place) = place else { continue };
+                let is_due = (member.joined < epoch) == is_knowing;
+                if is_due && is_knowing && self.free_places().next().is_none() {
+                    self.finish_purge();
+                }
+                if !is_due || self.place_of(&member).is_some() {
+                    continue;
+                }
+                let Some(place) = self.free_places().next() else { continue };
                 self.s.nodes[usize::from(place)] = member.node;
                 let peer = self.peer(place);
                 *peer = Peer { incarnation: Some(member.incarnation), joined: member.joined, ..Peer::VACANT };

@@ -4,7 +4,7 @@ use super::{Life, Machine};
 use crate::id::{Number, Token};
 use crate::machine::{Member, places};
 use crate::mode::Mode;
-use crate::record::{Passage, Peer, Physical, Resource};
+use crate::record::{NOBODY, Passage, Peer, Physical, Resource};
 use crate::table::Idx;
 
 /// Records that one call looks at; the rest follow while events are polled.
@@ -17,15 +17,13 @@ impl Machine<'_> {
     pub(super) fn begin_purge(&mut self) {
         if self.s.views.departed != 0 {
             self.s.views.purge_at = Some(0);
-            self.s.views.is_purge_held_up = false;
         }
     }
 
-    /// Packed records that held up the purge are gone.
-    pub(crate) fn resume_purge(&mut self) {
-        if self.s.views.is_purge_held_up {
-            self.begin_purge();
-        }
+    /// Forgets all of what departed members had here: their places are needed.
+    pub(super) fn finish_purge(&mut self) {
+        self.begin_purge();
+        while self.work_on_departed() {}
     }
 
     /// Forgets some of what departed members had here; says whether there was any work.
@@ -42,12 +40,11 @@ impl Machine<'_> {
         for at in first..end {
             let record = &self.physical.0[at];
             let Some(resource) = record.resource else { continue };
-            if self.s.views.departed >> record.member & 1 == 0 {
+            if record.member == NOBODY || self.s.views.departed >> record.member & 1 == 0 {
                 continue;
             }
             if self.resources[resource].passage == Passage::Packed {
-                // It goes with its slot; what is sent of it says that it has departed.
-                self.s.views.is_purge_held_up = true;
+                self.mark_gone(resource, Idx::new(at));
             } else {
                 self.purge(resource);
                 self.settle();
@@ -80,11 +77,18 @@ impl Machine<'_> {
         true
     }
 
+    /// A packed record does not change; it only says from now on that the node of this lock has departed.
+    fn mark_gone(&mut self, resource: Idx<Resource>, at: Idx<Physical>) {
+        let record = &mut self.physical[at];
+        let member = core::mem::replace(&mut record.member, NOBODY);
+        self.resources[resource].mastery.members &= !(1 << member);
+    }
+
     /// Takes the locks of departed members out of a resource, and grants what that frees. The resource stays, even if
     /// nothing is left of it.
     pub(crate) fn purge(&mut self, resource: Idx<Resource>) {
         let departed = self.s.views.departed;
-        let is_departed = |record: &Physical| departed >> record.member & 1 == 1;
+        let is_departed = |record: &Physical| record.member != NOBODY && departed >> record.member & 1 == 1;
         loop {
             let queues = &self.resources[resource].mastery.queues;
             let Some(at) = queues.find(&self.physical, is_departed) else { break };
@@ -111,9 +115,6 @@ impl Machine<'_> {
 
     /// Nothing refers to the departed any more: their places are free.
     fn forget_departed(&mut self) {
-        if self.s.views.is_purge_held_up {
-            return;
-        }
         let members = self.peers.len();
         for member in places(core::mem::take(&mut self.s.views.departed)) {
             for slot in 0..self.slots.len() {

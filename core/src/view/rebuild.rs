@@ -12,7 +12,7 @@ use crate::machine::{Member, places};
 use crate::mode::Mode;
 use crate::peer::Push;
 use crate::queue::{Claim, Place, Queues};
-use crate::record::{Chain, Course, Moved, NAME_INLINE, NOBODY, Passage, Physical, Resource};
+use crate::record::{Chain, Course, Lock, Moved, NAME_INLINE, NOBODY, Passage, Physical, Resource};
 use crate::table::{Idx, Queue};
 use crate::time::Instant;
 use crate::wire::{FrameWriter, Position, Report, ReportHead, ReportUnit, Reported, ViewMessage};
@@ -246,7 +246,20 @@ impl Machine<'_> {
             token: if holding.held.is_some() { holding.token.physical() } else { Token::NONE },
             ticket: holding.wish.and_then(|wish| wish.ticket),
             value: copy,
+            since: self.writing_since(at),
         }
+    }
+
+    /// An owner that may write keeps the token under which it began, while the node has been granted others since.
+    fn writing_since(&self, at: Idx<Resource>) -> Token {
+        let holding = &self.resources[at].holding;
+        if !holding.held.is_some_and(Mode::may_write_value) {
+            return Token::NONE;
+        }
+        let may_write = |lock: &Lock| lock.claim.held.is_some_and(Mode::may_write_value);
+        let writer = holding.locks.find(&self.locks, may_write);
+        let since = writer.map(|writer| self.locks[writer].token.physical());
+        since.filter(|since| *since < holding.token.physical()).unwrap_or(Token::NONE)
     }
 
     fn arm_reporting(&mut self, member: Member) {
@@ -534,7 +547,8 @@ impl Machine<'_> {
         record.priority = position.priority;
         record.copy = position.copy;
         record.token = unit.token;
-        record.writing_since = if held.is_some_and(Mode::may_write_value) { unit.token } else { Token::NONE };
+        let since = if unit.since == Token::NONE { unit.token } else { unit.since.min(unit.token) };
+        record.writing_since = if held.is_some_and(Mode::may_write_value) { since } else { Token::NONE };
         record.ticket = unit.ticket.unwrap_or(NO_TICKET);
         record.is_asking_holders = position.flags.has(Flags::NO_QUEUE) && position.wanted.is_some();
         if position.wanted.is_none() {

@@ -23,7 +23,7 @@ const REPORT_FIXED: usize = 4 + 8 + 8 + 8 + 1;
 pub(super) const REPORT_HEAD_MAX: usize = HEADER_LEN + REPORT_FIXED;
 /// Most bytes of a unit of a report.
 pub(super) const REPORT_UNIT_MAX: usize =
-    2 + 1 + NAME_MAX + 1 + super::codec::POSITION_MAX + 1 + 16 + 12 + 16 + 2 + VALUE_MAX;
+    2 + 1 + NAME_MAX + 1 + super::codec::POSITION_MAX + 1 + 16 + 12 + 16 + 2 + VALUE_MAX + 16;
 /// Offset of the fields of a report that are known last.
 const REPORT_END_AT: usize = HEADER_LEN + 4 + 8;
 
@@ -40,6 +40,7 @@ mod unit_field {
     pub(super) const TOKEN: u8 = 1;
     pub(super) const TICKET: u8 = 1 << 1;
     pub(super) const VALUE: u8 = 1 << 2;
+    pub(super) const SINCE: u8 = 1 << 3;
 }
 
 /// One message about the view that its frame names.
@@ -155,6 +156,9 @@ pub struct ReportUnit<'a> {
     pub ticket: Option<QueueTicket>,
     /// The node's copy of the value block, if it is current.
     pub value: Option<ValueCopy>,
+    /// Physical token since which an owner may write the block without a break; [`Token::NONE`] if it is that of the
+    /// node.
+    pub since: Token,
 }
 
 /// The units of a report, in order. They were checked when the report was decoded.
@@ -337,7 +341,8 @@ pub(super) fn encode_report_unit(unit: &ReportUnit<'_>, buf: &mut [u8]) -> Optio
     encode_position(&unit.position, &mut writer).ok()?;
     let fields = bit(unit.token != Token::NONE, unit_field::TOKEN)
         | bit(unit.ticket.is_some(), unit_field::TICKET)
-        | bit(unit.value.is_some(), unit_field::VALUE);
+        | bit(unit.value.is_some(), unit_field::VALUE)
+        | bit(unit.since != Token::NONE, unit_field::SINCE);
     writer.u8(fields).ok()?;
     if unit.token != Token::NONE {
         writer.token(unit.token).ok()?;
@@ -348,6 +353,9 @@ pub(super) fn encode_report_unit(unit: &ReportUnit<'_>, buf: &mut [u8]) -> Optio
     }
     if let Some(value) = &unit.value {
         encode_value_copy(value, &mut writer).ok()?;
+    }
+    if unit.since != Token::NONE {
+        writer.token(unit.since).ok()?;
     }
     Some(room - writer.room())
 }
@@ -423,7 +431,8 @@ fn decode_report_unit<'a>(reader: &mut Reader<'a>) -> Result<ReportUnit<'a>, Dec
     let kind = kind_from_u8(reader.u8()?).ok_or(DecodeError::Malformed)?;
     let position = decode_position(kind, reader)?;
     let fields = reader.u8()?;
-    let mut unit = ReportUnit { space, name, position, token: Token::NONE, ticket: None, value: None };
+    let (token, since) = (Token::NONE, Token::NONE);
+    let mut unit = ReportUnit { space, name, position, token, ticket: None, value: None, since };
     if fields & unit_field::TOKEN != 0 {
         unit.token = reader.token()?;
     }
@@ -432,6 +441,9 @@ fn decode_report_unit<'a>(reader: &mut Reader<'a>) -> Result<ReportUnit<'a>, Dec
     }
     if fields & unit_field::VALUE != 0 {
         unit.value = Some(decode_value_copy(reader)?);
+    }
+    if fields & unit_field::SINCE != 0 {
+        unit.since = reader.token()?;
     }
     Ok(unit)
 }
