@@ -12,6 +12,7 @@ mod random;
 mod transfers;
 mod units;
 mod vectors;
+mod views;
 
 fn encoded(message: &LockMessage<'_>) -> Vec<u8> {
     let mut buf = [0; MESSAGE_MAX];
@@ -160,6 +161,13 @@ fn check_again(message: &Message<'_>) {
             Unit::Lock(_) => None,
         });
         assert!(chunk.units.records().eq(records), "{message:?}: locks are passed over as they are read");
+        return;
+    }
+    if let (Message::View(ViewMessage::Report(one)), Message::View(ViewMessage::Report(other))) =
+        (message, &again)
+    {
+        assert_eq!((one.head, one.end, one.is_last), (other.head, other.end, other.is_last));
+        assert!(one.units.eq(other.units), "{message:?}, {again:?}");
         return;
     }
     assert_eq!(*message, again);

@@ -272,7 +272,7 @@ pub enum PageKind {
 }
 
 /// Writes a page of a map with as many runs as fit, and gives its length and the number of its slots; `None` if not one
-/// run fits.
+/// run fits. It ends before a run that no reader would take: one of no slots, or one that goes on beyond the last slot.
 pub(super) fn encode_page(
     kind: PageKind,
     first: SlotId,
@@ -284,12 +284,11 @@ pub(super) fn encode_page(
     let mut writer = Writer::new(buf.get_mut(HEADER_LEN..)?);
     writer.u32(first.0).ok()?;
     encode_room(room, &mut writer).ok()?;
-    let (mut slots, mut count) = (0, 0);
+    let (mut end, mut count) = (first.0, 0);
     for run in runs {
-        if encode_run(&run, &mut writer).is_err() {
-            break;
-        }
-        slots += run.len;
+        let next = end.checked_add(run.len).filter(|next| *next > end);
+        let Some(next) = next.filter(|_| encode_run(&run, &mut writer).is_ok()) else { break };
+        end = next;
         count += 1;
     }
     let len = head + count * RUN_LEN;
@@ -299,7 +298,7 @@ pub(super) fn encode_page(
     };
     let header = message_header(kind.to_u8(), len - HEADER_LEN).ok()?;
     buf[..HEADER_LEN].copy_from_slice(&header);
-    (count > 0).then_some((len, slots))
+    (count > 0).then_some((len, end - first.0))
 }
 
 fn encode_run(run: &MapRun, writer: &mut Writer<'_>) -> Result<(), Short> {

@@ -6,6 +6,7 @@ use std::vec::Vec;
 
 use super::super::*;
 use super::ChunkParts;
+use super::views::{PageSample, ReportSample, ReportUnitSample, ViewSample};
 use crate::error::Full;
 use crate::flags::Flags;
 use crate::id::{
@@ -16,6 +17,7 @@ use crate::mode::Mode;
 use crate::snapshot::QueueName;
 use crate::transfer::{Refusal, Room};
 use crate::value::{Value, ValueCopy, ValueState};
+use crate::view::Claimed;
 
 /// A message that owns its name.
 pub(super) struct Sample {
@@ -98,6 +100,12 @@ pub(super) fn chunk_samples(count: usize, records: usize) -> Vec<ChunkSample> {
 pub(super) fn lock_samples(count: usize) -> Vec<LockUnit> {
     let mut random = Random(45);
     (0..count).map(|_| random.lock()).collect()
+}
+
+/// Messages about views of all kinds; pages and reports have up to so many pieces.
+pub(super) fn view_samples(count: usize, pieces: usize) -> Vec<ViewSample> {
+    let mut random = Random(46);
+    (0..count).map(|_| random.view_message(pieces)).collect()
 }
 
 /// A xorshift generator: the same samples in every run.
@@ -289,6 +297,72 @@ impl Random {
             _ => TransferBody::WithdrawAck,
         };
         TransferMessage { range: self.range(), version: self.version(), body }
+    }
+
+    fn view_message(&mut self, pieces: usize) -> ViewSample {
+        match self.below(9) {
+            0 => ViewSample::Short(ViewMessage::Here { known: Epoch(self.u32()) }),
+            1 => ViewSample::Short(ViewMessage::MapReported(SlotId(self.u32()))),
+            2 => ViewSample::Short(ViewMessage::MapInstalled(SlotId(self.u32()))),
+            3 => ViewSample::Short(ViewMessage::Reported(Reported {
+                position: self.u64(),
+                frontier: SlotId(self.u32()),
+                is_full: self.one_in(2),
+                is_again: self.one_in(2),
+            })),
+            4 => ViewSample::Page(self.page(PageKind::Report, pieces)),
+            5 => ViewSample::Page(self.page(PageKind::Install, pieces)),
+            _ => ViewSample::Report(self.report(pieces)),
+        }
+    }
+
+    /// Runs that end at the last slot that there can be, or before it.
+    fn page(&mut self, kind: PageKind, pieces: usize) -> PageSample {
+        let mut first = self.u32();
+        let mut runs = Vec::new();
+        let mut left = u32::MAX - first;
+        for _ in 0..=self.below(pieces) {
+            let lens = [1, left, self.u32()];
+            let len = lens[self.below(3)].min(left);
+            if len == 0 {
+                break;
+            }
+            left -= len;
+            let claims = [Claimed::Neither, Claimed::Mine, Claimed::Moving];
+            let master = NodeId(self.u16());
+            runs.push(MapRun {
+                len,
+                claim: claims[self.below(3)],
+                master: Some(master).filter(|node| *node != NodeId::GONE),
+                version: self.version(),
+            });
+        }
+        if runs.is_empty() {
+            first = u32::MAX - 1;
+            runs.push(MapRun { len: 1, claim: Claimed::Mine, master: None, version: self.version() });
+        }
+        PageSample { kind, first: SlotId(first), room: self.room(), runs }
+    }
+
+    fn report(&mut self, pieces: usize) -> ReportSample {
+        let (one, other) = (self.u64(), self.u64());
+        let position = one.min(other).min(u64::MAX - 1);
+        let head = ReportHead { slot: SlotId(self.u32()), position, number: Number(self.u64()) };
+        let units = (0..self.below(pieces + 1)).map(|_| self.report_unit()).collect();
+        ReportSample { head, end: one.max(other).max(position + 1), is_last: self.one_in(2), units }
+    }
+
+    fn report_unit(&mut self) -> ReportUnitSample {
+        let (space, name, position) = (SpaceId(self.u16()), self.name(), self.position());
+        let (token, ticket, value) = (self.token(), self.ticket(), self.value_copy());
+        ReportUnitSample {
+            space,
+            name,
+            position,
+            token: if self.one_in(2) { token } else { Token::NONE },
+            ticket: self.one_in(2).then_some(ticket),
+            value: self.one_in(2).then_some(value),
+        }
     }
 
     fn demand(&mut self) -> DemandUnit {

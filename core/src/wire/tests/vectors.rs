@@ -4,9 +4,11 @@ extern crate std;
 
 use std::collections::BTreeMap;
 use std::format;
+use std::vec;
 use std::vec::Vec;
 
 use super::super::*;
+use super::views::{PageSample, ReportSample, ReportUnitSample, ViewSample};
 use super::{ChunkParts, decoded, encoded, encoded_transfer, example_header, token};
 use crate::error::Full;
 use crate::flags::Flags;
@@ -18,6 +20,7 @@ use crate::mode::Mode;
 use crate::snapshot::QueueName;
 use crate::transfer::{Refusal, Room};
 use crate::value::{Value, ValueCopy, ValueState};
+use crate::view::Claimed;
 
 const NAME: &[u8] = b"orders/000000042";
 
@@ -40,6 +43,19 @@ fn vectors_of_the_documentation_are_what_the_code_writes_and_reads() {
         let bytes = documented.remove(title).unwrap();
         assert_eq!(hex(&chunk.encoded()), hex(&bytes), "{title}");
         assert!(chunk.is_said_by(&decoded(&bytes)), "{title}");
+    }
+
+    for (title, sample) in example_views() {
+        let bytes = documented.remove(title).unwrap_or_default();
+        assert_eq!(hex(&sample.encoded()), hex(&bytes), "{title}");
+        assert!(sample.is_said_by(&decoded(&bytes)), "{title}");
+    }
+    for (title, unit) in [("unit-value-lost", example_lost_record()), ("unit-node-gone", example_gone_lock())]
+    {
+        let bytes = documented.remove(title).unwrap_or_default();
+        let chunk = ChunkParts { units: &[unit], ..example_chunk() };
+        let units = chunk.encoded().split_off(ChunkParts { units: &[], ..chunk }.encoded().len());
+        assert_eq!(hex(&units), hex(&bytes), "{title}");
     }
 
     let bytes = documented.remove("hello").unwrap();
@@ -227,6 +243,80 @@ pub(super) fn example_units() -> [Unit<'static>; 3] {
     let record =
         RecordUnit { space: SpaceId(3), name: NAME, locks: 2, value: Some(value), is_value_lost: false };
     [Unit::Record(record), Unit::Lock(holder), Unit::Lock(waiter)]
+}
+
+/// A resource whose block was lost with a master.
+fn example_lost_record() -> Unit<'static> {
+    let record = RecordUnit { space: SpaceId(3), name: NAME, locks: 1, value: None, is_value_lost: true };
+    Unit::Record(record)
+}
+
+/// A lock of a node that has departed since.
+fn example_gone_lock() -> Unit<'static> {
+    let [_, _, Unit::Lock(waiter)] = example_units() else { panic!("the third unit is a lock") };
+    Unit::Lock(LockUnit { node: NodeId::GONE, ..waiter })
+}
+
+/// The messages about views of the documentation's vectors, by title.
+fn example_views() -> [(&'static str, ViewSample); 9] {
+    let room = Room { resources: 0x30, physical: 0x40, names: 2, values: 5 };
+    let old = MapVersion { epoch: Epoch(1), count: 6 };
+    let run = |len, claim, master: u16, version| {
+        let master = Some(NodeId(master)).filter(|node| *node != NodeId::GONE);
+        MapRun { len, claim, master, version }
+    };
+    let report = vec![
+        run(0x10, Claimed::Mine, 3, old),
+        run(0x20, Claimed::Neither, NodeId::GONE.0, MapVersion { count: 0, ..old }),
+        run(1, Claimed::Moving, 1, old),
+    ];
+    let install = vec![
+        run(0x10, Claimed::Neither, 3, old),
+        run(0x21, Claimed::Neither, 1, MapVersion { epoch: Epoch(2), count: 0 }),
+    ];
+    let page = |kind, room, runs| ViewSample::Page(PageSample { kind, first: SlotId(0x50), room, runs });
+    let (unit, waiting) = example_report_units();
+    let head = ReportHead { slot: SlotId(0x60), position: 7, number: Number(0x0105) };
+    let report_of =
+        |head, end, is_last, units| ViewSample::Report(ReportSample { head, end, is_last, units });
+    let reported = Reported { position: 0xa, frontier: SlotId(0x61), is_full: false, is_again: false };
+    let refused = Reported { is_full: true, is_again: true, ..reported };
+    [
+        ("here", ViewSample::Short(ViewMessage::Here { known: Epoch(1) })),
+        ("map-report", page(PageKind::Report, room, report)),
+        ("map-reported", ViewSample::Short(ViewMessage::MapReported(SlotId(0x81)))),
+        ("map-install", page(PageKind::Install, room, install)),
+        ("map-installed", ViewSample::Short(ViewMessage::MapInstalled(SlotId(0x81)))),
+        ("report", report_of(head, 9, false, vec![unit, waiting])),
+        ("report-last", report_of(ReportHead { position: 9, ..head }, 0xa, true, vec![])),
+        ("reported", ViewSample::Short(ViewMessage::Reported(reported))),
+        ("reported-again", ViewSample::Short(ViewMessage::Reported(refused))),
+    ]
+}
+
+/// What a node holds and has a current value block of, and what one waits for.
+fn example_report_units() -> (ReportUnitSample, ReportUnitSample) {
+    let [(_, Body::Position(request)), ..] = example_bodies() else { panic!("it is a request") };
+    let held = Some(Mode::ProtectedRead);
+    let state = ValueState::Valid(Value::new(b"value").unwrap());
+    let number = Number(0x0104);
+    let holder = ReportUnitSample {
+        space: SpaceId(3),
+        name: NAME.to_vec(),
+        position: Position { number, held, copy: token(0x22), ..Position::default() },
+        token: token(0x23),
+        ticket: None,
+        value: Some(ValueCopy { version: token(0x22), state }),
+    };
+    let waiting = ReportUnitSample {
+        name: b"orders".to_vec(),
+        position: request,
+        token: Token::NONE,
+        ticket: Some(QueueTicket { epoch: Epoch(1), count: 0x41 }),
+        value: None,
+        ..holder.clone()
+    };
+    (holder, waiting)
 }
 
 pub(super) fn example_chunk() -> ChunkParts<'static> {
