@@ -355,6 +355,7 @@ impl Random {
     fn report_unit(&mut self) -> ReportUnitSample {
         let (space, name, position) = (SpaceId(self.u16()), self.name(), self.position());
         let (token, ticket, value) = (self.token(), self.ticket(), self.value_copy());
+        let since = self.token();
         ReportUnitSample {
             space,
             name,
@@ -362,6 +363,7 @@ impl Random {
             token: if self.one_in(2) { token } else { Token::NONE },
             ticket: self.one_in(2).then_some(ticket),
             value: self.one_in(2).then_some(value),
+            since: if self.one_in(2) { since } else { Token::NONE },
         }
     }
 

@@ -300,6 +300,7 @@ fn example_report_units() -> (ReportUnitSample, ReportUnitSample) {
         token: token(0x23),
         ticket: None,
         value: Some(ValueCopy { version: token(0x22), state }),
+        since: Token::NONE,
     };
     let waiting = ReportUnitSample {
         name: b"orders".to_vec(),

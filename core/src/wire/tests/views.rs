@@ -57,12 +57,14 @@ pub(super) struct ReportUnitSample {
     pub(super) token: Token,
     pub(super) ticket: Option<QueueTicket>,
     pub(super) value: Option<ValueCopy>,
+    pub(super) since: Token,
 }
 
 impl ReportUnitSample {
     pub(super) fn unit(&self) -> ReportUnit<'_> {
-        let Self { space, name, position, token, ticket, value } = self;
-        ReportUnit { space: *space, name, position: *position, token: *token, ticket: *ticket, value: *value }
+        let Self { space, name, position, token, ticket, value, since } = self;
+        let (token, ticket, value, since) = (*token, *ticket, *value, *since);
+        ReportUnit { space: *space, name, position: *position, token, ticket, value, since }
     }
 }
 
@@ -150,7 +152,7 @@ fn each_kind_has_its_number_and_its_length() {
         (page(PageKind::Install, 0, &[1]), 24, 20 + 19),
         (ViewSample::Short(ViewMessage::MapInstalled(SlotId(1))), 25, 4),
         (report(&[]), 26, 29),
-        (report(&[longest_unit()]), 26, 29 + 311),
+        (report(&[longest_unit()]), 26, 29 + 327),
         (ViewSample::Short(ViewMessage::Reported(reported)), 27, 13),
     ] {
         let bytes = sample.encoded();
@@ -160,7 +162,7 @@ fn each_kind_has_its_number_and_its_length() {
 
 #[test]
 fn the_smallest_frame_holds_the_longest_unit() {
-    assert_eq!((REPORT_HEAD_MAX, REPORT_UNIT_MAX), (33, 311));
+    assert_eq!((REPORT_HEAD_MAX, REPORT_UNIT_MAX), (33, 327));
     let mut buf = [0; FRAME_LEAST];
     let mut frame = FrameWriter::new(example_header(), &mut buf);
     assert!(report(&[longest_unit()]).push_to(&mut frame));
@@ -307,7 +309,7 @@ fn bits_of_a_newer_version_are_ignored() {
             ViewSample::Report(report) => {
                 newer[BITS_AT] |= 0xfe;
                 if let [unit] = &report.units[..] {
-                    newer[fields_at(unit, bytes)] |= 0xf8;
+                    newer[fields_at(unit, bytes)] |= 0xf0;
                 }
             }
             ViewSample::Short(_) | ViewSample::Page(_) => return,
@@ -519,12 +521,19 @@ fn longest_unit() -> ReportUnitSample {
         token: token(3),
         ticket: Some(QueueTicket { epoch: Epoch(2), count: 6 }),
         value: Some(ValueCopy { version: token(4), state: ValueState::Valid(value) }),
+        since: token(5),
     }
 }
 
 /// Where the only unit of a report says which fields it has beside its position.
 fn fields_at(unit: &ReportUnitSample, bytes: &[u8]) -> usize {
-    let without = ReportUnitSample { token: Token::NONE, ticket: None, value: None, ..unit.clone() };
+    let without = ReportUnitSample {
+        token: Token::NONE,
+        ticket: None,
+        value: None,
+        since: Token::NONE,
+        ..unit.clone()
+    };
     let shorter = report(&[without]).encoded().len();
     assert!(shorter <= bytes.len());
     shorter - 1
