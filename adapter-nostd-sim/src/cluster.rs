@@ -1,5 +1,6 @@
 //! The cluster: real nodes, one clock, and one thing at a time.
 
+mod changing;
 mod checks;
 mod guided;
 mod healing;
@@ -14,6 +15,8 @@ use lockmaster_core::{
     Config, Event, Grant, HelloError, Incarnation, Instant, Limits, LockId, Node, NodeId, SlotId, Storage,
     TRANSFERS_MAX,
 };
+
+use changing::Changing;
 
 use crate::clock::Clock;
 use crate::fault::FaultKind;
@@ -52,6 +55,8 @@ pub struct Cluster<S> {
     next_action: Option<Instant>,
     last_owner: u64,
     last_value: u64,
+    /// Members change.
+    changing: Option<Changing<S>>,
 }
 
 /// One node and what is known about it from outside.
@@ -75,12 +80,18 @@ const MOVER: u64 = 0x736c_6f74_732d_6d6f;
 /// The same for what goes wrong with the nodes' machines.
 const BREAKER: u64 = 0x6d61_6368_696e_6573;
 
+/// The same for what becomes of members.
+const CHANGER: u64 = 0x6d65_6d62_6572_7321;
+
+/// Lives that nodes of a run begin after their first ones.
+const SPARES: usize = 10;
+
 /// The account of transfers at the beginning, by the map of one node.
 fn first_moves<S: Storage>(plan: &Plan, node: &mut Node<S>) -> Moves {
     let all = node.all_slots();
     let views = (0..all.len).map(|at| node.slot(SlotId(at)).expect("every slot is shown"));
-    let masters: Vec<_> =
-        views.map(|view| (view.master.expect("the first map is whole"), view.version)).collect();
+    // Where members change nobody is master at first, and this account is not kept.
+    let masters: Vec<_> = views.map(|view| (view.master.unwrap_or(NodeId(0)), view.version)).collect();
     let slots = plan.resources.iter().map(|(space, name)| {
         let slot = node.slot_of(*space, name);
         slot.ok().flatten().expect("every resource of the plan has a slot")
@@ -131,6 +142,10 @@ impl<S: Storage> Cluster<S> {
         let watcher = Watcher(options.watch);
         watcher.see(Instant::START, || Sight::Begins { nodes });
         let network = Network::new(plan.weather.clone(), hellos, of_ways, of_nodes, watcher);
+        let changing = plan.turnover.as_ref().map(|turnover| {
+            let spares = (0..SPARES).map(|_| make(&plan.configs[0], &plan.limits)).collect();
+            Changing::new(Random::new(seed ^ CHANGER), nodes, turnover.founders, spares)
+        });
         let mut cluster = Self {
             random,
             mover,
@@ -147,6 +162,7 @@ impl<S: Storage> Cluster<S> {
             next_action: Some(Instant::START),
             last_owner: 0,
             last_value: 0,
+            changing,
             plan,
         };
         for node in cluster.nodes() {
@@ -177,8 +193,9 @@ impl<S: Storage> Cluster<S> {
         self.members[usize::from(node.0)].clock.read(self.now)
     }
 
+    /// Does the node do nothing, because it is paused or does not run?
     fn is_paused(&self, node: NodeId) -> bool {
-        self.network.paused_until(node) > self.now
+        self.network.paused_until(node) > self.now || self.is_down(node)
     }
 
     pub(crate) fn plan(&self) -> &Plan {
@@ -241,6 +258,9 @@ impl<S: Storage> Cluster<S> {
 
     /// When the node's timer fires: at its deadline, or somewhat later.
     fn timer_of(&mut self, node: NodeId) -> Option<Instant> {
+        if self.is_down(node) {
+            return None;
+        }
         let is_late = self.next_action.is_some();
         let paused_until = self.network.paused_until(node);
         let member = &mut self.members[usize::from(node.0)];
@@ -286,6 +306,9 @@ impl<S: Storage> Cluster<S> {
     fn arrive(&mut self) -> Result<(), Violation> {
         let Some(Flight { way, cargo, number, .. }) = self.network.next() else { return Ok(()) };
         let Way { from, to } = way;
+        if self.is_changing() && self.is_for_nobody(way, &cargo) {
+            return Ok(());
+        }
         match cargo {
             Cargo::Frame(frame) => {
                 self.watcher.see(self.now, || Sight::Arrives { number });
@@ -297,7 +320,11 @@ impl<S: Storage> Cluster<S> {
                 let now = self.now_of(to);
                 let member = self.member(to);
                 let heard = member.node.handle_hello(now, &hello);
+                if self.is_changing() {
+                    return self.greeted(to, &hello, heard);
+                }
                 ensure!(heard.is_ok(), Opening, "node {to} refuses the hello of node {from}: {heard:?}");
+                let member = self.member(to);
                 member.connected[usize::from(from.0)] = true;
                 member.heard[usize::from(from.0)] = true;
                 self.settle(to)
@@ -310,6 +337,7 @@ impl<S: Storage> Cluster<S> {
                 member.node.handle_disconnect(now, from);
                 member.connected[usize::from(from.0)] = false;
                 member.owed[usize::from(from.0)] = false;
+                self.disconnected(to, from);
                 self.settle(to)
             }
             Cargo::CutEnds(_) => Ok(()),
@@ -322,6 +350,9 @@ impl<S: Storage> Cluster<S> {
         self.trace.line(self.now, format_args!("node {to}: {} bytes from node {from}", frame.len()));
         self.trace.bytes(frame);
         self.expect_values(from, to, frame);
+        if self.is_changing() {
+            return self.arrive_changing(from, to, frame);
+        }
         let is_heard = self.member(to).heard[usize::from(from.0)];
         if is_heard {
             self.watch_arrival(from, to, frame);
@@ -349,12 +380,17 @@ impl<S: Storage> Cluster<S> {
                 Message::Transfer(message) => {
                     let shown = ShownTransfer(&message);
                     self.trace.detail(self.now, format_args!("    {from} to {to}, {shown}"));
-                    if let TransferBody::InitialLocks(_) = message.body {
+                    if let TransferBody::InitialLocks(_) = message.body
+                        && !self.is_changing()
+                    {
                         given_up.extend(self.moves.resources_in(message.range));
                     }
                     continue;
                 }
-                Message::View(_) => continue,
+                Message::View(message) => {
+                    self.trace.detail(self.now, format_args!("    {from} to {to}, {message:?}"));
+                    continue;
+                }
             };
             let Some(resource) = self.plan.resource(message.space, message.name) else { continue };
             let body = ShownBody(&message.body);
@@ -368,6 +404,7 @@ impl<S: Storage> Cluster<S> {
             };
             if position.held.is_none() && position.wanted.is_none() {
                 given_up.push(resource);
+                self.gives_up(from, resource);
             }
         }
     }
@@ -385,6 +422,9 @@ impl<S: Storage> Cluster<S> {
 
     /// Takes everything that a node has to say, then checks all rules.
     fn settle(&mut self, node: NodeId) -> Result<(), Violation> {
+        if self.is_down(node) {
+            return Ok(());
+        }
         let is_deaf = self.next_action.is_some() && self.random.chance(self.plan.weather.deaf);
         if is_deaf {
             self.report.faults.hit(FaultKind::Deaf);
@@ -430,7 +470,8 @@ impl<S: Storage> Cluster<S> {
         // For each peer a full ring, and for each resource what its two roles can say at once; for each transfer that
         // is given or taken one message, and a window of chunks.
         let transfers = 2 * TRANSFERS_MAX * (1 + self.plan.chunks_under_way());
-        let bound = self.members.len() * (32 + 8 * self.plan.resources.len() + transfers);
+        let views = if self.is_changing() { 16 } else { 0 };
+        let bound = self.members.len() * (32 + 8 * self.plan.resources.len() + transfers + views);
         ensure!(sent <= bound, BoundedOutput, "node {node}: one input made {sent} messages");
         Ok(())
     }
@@ -451,6 +492,7 @@ impl<S: Storage> Cluster<S> {
             for message in messages {
                 count += 1;
                 match message {
+                    _ if self.is_changing() => {}
                     Message::Transfer(message) => self.moves.sends(way, &message, &self.plan.resources)?,
                     Message::Lock(message) => {
                         if let Some(resource) = self.plan.resource(message.space, message.name) {
@@ -494,7 +536,7 @@ impl<S: Storage> Cluster<S> {
                     lockmaster_core::Denial::TimedOut => self.report.timeouts += 1,
                     lockmaster_core::Denial::Full => {
                         let ghost = self.ghost.at(node, lock).map(|at| &self.ghost.locks[at]);
-                        let may_be_full = ghost.is_some_and(|ghost| self.may_be_full(ghost.since));
+                        let may_be_full = self.is_changing() || ghost.is_some_and(|ghost| self.may_be_full(ghost.since));
                         ensure!(may_be_full, Bounds, "a table is full that has room");
                         self.count_full();
                     }
@@ -507,7 +549,8 @@ impl<S: Storage> Cluster<S> {
                 self.report.demands += 1;
                 self.ghost.demanded(node, lock, mode)
             }
-            Event::Lost { .. } => Err(broken!(BoundedOutput, "a lock is lost without an end of membership")),
+            Event::Lost { lock, owner } => self.lose(node, lock, owner),
+            Event::Transfer(progress) if self.is_changing() => self.hear_of_transfer(node, &progress),
             Event::Transfer(progress) => {
                 self.watcher.see(self.now, || Sight::TransferTold { from: node, progress: &progress });
                 self.moves.told(self.report.steps, node, &progress)
@@ -532,7 +575,12 @@ impl<S: Storage> Cluster<S> {
         self.report.grants += 1;
         self.report.alternates += u64::from(grant.alternate);
         self.report.demotions += u64::from(grant.demoted);
-        self.check_path(node, lock, resource, grant)?;
+        if self.is_told_late(node) {
+            return Ok(());
+        }
+        if !self.is_changing() {
+            self.check_path(node, lock, resource, grant)?;
+        }
         let member = self.member(node);
         let token = member.node.token(lock);
         ensure!(
@@ -595,6 +643,10 @@ impl<S: Storage> Cluster<S> {
         let mut hello = self.member(peer).node.hello();
         let is_heard = self.member(node).heard[usize::from(peer.0)];
         let expected = match self.random.below(4) {
+            0 if self.is_changing() => {
+                hello.node = NodeId(98);
+                HelloError::Stranger(NodeId(98))
+            }
             0 if is_heard => {
                 hello.incarnation = Incarnation(hello.incarnation.0 + 100);
                 HelloError::Incarnation(peer)
@@ -605,7 +657,11 @@ impl<S: Storage> Cluster<S> {
             }
             2 => {
                 hello.node = NodeId(99);
-                HelloError::Member(NodeId(99))
+                if self.is_changing() {
+                    HelloError::Stranger(NodeId(99))
+                } else {
+                    HelloError::Member(NodeId(99))
+                }
             }
             _ => {
                 hello.cluster.0 += 1;

@@ -37,6 +37,20 @@ pub(crate) struct Ghost {
     untold: Vec<u64>,
     /// For each node, whether its owners have perhaps not been told everything.
     pub(crate) deaf: Vec<bool>,
+    /// Nodes that are no members any more, by their clock or because they were told so: what their owners think that
+    /// they hold, they do not.
+    pub(crate) over: Vec<bool>,
+    /// What owners held on nodes that have crashed, until a view without those lives is made.
+    graves: Vec<Grave>,
+}
+
+/// What an owner held when its node crashed.
+#[derive(Clone, Copy, Debug)]
+struct Grave {
+    node: NodeId,
+    owner: OwnerId,
+    resource: usize,
+    held: Mode,
 }
 
 /// One logical lock, as its owner knows it.
@@ -170,6 +184,8 @@ impl Ghost {
             granted: alloc::vec![0; nodes],
             untold: alloc::vec![0; nodes],
             deaf: alloc::vec![false; nodes],
+            over: alloc::vec![false; nodes],
+            graves: Vec::new(),
         }
     }
 
@@ -345,12 +361,59 @@ impl Ghost {
         Ok(())
     }
 
+    // ---- what becomes of nodes ----
+
+    /// A node is gone with all its owners. What they held is nobody else's before a view without it is made.
+    pub(crate) fn crashed(&mut self, node: NodeId) {
+        let is_over = self.over[usize::from(node.0)];
+        for ghost in self.locks.iter().filter(|ghost| ghost.node == node && !is_over) {
+            if let Some(held) = self.holds(ghost) {
+                self.graves.push(Grave { node, owner: ghost.owner, resource: ghost.resource, held });
+            }
+        }
+        let at = usize::from(node.0);
+        self.locks.retain(|ghost| ghost.node != node);
+        self.handles.retain(|(of, _)| *of != node);
+        self.ended.retain(|(of, _)| *of != node);
+        for made in self.grants.iter_mut().flatten().filter(|made| made.node == node) {
+            // A handle of its next life may look the same.
+            made.node = NodeId::GONE;
+        }
+        (self.granted[at], self.untold[at], self.deaf[at]) = (0, 0, false);
+        for history in &mut self.values {
+            history.forget(node);
+        }
+    }
+
+    /// There is a view without the lives of a node that have crashed.
+    pub(crate) fn buried(&mut self, node: NodeId) {
+        self.graves.retain(|grave| grave.node != node);
+    }
+
+    /// A lock was lost.
+    pub(crate) fn lost(&mut self, node: NodeId, lock: LockId) -> Result<(), Violation> {
+        let Some(at) = self.at(node, lock) else {
+            return Err(broken!(Lost, "a lock of node {node} is lost that has ended"));
+        };
+        ensure!(self.over[usize::from(node.0)], Lost, "a lock of node {node} is lost, which is a member");
+        if self.locks[at].is_waiting() {
+            // It was granted, and that was not told yet; or its conversion was.
+            self.untold[usize::from(node.0)] += 1;
+        }
+        self.end(at);
+        Ok(())
+    }
+
     // ---- rules ----
 
     fn check_exclusion(&self, at: usize, mode: Mode) -> Result<(), Violation> {
         let ghost = &self.locks[at];
+        if self.over[usize::from(ghost.node.0)] {
+            // A grant that was told too late holds nothing, and will be lost.
+            return Ok(());
+        }
         for (other_at, other) in self.locks.iter().enumerate() {
-            if other_at == at || other.resource != ghost.resource {
+            if other_at == at || other.resource != ghost.resource || self.over[usize::from(other.node.0)] {
                 continue;
             }
             let Some(held) = self.holds(other) else { continue };
@@ -365,11 +428,26 @@ impl Ghost {
                 ghost.resource
             );
         }
+        let graves = self.graves.iter().filter(|grave| grave.resource == ghost.resource);
+        for Grave { node, owner, held, .. } in graves {
+            ensure!(
+                held.is_compatible(mode),
+                LogicalExclusion,
+                "owner {} of node {} gets {mode} of resource {} before there is a view without node {node}, which crashed while owner {} held {held}",
+                ghost.owner.0,
+                ghost.node,
+                ghost.resource,
+                owner.0
+            );
+        }
         Ok(())
     }
 
     fn check_token(&mut self, at: usize, grant: &Grant) -> Result<(), Violation> {
         let ghost = &self.locks[at];
+        if self.over[usize::from(ghost.node.0)] {
+            return Ok(());
+        }
         let grants = &mut self.grants[ghost.resource];
         for made in grants.iter().filter(|made| !made.mode.is_compatible(grant.mode)) {
             let is_own = made.node == ghost.node && made.lock == ghost.lock;

@@ -53,7 +53,7 @@ pub use guided::run_guided_wrong;
 pub use options::{Moving, Options};
 pub use plan::{NODES_MAX, SLOTS_MAX};
 pub use random::Random;
-pub use report::{Failure, MoveCounts, Report, Rule};
+pub use report::{ChangeCounts, Failure, MoveCounts, Report, Rule};
 pub use run::{run, run_on};
 pub use show::{ShownBody, ShownTransfer};
 pub use sight::{LockSight, Sight, Watch};

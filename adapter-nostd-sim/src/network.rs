@@ -180,6 +180,31 @@ impl Network {
         delay * 30
     }
 
+    // ---- lives ----
+
+    /// A node dials another and says hello.
+    pub(crate) fn introduce(&mut self, now: Instant, way: Way, hello: Hello) {
+        let delay = self.delay(way);
+        self.depart(now.after(delay), way, Cargo::Hello(hello));
+    }
+
+    /// What a node says on new connections from now on.
+    pub(crate) fn call_itself(&mut self, node: NodeId, hello: Hello) {
+        self.hellos[usize::from(node.0)] = hello;
+    }
+
+    /// A node is gone: its connections break, and its peers learn that.
+    pub(crate) fn vanish(&mut self, now: Instant, node: NodeId) {
+        self.pauses[usize::from(node.0)] = Instant::START;
+        let is_hello = |flight: &Flight| matches!(flight.cargo, Cargo::Hello(_));
+        let concerns = |flight: &Flight| flight.way.from == node || flight.way.to == node;
+        self.flights.retain(|Reverse(flight)| !(is_hello(flight) && concerns(flight)));
+        for way in self.ways.clone().into_iter().filter(|way| way.from == node) {
+            let delay = self.delay(way);
+            self.depart(now.after(delay), way, Cargo::Gone);
+        }
+    }
+
     // ---- frames ----
 
     /// A node sends a frame.

@@ -4,7 +4,7 @@ use lockmaster_core::Config;
 use lockmaster_core::Limits;
 
 use crate::fault::FaultKinds;
-use crate::plan::NODES_MAX;
+use crate::plan::{CHANGING_NODES_MAX, NODES_MAX};
 use crate::sight::Watch;
 
 /// How often the management of slots moves to another node while a run is unruly.
@@ -30,6 +30,8 @@ pub struct Options {
     pub limits: Option<Limits>,
     /// How often slots move.
     pub moving: Moving,
+    /// Members come, go, crash and are fenced.
+    pub is_changing: bool,
     /// Kinds of faults that do not happen, whatever the seed says.
     pub without: FaultKinds,
     /// Lines of the trace that a failure shows.
@@ -51,6 +53,7 @@ impl Default for Options {
             nodes: (1, NODES_MAX),
             limits: None,
             moving: Moving::Drawn,
+            is_changing: false,
             without: FaultKinds::NONE,
             lines: 60,
             echo: None,
@@ -62,6 +65,12 @@ impl Default for Options {
 }
 
 impl Options {
+    /// A cluster whose members change: longer, since more happens, and of at least three nodes.
+    #[must_use]
+    pub fn changing() -> Self {
+        Self { steps: 800, nodes: (3, CHANGING_NODES_MAX), is_changing: true, ..Self::default() }
+    }
+
     #[cfg(lockmaster_faults)]
     pub(crate) fn switch_off(&self, config: &mut Config) {
         config.faults = self.faults;

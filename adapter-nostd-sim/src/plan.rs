@@ -1,5 +1,6 @@
 //! What a seed decides before the run begins: the cluster, the weather, the owners.
 
+mod turnover;
 mod weather;
 
 use alloc::vec::Vec;
@@ -12,10 +13,14 @@ use lockmaster_core::{Config, Retention, SpaceConfig};
 use crate::fault::{FaultKind, FaultKinds};
 use crate::options::{Moving, Options};
 use crate::random::Random;
+pub(crate) use turnover::Turnover;
 pub(crate) use weather::Weather;
 
 /// Most nodes of a simulated cluster, unless more are asked for.
 pub const NODES_MAX: u16 = 5;
+
+/// Most nodes that a simulated cluster with changing members ever has, unless more are asked for.
+pub(crate) const CHANGING_NODES_MAX: u16 = 7;
 
 /// Most slots of all spaces together.
 pub const SLOTS_MAX: u32 = 32;
@@ -36,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) weather: Weather,
     pub(crate) appetite: Appetite,
     pub(crate) mobility: Mobility,
+    /// What becomes of members; nothing if they never change.
+    pub(crate) turnover: Option<Turnover>,
     pub(crate) steps: u32,
 }
 
@@ -109,12 +116,16 @@ impl Plan {
         let tight = is_drawn.then(|| draw_tight_limits(random, mover));
         let tight = tight.filter(|_| !options.without.has(FaultKind::Tight));
         let is_roomy = options.limits.is_none() && tight.is_none();
+        let turnover = options.is_changing.then(|| Turnover::draw(mover, nodes));
         let limits = options.limits.or(tight).unwrap_or_else(|| draw_roomy_limits(mover, needed, &mobility));
-        let configs = draw_configs(random, mover, nodes, &spaces, options);
+        let mut configs = draw_configs(random, mover, nodes, &spaces, options);
+        if let Some(turnover) = &turnover {
+            turnover.prepare(&mut configs);
+        }
         let frame_lens = (0..nodes).map(|_| *random.pick(&[1024, 1024, 1200, 2048, 65_536])).collect();
         let weather = Weather::draw(random).with_machines(breaker, nodes).without(options.without);
         let steps = options.steps;
-        Self { configs, limits, is_roomy, resources, frame_lens, weather, appetite, mobility, steps }
+        Self { configs, limits, is_roomy, resources, frame_lens, weather, appetite, mobility, turnover, steps }
     }
 
     /// The kinds of faults that may happen in the run.

@@ -62,9 +62,110 @@ pub struct Report {
     pub faults: FaultCounts,
     /// What became of transfers.
     pub moves: MoveCounts,
+    /// What became of members.
+    pub changes: ChangeCounts,
     /// Hash over all that happened: the same for the same seed, on every storage. The sum of several runs does not
     /// depend on their order.
     pub trace: u64,
+}
+
+/// What became of members, as seen from outside and from nodes' own counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChangeCounts([u64; Change::ALL.len()]);
+
+/// Something that becomes of members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    View,
+    Installed,
+    Missed,
+    NoPlaces,
+    Crash,
+    Restart,
+    Replaced,
+    Leave,
+    Left,
+    Suspect,
+    Certain,
+    FencedByTime,
+    FencedByCall,
+    FencedByView,
+    Rejoined,
+    Lost,
+    Stranger,
+    OtherView,
+    Offered,
+    Balanced,
+    MoveDone,
+    MoveCut,
+    MoveRefused,
+    Withdrawn,
+    RebuiltSlots,
+    RebuiltLocks,
+    PurgedLocks,
+    Invalid,
+    Absent,
+    Overtaken,
+}
+
+impl Change {
+    /// Every kind, and what is counted of it.
+    const ALL: [(Self, &'static str); 30] = [
+        (Self::View, "views made"),
+        (Self::Installed, "views installed"),
+        (Self::Missed, "views missed"),
+        (Self::NoPlaces, "views without places"),
+        (Self::Crash, "crashes"),
+        (Self::Restart, "nodes started"),
+        (Self::Replaced, "members replaced by their next life"),
+        (Self::Leave, "leaves begun"),
+        (Self::Left, "leaves ended"),
+        (Self::Suspect, "certainties withheld"),
+        (Self::Certain, "certainties given again in time"),
+        (Self::FencedByTime, "members fenced by time"),
+        (Self::FencedByCall, "members fenced by a call"),
+        (Self::FencedByView, "members fenced by a view"),
+        (Self::Rejoined, "nodes rejoined"),
+        (Self::Lost, "locks lost"),
+        (Self::Stranger, "hellos of strangers"),
+        (Self::OtherView, "frames dropped"),
+        (Self::Offered, "transfers asked for"),
+        (Self::Balanced, "transfers begun by balance"),
+        (Self::MoveDone, "transfers done"),
+        (Self::MoveCut, "transfers cut"),
+        (Self::MoveRefused, "transfers refused"),
+        (Self::Withdrawn, "transfers withdrawn"),
+        (Self::RebuiltSlots, "slots rebuilt"),
+        (Self::RebuiltLocks, "locks rebuilt"),
+        (Self::PurgedLocks, "locks purged"),
+        (Self::Invalid, "values lost with their keepers"),
+        (Self::Absent, "values gone with their last lock"),
+        (Self::Overtaken, "views made before all had the last"),
+    ];
+}
+
+impl ChangeCounts {
+    /// Every counter with its name.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        let counts = self.0;
+        Change::ALL.into_iter().map(move |(change, what)| (what, counts[change as usize]))
+    }
+
+    pub(crate) fn hit(&mut self, change: Change) {
+        self.add(change, 1);
+    }
+
+    pub(crate) fn add(&mut self, change: Change, times: u64) {
+        self.0[change as usize] += times;
+    }
+}
+
+impl AddAssign for ChangeCounts {
+    fn add_assign(&mut self, other: Self) {
+        for (count, other) in self.0.iter_mut().zip(other.0) {
+            *count += other;
+        }
+    }
 }
 
 /// What became of transfers, as seen from outside.
@@ -194,6 +295,7 @@ impl AddAssign for Report {
         self.healing = self.healing.max(other.healing);
         self.faults += other.faults;
         self.moves += other.moves;
+        self.changes += other.changes;
         self.trace = self.trace.wrapping_add(other.trace);
     }
 }
@@ -243,6 +345,10 @@ pub enum Rule {
     BoundedOutput,
     /// L7: a refused call changes nothing.
     RefusalUnchanged,
+    /// Each lock that was granted is lost once when its node is no member any more, and never otherwise.
+    Lost,
+    /// A node takes the views that it must, and stands as its views and its certainty say.
+    Membership,
     /// A run does something.
     Exercise,
 }

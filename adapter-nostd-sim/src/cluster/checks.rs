@@ -68,6 +68,9 @@ impl<S: Storage> Cluster<S> {
 
     /// Everything that can be checked now that this node has changed.
     pub(super) fn check_rules(&mut self, node: NodeId) -> Result<(), Violation> {
+        if self.is_changing() {
+            return self.check_changing(node);
+        }
         let member = &self.members[usize::from(node.0)];
         let is_open = self.is_open(node);
         ensure!(member.node.is_open() == is_open, Opening, "node {node} is open: {}", member.node.is_open());
@@ -103,6 +106,9 @@ impl<S: Storage> Cluster<S> {
     }
 
     pub(super) fn is_open(&self, node: NodeId) -> bool {
+        if self.is_changing() {
+            return self.members[usize::from(node.0)].node.is_open();
+        }
         let heard = &self.members[usize::from(node.0)].heard;
         heard.iter().enumerate().all(|(at, heard)| *heard || at == usize::from(node.0))
     }
@@ -150,7 +156,7 @@ impl<S: Storage> Cluster<S> {
     }
 
     /// The node's logical locks are those that its owners know of.
-    fn check_owners(&self, node: NodeId) -> Result<(), Violation> {
+    pub(super) fn check_owners(&self, node: NodeId) -> Result<(), Violation> {
         let rows = &self.members[usize::from(node.0)].tables.rows;
         let (is_deaf, is_open) = (self.ghost.is_deaf(node), self.is_open(node));
         let shown = rows.iter().map(|row| row.locks.len()).sum::<usize>();
@@ -219,7 +225,7 @@ impl<S: Storage> Cluster<S> {
         Ok(())
     }
 
-    fn check_conservation(&self, node: NodeId) -> Result<(), Violation> {
+    pub(super) fn check_conservation(&self, node: NodeId) -> Result<(), Violation> {
         let member = &self.members[usize::from(node.0)];
         let stats = member.node.stats();
         let locks = member.tables.rows.iter().flat_map(|row| &row.locks);

@@ -28,6 +28,9 @@ impl<S: Storage> Cluster<S> {
         }
         let begin = self.now;
         self.finish_moves()?;
+        if self.is_changing() {
+            self.settle_members()?;
+        }
         self.report.healing = self.now.since(begin);
         let until = self.now.after(self.plan.repeat_waiting_after() * 3 + self.slack());
         self.step_until(until)?;
@@ -57,6 +60,9 @@ impl<S: Storage> Cluster<S> {
 
     /// Every slot has one master, all nodes know it, and nothing is left of the transfers.
     fn check_map(&mut self) -> Result<(), Violation> {
+        if self.is_changing() {
+            return self.check_agreement();
+        }
         for slot in self.moves.slots() {
             let reign = self.moves.reign(slot);
             for node in self.nodes() {
@@ -89,7 +95,7 @@ impl<S: Storage> Cluster<S> {
     /// Master and nodes agree, and whoever is in somebody's way was told.
     fn check_stillness(&self) -> Result<(), Violation> {
         for at in 0..self.plan.resources.len() {
-            let master = self.moves.master(at);
+            let Some(master) = self.master(at) else { continue };
             let record = &self.members[usize::from(master.0)].tables.rows[at];
             for node in self.nodes() {
                 let row = &self.members[usize::from(node.0)].tables.rows[at];
@@ -110,7 +116,8 @@ impl<S: Storage> Cluster<S> {
     /// Every watched owner on another node that stands in the way of this request has been told so, but for
     /// those whose node converts, as far as the master knows.
     fn check_demanded(&self, at: usize, asking: NodeId, wanted: Mode) -> Result<(), Violation> {
-        let record = &self.members[usize::from(self.moves.master(at).0)].tables.rows[at];
+        let Some(master) = self.master(at) else { return Ok(()) };
+        let record = &self.members[usize::from(master.0)].tables.rows[at];
         for ghost in self.ghost.of_resource(at).filter(|ghost| ghost.node != asking && ghost.is_watched) {
             let Standing::Held(held) = ghost.standing else { continue };
             if record.of_node(ghost.node).is_some_and(|physical| physical.queue == QueueName::Convert) {
@@ -133,7 +140,7 @@ impl<S: Storage> Cluster<S> {
     pub(crate) fn heal(&mut self) -> Result<(), Violation> {
         self.begin_phase("owners release what they get");
         self.cancel_endless()?;
-        if self.plan.mobility.is_healing {
+        if self.plan.mobility.is_healing && !self.is_changing() {
             self.begin_moves()?;
         }
         let since = self.now;
@@ -211,9 +218,22 @@ impl<S: Storage> Cluster<S> {
         self.check_rest()
     }
 
+    /// The master of a resource in the end, if any node runs.
+    fn master(&self, at: usize) -> Option<NodeId> {
+        if self.is_changing() { self.decider(at) } else { Some(self.moves.master(at)) }
+    }
+
+    fn pick_sweeper(&mut self) -> Option<NodeId> {
+        let node = self.pick_node();
+        if !self.is_down(node) {
+            return Some(node);
+        }
+        self.nodes().find(|node| !self.is_down(*node))
+    }
+
     fn sweep_resource(&mut self, at: usize) -> Result<(), Violation> {
         self.plan.appetite.patience = 0;
-        let node = self.pick_node();
+        let Some(node) = self.pick_sweeper() else { return Ok(()) };
         for _ in 0..8 {
             self.request(node, at, Mode::Exclusive, Flags::NONE)?;
             let until = self.now.after(self.plan.repeat_waiting_after() * 20 + self.slack() * 4);
@@ -247,7 +267,7 @@ impl<S: Storage> Cluster<S> {
             retaining += usize::from(row.held.is_some_and(|held| held != Mode::Null));
             // Nobody is ever in the way of NL, so a lost release of it comes to light by an audit only.
             let is_null_only = row.physical.iter().all(|physical| physical.held == Some(Mode::Null));
-            let is_master = self.moves.master(at) == node && !row.physical.is_empty();
+            let is_master = self.master(at) == Some(node) && !row.physical.is_empty();
             ensure!(
                 row.is_known == (row.held.is_some() || is_master),
                 Bounds,
@@ -264,6 +284,9 @@ impl<S: Storage> Cluster<S> {
     fn check_rest(&mut self) -> Result<(), Violation> {
         let is_late_copy_only = self.network.is_empty();
         for node in self.nodes() {
+            if self.is_down(node) {
+                continue;
+            }
             let deadline = self.member(node).node.poll_timeout();
             // A bound may be too early once; the timeout that it costs makes it exact.
             if let Some(deadline) = deadline {

@@ -81,7 +81,7 @@ impl<S: Storage> Cluster<S> {
     }
 
     /// Slots that the node may give away: one, some or all of those that it has in a row.
-    fn pick_range(&mut self, node: NodeId) -> Option<SlotRange> {
+    pub(super) fn pick_range(&mut self, node: NodeId) -> Option<SlotRange> {
         let views = self.slot_views(node);
         let is_free = |view: &SlotView| view.master == Some(node) && !view.is_moving;
         let free: Vec<usize> = (0..views.len()).filter(|at| is_free(&views[*at])).collect();

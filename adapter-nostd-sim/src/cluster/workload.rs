@@ -40,7 +40,8 @@ impl<S: Storage> Cluster<S> {
     /// An owner of some node does something, after the weather had its turn.
     pub(super) fn act(&mut self) -> Result<(), Violation> {
         self.weather()?;
-        if self.plan.mobility.is_on() && self.mover.chance(self.plan.mobility.rate) {
+        self.turn_over()?;
+        if !self.is_changing() && self.plan.mobility.is_on() && self.mover.chance(self.plan.mobility.rate) {
             self.move_slots()?;
         }
         let node = self.pick_node();
@@ -54,6 +55,7 @@ impl<S: Storage> Cluster<S> {
         }
         let is_held = |ghost: &GhostLock| matches!(ghost.standing, Standing::Held(_));
         match action {
+            Action::Request if self.is_closing(node) => Ok(()),
             Action::Request => self.ask(node),
             Action::Convert => self.with(node, is_held, Self::change),
             Action::Release => self.with(node, is_held, |cluster, at| {
@@ -266,7 +268,7 @@ impl<S: Storage> Cluster<S> {
     /// May there have been no room at some time since a step? While slots move, what they need is kept free at their
     /// new master, and for new records in them there is no more than that.
     pub(super) fn may_be_full(&self, since: u64) -> bool {
-        !self.plan.is_roomy || self.moves.has_moved(since)
+        !self.plan.is_roomy || self.is_changing() || self.moves.has_moved(since)
     }
 
     /// The digest of a node whose tables may be full; it is slow, so it is taken only where it may be compared, and
@@ -390,6 +392,9 @@ impl<S: Storage> Cluster<S> {
             ValueWrite::Keep => return,
             ValueWrite::Set(value) => history.set(node, value),
             ValueWrite::Invalidate => history.invalidate(node),
+        }
+        if self.is_changing() && self.is_calm() {
+            self.ghost.values[resource].trust();
         }
         self.report.values_written += 1;
     }

@@ -18,11 +18,14 @@ pub(crate) struct History {
     applied: usize,
     /// The oldest state that each node may still be shown.
     seen: Vec<usize>,
+    /// A node is gone that may have had the last value alone: the block may be marked invalid.
+    is_doubtful: bool,
 }
 
 impl History {
     pub(crate) fn new(nodes: usize) -> Self {
-        Self { states: alloc::vec![ValueState::Absent], last: 0, applied: 0, seen: alloc::vec![0; nodes] }
+        let states = alloc::vec![ValueState::Absent];
+        Self { states, last: 0, applied: 0, seen: alloc::vec![0; nodes], is_doubtful: false }
     }
 
     // ---- what changes the block ----
@@ -62,6 +65,27 @@ impl History {
         }
     }
 
+    /// A node has departed that may have had the last value alone.
+    pub(crate) fn doubt(&mut self) {
+        self.is_doubtful = true;
+    }
+
+    /// Nobody is missing who may have had the last value alone.
+    pub(crate) fn trust(&mut self) {
+        self.is_doubtful = false;
+    }
+
+    /// The next life of a node knows nothing.
+    pub(crate) fn forget(&mut self, node: NodeId) {
+        self.seen[usize::from(node.0)] = 0;
+    }
+
+    /// May the block be shown as invalid because the node that had the last value is gone?
+    fn is_lost(&self, state: ValueState) -> bool {
+        let ValueState::Invalid(value) = state else { return false };
+        self.is_doubtful && (value == Value::EMPTY || self.states.contains(&ValueState::Valid(value)))
+    }
+
     /// The master has this block on record.
     pub(crate) fn applied(&mut self, state: ValueState) {
         if state != ValueState::Absent
@@ -79,6 +103,10 @@ impl History {
     }
 
     pub(crate) fn read_last(&mut self, node: NodeId, state: ValueState) -> Result<(), Violation> {
+        if self.find(self.last, state).is_none() && self.is_lost(state) {
+            self.last = self.states.len();
+            self.states.push(state);
+        }
         let Some(at) = self.find(self.last, state) else {
             let last = &self.states[self.last..];
             return Err(broken!(
@@ -98,6 +126,9 @@ impl History {
         floor: usize,
         state: ValueState,
     ) -> Result<(), Violation> {
+        if self.find(floor, state).is_none() && self.is_lost(state) {
+            return Ok(());
+        }
         let known = self.find(0, state);
         ensure!(known.is_some(), Values, "node {node} was given {}, which nobody wrote", ShownValue(state));
         let Some(at) = self.find(floor, state) else {

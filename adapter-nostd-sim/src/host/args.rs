@@ -88,8 +88,8 @@ impl Threads {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Shape {
     /// Steps before the network heals
-    #[arg(long, value_name = "N", default_value_t = Options::default().steps)]
-    steps: u32,
+    #[arg(long, value_name = "N")]
+    steps: Option<u32>,
     /// Nodes of the cluster: `5`, or `2-5` to let the seed decide
     #[arg(long, value_name = "N", value_parser = nodes)]
     nodes: Option<(u16, u16)>,
@@ -99,6 +99,9 @@ pub(crate) struct Shape {
     /// Move slots in no seed
     #[arg(long)]
     still: bool,
+    /// Let members come, go, crash and be fenced
+    #[arg(long)]
+    changing: bool,
     /// Kinds of faults that must not happen, or `all`: loss, repeat, late, …; the table names them
     #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = kinds)]
     without: Vec<FaultKinds>,
@@ -115,11 +118,12 @@ impl Shape {
             (false, true) => Moving::Never,
             (false, false) => Moving::Drawn,
         };
-        let default = Options::default();
+        let default = if self.changing { Options::changing() } else { Options::default() };
         Options {
-            steps: self.steps,
+            steps: self.steps.unwrap_or(default.steps),
             nodes: self.nodes.unwrap_or(default.nodes),
             moving,
+            is_changing: self.changing,
             without: self.without.iter().flat_map(|kinds| kinds.iter()).collect(),
             #[cfg(lockmaster_faults)]
             faults: wrong(self.wrong),
@@ -136,11 +140,14 @@ fn wrong(reading: Option<u8>) -> lockmaster_core::fault::Faults {
 
 /// The command that runs a seed under these options and prints every line.
 pub(crate) fn command(seed: u64, options: &Options) -> String {
-    let default = Options::default();
+    let default = if options.is_changing { Options::changing() } else { Options::default() };
     let mut command = format!("cargo run --release -p lockmaster-sim -- run --seed {seed} --trace");
     let mut add = |text: core::fmt::Arguments<'_>| {
         command.write_fmt(text).expect("a string grows");
     };
+    if options.is_changing {
+        add(format_args!(" --changing"));
+    }
     if options.steps != default.steps {
         add(format_args!(" --steps {}", options.steps));
     }

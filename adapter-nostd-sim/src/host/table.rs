@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 use core::time::Duration;
 
 use lockmaster_sim::seeds::Sum;
-use lockmaster_sim::{FaultKind, Options, Report};
+use lockmaster_sim::{ChangeCounts, FaultKind, Options, Report};
 
 /// Runs with a kind on, from which on it must have happened. Each kind happens in more than half of such runs.
 const RUNS_MIN: u64 = 50;
@@ -36,6 +36,10 @@ pub(super) fn show(sum: &Sum, took: Duration) -> String {
     rows.extend(report.all().into_iter().map(|(what, count)| Row::new(what, grouped(count))));
     rows.push(Row::heading("slots that moved"));
     rows.extend(report.moves.all().into_iter().map(|(what, count)| Row::new(what, grouped(count))));
+    if report.changes != ChangeCounts::default() {
+        rows.push(Row::heading("members that changed"));
+        rows.extend(report.changes.all().map(|(what, count)| Row::new(what, grouped(count))));
+    }
     rows.push(Row::heading("what went wrong"));
     rows.extend(report.faults.all().map(|(kind, count)| Row {
         what: format!("{}: {}", kind.name(), kind.counted()),

@@ -1,0 +1,160 @@
+//! What happens to members once the network is well.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use lockmaster_core::{Certainty, NodeId, Storage};
+
+use super::{Cluster, Leaving};
+use crate::report::{Violation, ensure};
+
+/// Turns that members may take to settle; each gives everything a few milliseconds.
+const TURNS_MAX: u32 = 4_000;
+const TURN: Duration = Duration::from_millis(5);
+
+impl<S: Storage> Cluster<S> {
+    /// The engine makes peace: everybody that runs is or becomes a member, for ever, and all agree about the map.
+    pub(in crate::cluster) fn settle_members(&mut self) -> Result<(), Violation> {
+        self.changes().is_settling = true;
+        for node in self.nodes() {
+            if self.is_down(node) {
+                continue;
+            }
+            if self.is_over(node) {
+                if self.changes().random.chance(300) {
+                    self.shut_down(node);
+                    continue;
+                }
+                let now = self.now_of(node);
+                self.member(node).node.handle_timeout(now);
+                self.end(node);
+                self.settle(node)?;
+                self.rejoin(node)?;
+                continue;
+            }
+            self.changes().life(node).withheld_until = lockmaster_core::Instant::START;
+            if self.changes().life(node).leaving == Leaving::Empty {
+                self.shut_down(node);
+                continue;
+            }
+            let now = self.now_of(node);
+            self.member(node).node.handle_certainty(now, Certainty::FOR_EVER);
+            self.changes().life(node).certainty = Certainty::FOR_EVER;
+            self.settle(node)?;
+        }
+        if self.nodes().all(|node| self.is_down(node)) {
+            return Ok(());
+        }
+        if self.known().views.is_empty() || self.has_reason() {
+            self.make_view();
+        } else {
+            // Whoever missed the last one gets it.
+            self.announce();
+        }
+        let mut turns = 0;
+        while !self.is_calm() {
+            turns += 1;
+            if turns == TURNS_MAX {
+                return self.explain_unrest();
+            }
+            self.settle_turn()?;
+        }
+        self.find_balance()
+    }
+
+    fn settle_turn(&mut self) -> Result<(), Violation> {
+        self.deliver()?;
+        self.dial();
+        let until = self.now.after(TURN);
+        while self.next_at().is_some_and(|at| at <= until) {
+            self.step()?;
+        }
+        self.now = self.now.max(until);
+        Ok(())
+    }
+
+    fn explain_unrest(&mut self) -> Result<(), Violation> {
+        let latest = self.known().latest().cloned().unwrap_or_default();
+        for member in &latest.members {
+            let node = member.node;
+            let installed = self.known().lives[usize::from(node.0)].installed;
+            let is_settled = self.member(node).node.is_settled();
+            ensure!(
+                installed == latest.epoch && is_settled,
+                Progress,
+                "node {node} has view {} of {} and is settled: {is_settled}",
+                installed.0,
+                latest.epoch.0
+            );
+        }
+        Ok(())
+    }
+
+    /// Nodes balance until none of them has anything more to give.
+    fn find_balance(&mut self) -> Result<(), Violation> {
+        let most = self.plan.turnover.as_ref().map_or(1, |turnover| turnover.balance_most);
+        let mut turns = 0;
+        loop {
+            let mut running = 0;
+            for node in self.living() {
+                let now = self.now_of(node);
+                running += self.member(node).node.balance(now, most);
+                self.settle(node)?;
+            }
+            if running == 0 {
+                break;
+            }
+            turns += 1;
+            ensure!(turns < TURNS_MAX, Progress, "{running} transfers run, and balance is not found");
+            self.settle_turn()?;
+        }
+        self.check_balance()
+    }
+
+    /// Eligible members have as many slots of a space as each other, or one more; those that leave have none.
+    fn check_balance(&mut self) -> Result<(), Violation> {
+        let latest = self.known().latest().cloned().unwrap_or_default();
+        let eligible: Vec<NodeId> =
+            latest.members.iter().filter(|member| !member.is_leaving).map(|member| member.node).collect();
+        if eligible.is_empty() {
+            return Ok(());
+        }
+        let spaces = u16::try_from(self.plan.configs[0].spaces.len()).expect("spaces are few");
+        for space in (0..spaces).map(lockmaster_core::SpaceId) {
+            let range = self.members[0].node.slots(space).expect("the space is configured");
+            let mut counts = alloc::vec![0_u32; self.members.len()];
+            for slot in range.slots() {
+                let node = latest.members[0].node;
+                let view = self.member(node).node.slot(slot).expect("the slot exists");
+                let Some(master) = view.master else { continue };
+                counts[usize::from(master.0)] += 1;
+            }
+            let has = |node: &NodeId| counts[usize::from(node.0)];
+            let (least, most) = (eligible.iter().map(has).min(), eligible.iter().map(has).max());
+            let is_even = least.zip(most).is_some_and(|(least, most)| most - least <= 1);
+            let whole: u32 = eligible.iter().map(has).sum();
+            ensure!(is_even && whole == range.len, Map, "slots of {space:?}: {counts:?}, eligible {eligible:?}");
+        }
+        Ok(())
+    }
+
+    /// All members have the same map.
+    pub(in crate::cluster) fn check_agreement(&mut self) -> Result<(), Violation> {
+        let members = self.living();
+        for slot in self.all_slots().collect::<Vec<_>>() {
+            let mut known = None;
+            for node in &members {
+                let view = self.member(*node).node.slot(slot).expect("the slot exists");
+                ensure!(!view.is_moving, Map, "node {node}: {view:?} of {slot:?} is still moving");
+                let entry = (view.master, view.version);
+                let same = *known.get_or_insert(entry);
+                ensure!(
+                    same == entry && view.master.is_some(),
+                    Map,
+                    "node {node} has {entry:?} of {slot:?}, another {same:?}"
+                );
+            }
+        }
+        Ok(())
+    }
+}
