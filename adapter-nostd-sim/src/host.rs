@@ -25,7 +25,10 @@ use watchdog::Watchdog;
 
 /// Runs a command; says how it ended.
 pub(crate) fn run(args: &Args) -> ExitCode {
-    be_quiet();
+    // Whoever looks at one seed wants to see where the core stopped.
+    if !matches!(&args.command, Command::Run(args) if args.trace) {
+        be_quiet();
+    }
     let is_well = match &args.command {
         Command::Run(args) if args.seed.is_some() => run_one(args),
         Command::Run(args) if args.hashes => run_hashes(args),

@@ -312,8 +312,8 @@ impl<'a> Machine<'a> {
 
     /// The node at a place, or [`NodeId::GONE`] if it has departed.
     pub(crate) fn node_or_gone(&self, member: Member) -> NodeId {
-        let is_member = member != NOBODY && self.s.present >> member & 1 == 1;
-        if is_member { self.node_at(member) } else { NodeId::GONE }
+        let is_present = member != NOBODY && self.s.present >> member & 1 == 1;
+        if is_present { self.node_at(member) } else { NodeId::GONE }
     }
 
     /// The member of the view with this number.
@@ -608,9 +608,7 @@ impl<'a> Machine<'a> {
         let record = &self.physical[at];
         let (resource, member) = (record.resource.expect("a live record has a resource"), record.member);
         let mastery = &mut self.resources[resource].mastery;
-        if member != NOBODY {
-            mastery.members &= !(1 << member);
-        }
+        mastery.members &= !(1 << member);
         let is_last = mastery.members == 0;
         self.physical[at].vacate();
         self.s.free.physical.put(self.free_physical, at);

@@ -36,7 +36,7 @@ pub struct ResourceView<'a> {
     pub space: SpaceId,
     /// Its name.
     pub name: &'a [u8],
-    /// Its master, as this node's map has it.
+    /// Its master, as this node's map has it; [`NodeId::GONE`] if nobody is, or none is known.
     pub master: NodeId,
     /// Mode that this node holds.
     pub held: Option<Mode>,
@@ -57,7 +57,7 @@ pub struct ResourceView<'a> {
 /// A physical lock as the master has it on record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PhysicalView {
-    /// The node that holds or wants it.
+    /// The node that holds or wants it; [`NodeId::GONE`] if it has departed and is about to be forgotten.
     pub node: NodeId,
     /// Where it stands.
     pub queue: QueueName,
@@ -115,7 +115,7 @@ impl Machine<'_> {
         visit.resource(ResourceView {
             space: resource.space,
             name: name.as_bytes(),
-            master: self.node_at(self.master_at(resource)),
+            master: self.node_or_gone(self.master_at(resource)),
             held: holding.held,
             wanted: holding.wish.map(|wish| wish.wanted),
             number: holding.number,
@@ -126,7 +126,7 @@ impl Machine<'_> {
         });
         for_each(&resource.mastery.queues, &self.physical, |queue, physical: &Physical, _| {
             visit.physical(PhysicalView {
-                node: self.node_at(physical.member),
+                node: self.node_or_gone(physical.member),
                 queue,
                 held: physical.claim.held,
                 pinned: physical.claim.pinned,
