@@ -16,6 +16,13 @@ impl<S: Storage> Cluster<S> {
         if self.ghost.is_deaf(node) {
             return Ok(());
         }
+        let is_changing = self.is_changing();
+        let member = self.member(node);
+        let is_due = member.node.poll_timeout().is_some_and(|deadline| deadline <= now);
+        // Time that has passed since the input may end a node's membership.
+        if is_due && is_changing {
+            return Ok(());
+        }
         self.check_silence(node, "without an input")?;
         let member = self.member(node);
         let is_due = member.node.poll_timeout().is_some_and(|deadline| deadline <= now);
