@@ -535,6 +535,11 @@ impl Outgoing {
         Some(self.range)
     }
 
+    /// Has the application polled the end?
+    pub(super) const fn is_told(&self) -> bool {
+        self.is_told
+    }
+
     pub(super) const fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Vacant | Phase::Over(_))
     }

@@ -51,8 +51,11 @@ impl Machine<'_> {
         let Some(range) = self.s.transfers.outgoing[place].cut() else { return };
         self.s.transfers.packed &= !(1 << place);
         self.set_course(range, Course::Still);
-        self.tell_stage(place);
-        self.vacate_if_told(place);
+        if self.s.transfers.outgoing[place].is_told() {
+            self.vacate_if_told(place);
+        } else {
+            self.tell_stage(place);
+        }
     }
 
     fn cut_incoming(&mut self, place: usize) {
