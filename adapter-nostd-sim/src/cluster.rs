@@ -536,7 +536,8 @@ impl<S: Storage> Cluster<S> {
                     lockmaster_core::Denial::TimedOut => self.report.timeouts += 1,
                     lockmaster_core::Denial::Full => {
                         let ghost = self.ghost.at(node, lock).map(|at| &self.ghost.locks[at]);
-                        let may_be_full = self.is_changing() || ghost.is_some_and(|ghost| self.may_be_full(ghost.since));
+                        let may_be_full =
+                            self.is_changing() || ghost.is_some_and(|ghost| self.may_be_full(ghost.since));
                         ensure!(may_be_full, Bounds, "a table is full that has room");
                         self.count_full();
                     }

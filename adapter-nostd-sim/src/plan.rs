@@ -125,7 +125,18 @@ impl Plan {
         let frame_lens = (0..nodes).map(|_| *random.pick(&[1024, 1024, 1200, 2048, 65_536])).collect();
         let weather = Weather::draw(random).with_machines(breaker, nodes).without(options.without);
         let steps = options.steps;
-        Self { configs, limits, is_roomy, resources, frame_lens, weather, appetite, mobility, turnover, steps }
+        Self {
+            configs,
+            limits,
+            is_roomy,
+            resources,
+            frame_lens,
+            weather,
+            appetite,
+            mobility,
+            turnover,
+            steps,
+        }
     }
 
     /// The kinds of faults that may happen in the run.

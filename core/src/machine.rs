@@ -63,6 +63,8 @@ pub(crate) struct State {
     /// A table had no room; idle locks are given up when there is time.
     pub(crate) is_short: bool,
     pub(crate) transfers: Transfers,
+    /// Records that nothing but a rebuild may use, so that what survivors hold finds room.
+    pub(crate) spare: Room,
     /// Messages about resources that came and went.
     pub(crate) lock_messages: u64,
     /// Slots whose resources are being told of their new master.
@@ -143,6 +145,7 @@ impl State {
             overdue: None,
             is_short: false,
             transfers: Transfers::NONE,
+            spare: spare_of(&config, tables),
             lock_messages: 0,
             moved: Queue::EMPTY,
             patience_len: 0,
@@ -230,6 +233,20 @@ fn check_memory(config: &Config, tables: &Tables<'_>) -> Result<(), ConfigError>
     match checks.into_iter().find(|(is_enough, _)| !is_enough) {
         Some((_, what)) => Err(ConfigError::Memory(what)),
         None => Ok(()),
+    }
+}
+
+/// What is kept for rebuilds, where there can be any: an eighth of each table.
+fn spare_of(config: &Config, tables: &Tables<'_>) -> Room {
+    if config.is_static() {
+        return Room::NONE;
+    }
+    let eighth = |len: usize| u32::try_from(len / 8).unwrap_or(u32::MAX);
+    Room {
+        resources: eighth(tables.resources.len()),
+        physical: eighth(tables.physical.len()),
+        names: eighth(tables.names.len()),
+        values: eighth(tables.values.len()),
     }
 }
 
@@ -438,7 +455,7 @@ impl<'a> Machine<'a> {
 
     /// Is there room for one more resource with this name?
     pub(crate) fn check_room(&self, name: &[u8]) -> Result<(), Full> {
-        let reserved = self.s.transfers.reserved;
+        let reserved = self.kept();
         if self.s.free.resources.len() <= reserved.resources {
             return Err(Full::Resources);
         }
@@ -588,7 +605,7 @@ impl<'a> Machine<'a> {
 
     /// Records that nothing is kept free for.
     pub(crate) fn free_physical(&self) -> u32 {
-        self.s.free.physical.len().saturating_sub(self.s.transfers.reserved.physical)
+        self.s.free.physical.len().saturating_sub(self.kept().physical)
     }
 
     /// A record of a member on a resource; there is room for one.
@@ -627,7 +644,12 @@ impl<'a> Machine<'a> {
         self.s.free.physical.next(self.free_physical).map(|at| &self.physical[at])
     }
 
-    /// Free records of each kind, those included that are kept for transfers.
+    /// Records that are kept free: for transfers, and for the locks of slots whose master may be lost.
+    pub(crate) fn kept(&self) -> Room {
+        self.s.transfers.reserved + self.s.spare
+    }
+
+    /// Free records of each kind, those included that are kept for transfers and rebuilds.
     pub(crate) fn free_room(&self) -> Room {
         let free = &self.s.free;
         Room {
@@ -657,7 +679,7 @@ impl<'a> Machine<'a> {
 
     /// Value blocks that nothing is kept free for.
     pub(crate) fn free_values(&self) -> u32 {
-        self.s.free.values.len().saturating_sub(self.s.transfers.reserved.values)
+        self.s.free.values.len().saturating_sub(self.kept().values)
     }
 
     fn take_value(&mut self) -> Idx<ValueCell> {

@@ -105,7 +105,15 @@ impl<S> Changing<S> {
     /// Some nodes run and are about to be members.
     pub(super) fn new(random: Random, nodes: usize, founders: u16, spares: Vec<S>) -> Self {
         let lives = (0..nodes).map(|at| Life::new(nodes, at < usize::from(founders))).collect();
-        Self { random, views: Vec::new(), lives, spares, given: Vec::new(), ended: BTreeSet::new(), is_settling: false }
+        Self {
+            random,
+            views: Vec::new(),
+            lives,
+            spares,
+            given: Vec::new(),
+            ended: BTreeSet::new(),
+            is_settling: false,
+        }
     }
 
     pub(super) fn is_up(&self, node: NodeId) -> bool {

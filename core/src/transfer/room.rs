@@ -190,13 +190,13 @@ impl Machine<'_> {
 
     /// The kind of record, if any, that is wanting for slots that take this much.
     pub(super) fn lacks_room(&self, needed: Room) -> Option<Full> {
-        needed.beyond(self.free_room().minus(self.s.transfers.reserved))
+        needed.beyond(self.free_room().minus(self.kept()))
     }
 
     /// Keeps records free for what the slots take, and of what is asked for beyond that, at most a quarter of what is then
     /// left; tells how many in all.
     pub(super) fn make_room(&mut self, place: usize, needed: Room, asked: Room) -> Room {
-        let free = self.free_room().minus(self.s.transfers.reserved);
+        let free = self.free_room().minus(self.kept());
         let entry = &mut self.s.transfers.incoming[place];
         if entry.is_complete() {
             return entry.granted;
@@ -231,7 +231,7 @@ impl Machine<'_> {
             transfers.reserved = transfers.reserved.minus(needed);
             return Ok(());
         }
-        let free = self.free_room().minus(transfers.reserved) + kept;
+        let free = self.free_room().minus(self.kept()) + kept;
         if needed.beyond(free).is_some() {
             return Err(Unsound);
         }

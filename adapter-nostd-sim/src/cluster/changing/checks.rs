@@ -46,10 +46,20 @@ impl<S: Storage> Cluster<S> {
         };
         ensure!(standing == expected, Membership, "node {node} stands as {standing:?}, and is {expected:?}");
         let epoch = self.members[usize::from(node.0)].node.view().epoch;
-        ensure!(is_over || installed == Epoch(0) || epoch == installed, Membership, "node {node} has view {}", epoch.0);
+        ensure!(
+            is_over || installed == Epoch(0) || epoch == installed,
+            Membership,
+            "node {node} has view {}",
+            epoch.0
+        );
         if is_over && !self.ghost.is_deaf(node) {
-            let kept = self.ghost.of_node(node).find(|ghost| !matches!(ghost.standing, Standing::Waiting { .. }));
-            ensure!(kept.is_none(), Lost, "node {node} is no member, and nobody was told of the loss of {kept:?}");
+            let kept =
+                self.ghost.of_node(node).find(|ghost| !matches!(ghost.standing, Standing::Waiting { .. }));
+            ensure!(
+                kept.is_none(),
+                Lost,
+                "node {node} is no member, and nobody was told of the loss of {kept:?}"
+            );
         }
         Ok(())
     }
@@ -108,7 +118,8 @@ impl<S: Storage> Cluster<S> {
         for member in &latest.members {
             let node = member.node;
             let life = &self.known().lives[usize::from(node.0)];
-            let is_here = life.is_up && life.incarnation == member.incarnation && life.installed == latest.epoch;
+            let is_here =
+                life.is_up && life.incarnation == member.incarnation && life.installed == latest.epoch;
             if !is_here || self.is_over(node) || !self.member(node).node.is_settled() {
                 return false;
             }

@@ -94,9 +94,8 @@ impl<S: Storage> Cluster<S> {
 
     fn count_view(&mut self, members: &[ViewMember]) {
         let last = self.known().latest().cloned().unwrap_or_default();
-        let is_replaced = |new: &&ViewMember| {
-            last.member(new.node).is_some_and(|old| old.incarnation != new.incarnation)
-        };
+        let is_replaced =
+            |new: &&ViewMember| last.member(new.node).is_some_and(|old| old.incarnation != new.incarnation);
         let replaced = members.iter().filter(is_replaced).count() as u64;
         let lives = &self.known().lives;
         let is_behind = |old: &&ViewMember| {
@@ -253,7 +252,9 @@ impl<S: Storage> Cluster<S> {
 
     /// The engine vouches for members in time, or does not.
     pub(super) fn vouch(&mut self) -> Result<(), Violation> {
-        let Some(lease) = self.plan.turnover.as_ref().and_then(|turnover| turnover.lease) else { return Ok(()) };
+        let Some(lease) = self.plan.turnover.as_ref().and_then(|turnover| turnover.lease) else {
+            return Ok(());
+        };
         let withhold = self.plan.turnover.as_ref().map_or(0, |turnover| turnover.withhold);
         for node in self.nodes() {
             let (now, own) = (self.now, self.now_of(node));

@@ -133,7 +133,11 @@ impl<S: Storage> Cluster<S> {
             let (least, most) = (eligible.iter().map(has).min(), eligible.iter().map(has).max());
             let is_even = least.zip(most).is_some_and(|(least, most)| most - least <= 1);
             let whole: u32 = eligible.iter().map(has).sum();
-            ensure!(is_even && whole == range.len, Map, "slots of {space:?}: {counts:?}, eligible {eligible:?}");
+            ensure!(
+                is_even && whole == range.len,
+                Map,
+                "slots of {space:?}: {counts:?}, eligible {eligible:?}"
+            );
         }
         Ok(())
     }

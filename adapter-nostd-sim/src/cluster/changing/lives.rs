@@ -2,7 +2,9 @@
 
 use alloc::vec::Vec;
 
-use lockmaster_core::{Epoch, Incarnation, LockId, NodeId, OwnerId, Progress, RejoinError, Stage, Standing as Stands, Storage};
+use lockmaster_core::{
+    Epoch, Incarnation, LockId, NodeId, OwnerId, Progress, RejoinError, Stage, Standing as Stands, Storage,
+};
 use lockmaster_core::{Node, ValueWrite};
 
 use super::{Cluster, Leaving};
@@ -34,16 +36,14 @@ impl<S: Storage> Cluster<S> {
         {
             self.start(node);
         }
-        let members: Vec<NodeId> = self.living().into_iter().filter(|node| self.is_installed(*node)).collect();
-        if is_fence
-            && let Some(node) = self.pick_of(&members).filter(|node| !self.is_paused(*node))
-        {
+        let members: Vec<NodeId> =
+            self.living().into_iter().filter(|node| self.is_installed(*node)).collect();
+        if is_fence && let Some(node) = self.pick_of(&members).filter(|node| !self.is_paused(*node)) {
             self.fence(node)?;
         }
-        let over: Vec<NodeId> = self.nodes().filter(|node| !self.is_down(*node) && self.is_over(*node)).collect();
-        if is_rejoin
-            && let Some(node) = self.pick_of(&over).filter(|node| !self.is_paused(*node))
-        {
+        let over: Vec<NodeId> =
+            self.nodes().filter(|node| !self.is_down(*node) && self.is_over(*node)).collect();
+        if is_rejoin && let Some(node) = self.pick_of(&over).filter(|node| !self.is_paused(*node)) {
             self.rejoin(node)?;
         }
         if is_leave && let Some(node) = self.pick_of(&members) {
@@ -143,7 +143,8 @@ impl<S: Storage> Cluster<S> {
         ensure!(standing == Stands::Fenced, Membership, "node {node} is over and stands as {standing:?}");
         self.listen(node, true)?;
         let rejoined = self.member(node).node.rejoin(now, incarnation);
-        self.trace.line(self.now, format_args!("node {node}: rejoins as life {}: {rejoined:?}", incarnation.0));
+        self.trace
+            .line(self.now, format_args!("node {node}: rejoins as life {}: {rejoined:?}", incarnation.0));
         ensure!(rejoined != Err(RejoinError::Incarnation), Membership, "node {node}: {rejoined:?}");
         ensure!(rejoined.is_ok(), Membership, "node {node} has told all its losses: {rejoined:?}");
         self.report.changes.hit(Change::Rejoined);
@@ -159,7 +160,12 @@ impl<S: Storage> Cluster<S> {
     }
 
     /// An owner is told that its lock is lost.
-    pub(in crate::cluster) fn lose(&mut self, node: NodeId, lock: LockId, owner: OwnerId) -> Result<(), Violation> {
+    pub(in crate::cluster) fn lose(
+        &mut self,
+        node: NodeId,
+        lock: LockId,
+        owner: OwnerId,
+    ) -> Result<(), Violation> {
         if !self.is_changing() {
             return Err(broken!(Lost, "a lock is lost without an end of membership"));
         }
@@ -203,7 +209,11 @@ impl<S: Storage> Cluster<S> {
         let is_empty = has_released && self.member(node).node.is_drained();
         if is_empty && self.known().is_member(node) {
             let retains = self.member(node).tables.rows.iter().any(|row| row.held.is_some());
-            ensure!(!retains, Membership, "node {node} has released all that it retains, and holds something");
+            ensure!(
+                !retains,
+                Membership,
+                "node {node} has released all that it retains, and holds something"
+            );
             self.trace.line(self.now, format_args!("node {node}: has emptied itself"));
             self.changes().life(node).leaving = Leaving::Empty;
         }

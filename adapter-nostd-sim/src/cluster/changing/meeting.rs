@@ -32,7 +32,11 @@ impl<S: Storage> Cluster<S> {
         let is_known = member.is_some_and(|member| member.incarnation == hello.incarnation);
         let is_over = self.is_over(node);
         let expected = if is_known { Ok(()) } else { Err(HelloError::Stranger(peer)) };
-        ensure!(is_over || heard == expected, Opening, "node {node} answers the hello of node {peer}: {heard:?}");
+        ensure!(
+            is_over || heard == expected,
+            Opening,
+            "node {node} answers the hello of node {peer}: {heard:?}"
+        );
         if heard.is_ok() {
             self.changes().life(node).met[usize::from(peer.0)] = Some(hello.incarnation);
             self.member(node).connected[usize::from(peer.0)] = true;
@@ -49,10 +53,16 @@ impl<S: Storage> Cluster<S> {
     }
 
     /// A frame comes to a node that runs.
-    pub(in crate::cluster) fn arrive_changing(&mut self, from: NodeId, to: NodeId, frame: &[u8]) -> Result<(), Violation> {
+    pub(in crate::cluster) fn arrive_changing(
+        &mut self,
+        from: NodeId,
+        to: NodeId,
+        frame: &[u8],
+    ) -> Result<(), Violation> {
         let now = self.now_of(to);
         // A digest is slow, so it is not always taken.
-        let before = (self.report.steps.is_multiple_of(8) && !self.is_over(to)).then(|| self.member(to).node.digest());
+        let before =
+            (self.report.steps.is_multiple_of(8) && !self.is_over(to)).then(|| self.member(to).node.digest());
         if let Err(dropped) = self.member(to).node.handle_frame(now, from, frame) {
             self.trace.detail(self.now, format_args!("    dropped: {dropped}"));
             self.report.changes.hit(Change::OtherView);
