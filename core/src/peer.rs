@@ -121,7 +121,8 @@ impl Machine<'_> {
     fn handle_message(&mut self, from: Member, message: &LockMessage<'_>) {
         self.s.lock_messages += 1;
         let (space, Ok(name)) = (message.space, Name::new(message.name)) else { return };
-        if !self.is_space(space) || !self.s.is_open || self.is_suspect() {
+        let is_position = matches!(message.body, Body::Position(_) | Body::UpdatedLocks(_));
+        if !self.is_space(space) || !self.s.is_open || is_position && self.is_suspect() {
             // Before every member was heard nothing is granted; what is dropped here is repeated.
             self.s.stats.messages_dropped += 1;
             return;
