@@ -106,7 +106,7 @@ pub enum Event {
         mode: Mode,
     },
     /// The lock is lost, because the node is no member of the cluster any more: whatever it protects must stop. The lock has
-    /// ended; it is told once, also to who does not watch, and instead of a grant that was not told yet.
+    /// ended; it is told once, also to who does not watch, and after the lock's grant.
     Lost {
         /// The lock.
         lock: LockId,

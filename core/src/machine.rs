@@ -625,7 +625,9 @@ impl<'a> Machine<'a> {
         let record = &self.physical[at];
         let (resource, member) = (record.resource.expect("a live record has a resource"), record.member);
         let mastery = &mut self.resources[resource].mastery;
-        mastery.members &= !(1 << member);
+        if member != NOBODY {
+            mastery.members &= !(1 << member);
+        }
         let is_last = mastery.members == 0;
         self.physical[at].vacate();
         self.s.free.physical.put(self.free_physical, at);

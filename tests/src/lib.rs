@@ -1,5 +1,6 @@
 //! What the test binaries of `tests/tests` have in common.
 
+pub mod changing;
 pub mod cluster;
 pub mod draws;
 pub mod masters;

@@ -1,0 +1,7 @@
+//! Clusters whose members come and go (rules W1 to W18 of `docs/views.md`).
+
+mod fences;
+mod maps;
+mod rebuilds;
+mod transfers;
+mod values;

@@ -1,0 +1,241 @@
+//! Slots that get another master without their records (rules W3 and W10 to W14).
+
+use lockmaster_core::{Denial, Event, Flags, Limits, LockId, Mode, ValueWrite};
+use lockmaster_tests::changing::Changing;
+
+fn is_granted(world: &Changing, node: u16, lock: LockId) -> bool {
+    world.grant_of(node, lock).is_some()
+}
+
+#[test]
+fn what_a_dead_member_held_goes_to_who_waits_at_a_surviving_master() {
+    let mut world = Changing::of(&[1, 2, 3]);
+    let name = world.name_at(1, "held");
+    world.take(3, &name, Mode::Exclusive);
+    let waits = world.ask(2, &name, Mode::Exclusive);
+    world.settle();
+    assert!(!is_granted(&world, 2, waits));
+    world.crash(3);
+    world.pass(10_000);
+    assert!(!is_granted(&world, 2, waits), "a member that is merely silent keeps its locks");
+    world.change();
+    world.settle();
+    assert!(is_granted(&world, 2, waits));
+    assert_eq!(world.node(1).stats().locks_purged, 1);
+}
+
+#[test]
+fn who_holds_a_lock_of_a_dead_master_keeps_it_through_the_rebuild() {
+    let mut world = Changing::of(&[1, 2, 3]);
+    let name = world.name_at(3, "held");
+    let held = world.take(1, &name, Mode::Exclusive);
+    world.crash(3);
+    world.change();
+    world.settle();
+    let waits = world.ask(2, &name, Mode::ProtectedRead);
+    world.pass(1000);
+    assert!(!is_granted(&world, 2, waits));
+    world.release(1, held, ValueWrite::Keep);
+    world.settle();
+    assert!(is_granted(&world, 2, waits));
+}
+
+#[test]
+fn a_queue_keeps_its_order_through_a_rebuild() {
+    let mut world = Changing::of(&[1, 2, 3, 4, 5]);
+    let name = world.name_at(5, "queue");
+    let held = world.take(1, &name, Mode::Exclusive);
+    // In an order that is not that of the nodes. Each hears its place.
+    let mut queue = Vec::new();
+    for id in [4, 2, 3] {
+        queue.push((id, world.ask(id, &name, Mode::Exclusive)));
+        world.settle();
+    }
+    world.pass(60);
+    world.crash(5);
+    world.change();
+    world.settle();
+    world.release(1, held, ValueWrite::Keep);
+    for (at, (id, lock)) in queue.iter().enumerate() {
+        world.settle();
+        assert!(is_granted(&world, *id, *lock), "node {id} is next");
+        let later = &queue[at + 1..];
+        assert!(later.iter().all(|(id, lock)| !is_granted(&world, *id, *lock)));
+        world.release(*id, *lock, ValueWrite::Keep);
+    }
+}
+
+#[test]
+fn a_request_that_was_never_acknowledged_stands_behind_those_that_were() {
+    let mut world = Changing::of(&[1, 2, 3, 4, 5]);
+    let name = world.name_at(5, "queue");
+    let held = world.take(1, &name, Mode::Exclusive);
+    world.close(2, 5);
+    let early = world.ask(2, &name, Mode::Exclusive);
+    let late = world.ask(4, &name, Mode::Exclusive);
+    world.pass(60);
+    world.crash(5);
+    world.lose();
+    world.change();
+    world.settle();
+    world.release(1, held, ValueWrite::Keep);
+    world.settle();
+    assert!(is_granted(&world, 4, late));
+    assert!(!is_granted(&world, 2, early));
+}
+
+#[test]
+fn a_further_crash_begins_the_rebuild_again() {
+    let mut world = Changing::of(&[1, 2, 3, 4]);
+    let name = world.name_at(4, "orphan");
+    let held = world.take(2, &name, Mode::Exclusive);
+    let waits = world.ask(1, &name, Mode::Exclusive);
+    world.settle();
+    world.crash(4);
+    // Nothing of the reports arrives, wherever the slot went.
+    for from in [1, 2, 3] {
+        for to in [1, 2, 3] {
+            world.close(from, to);
+        }
+    }
+    world.change();
+    world.settle();
+    world.crash(3);
+    world.lose();
+    world.change();
+    world.settle();
+    world.masters();
+    assert!(!is_granted(&world, 1, waits));
+    world.release(2, held, ValueWrite::Keep);
+    world.settle();
+    assert!(is_granted(&world, 1, waits));
+}
+
+#[test]
+fn reports_of_an_ended_view_do_nothing() {
+    let mut world = Changing::of(&[1, 2, 3, 4]);
+    let name = world.name_at(4, "orphan");
+    let held = world.take(2, &name, Mode::Exclusive);
+    world.crash(4);
+    world.close(2, 1);
+    world.close(2, 3);
+    world.change();
+    world.pass(500);
+    // What node 2 has said of this view comes after the next one.
+    world.release(2, held, ValueWrite::Keep);
+    world.start(4);
+    world.change();
+    world.open();
+    world.pass(500);
+    world.masters();
+    let lock = world.ask(3, &name, Mode::Exclusive);
+    world.settle();
+    assert!(is_granted(&world, 3, lock), "node 2 holds nothing any more");
+}
+
+#[test]
+fn a_released_lock_does_not_come_back_by_a_late_request() {
+    let mut world = Changing::of(&[1, 2, 3]);
+    let name = world.name_at(3, "late");
+    let held = world.take(2, &name, Mode::Exclusive);
+    world.release(2, held, ValueWrite::Keep);
+    world.crash(3);
+    world.change();
+    world.settle();
+    let other = world.take(1, &name, Mode::Exclusive);
+    assert!(world.node(1).token(other).is_ok());
+    let back = world.ask(2, &name, Mode::Exclusive);
+    world.pass(1000);
+    assert!(!is_granted(&world, 2, back));
+}
+
+#[test]
+fn a_conversion_goes_on_waiting_with_what_it_holds() {
+    let mut world = Changing::of(&[1, 2, 3]);
+    let name = world.name_at(3, "convert");
+    let first = world.take(1, &name, Mode::ProtectedRead);
+    let second = world.take(2, &name, Mode::ProtectedRead);
+    assert_eq!(world.convert(1, first, Mode::Exclusive), None);
+    world.settle();
+    world.events(1);
+    world.crash(3);
+    world.change();
+    world.settle();
+    assert_eq!(world.grant_of(1, first), None);
+    assert_eq!(world.node(1).held(first), Ok(Some(Mode::ProtectedRead)));
+    world.release(2, second, ValueWrite::Keep);
+    world.settle();
+    assert_eq!(world.grant_of(1, first).map(|grant| grant.mode), Some(Mode::Exclusive));
+}
+
+#[test]
+fn a_no_queue_request_is_answered_after_the_rebuild() {
+    let mut world = Changing::of(&[1, 2, 3]);
+    let name = world.name_at(3, "busy");
+    world.take(1, &name, Mode::Exclusive);
+    world.crash(3);
+    let lock = world.ask_with(2, &name, Mode::Exclusive, Flags::NO_QUEUE);
+    world.change();
+    world.settle();
+    let is_denied = |event: &Event| matches!(event, Event::Denied { lock: denied, reason: Denial::Busy, .. } if *denied == lock);
+    assert!(world.events(2).iter().any(is_denied));
+}
+
+#[test]
+fn tokens_rise_over_a_rebuild() {
+    let mut world = Changing::of(&[1, 2, 3]);
+    let name = world.name_at(3, "token");
+    let mut last = None;
+    for id in [1, 2, 1, 2] {
+        let lock = world.take(id, &name, Mode::Exclusive);
+        last = world.grant_of(id, lock).map(|grant| grant.token).max(last);
+        world.release(id, lock, ValueWrite::Keep);
+        world.settle();
+    }
+    world.crash(3);
+    world.change();
+    world.settle();
+    let lock = world.take(1, &name, Mode::Exclusive);
+    // Node 1 or 2 may have retained it: then it is granted under its old token, with a higher last part.
+    assert!(world.grant_of(1, lock).map(|grant| grant.token) > last);
+}
+
+#[test]
+fn a_new_master_without_room_makes_others_give_up_what_they_do_not_need() {
+    let mut world = Changing::with(&[1, 2, 3], Limits { resources: 24, physical: 24, ..Limits::uniform(64) });
+    // Node 2 retains many locks of the slots of node 3, and holds one.
+    let held = world.name_at(3, "held");
+    let kept = world.take(2, &held, Mode::Exclusive);
+    for at in 0..12 {
+        let name = world.name_at(3, &format!("retained{at}-"));
+        let lock = world.take(2, &name, Mode::Exclusive);
+        world.release(2, lock, ValueWrite::Keep);
+        let own = world.name_at(1, &format!("own{at}-"));
+        world.take(1, &own, Mode::Exclusive);
+    }
+    world.crash(3);
+    world.change();
+    for _ in 0..20 {
+        world.pass(250);
+    }
+    world.masters();
+    assert!(world.node(1).is_settled() && world.node(2).is_settled());
+    assert_eq!(world.node(2).held(kept), Ok(Some(Mode::Exclusive)));
+    let waits = world.ask(1, &held, Mode::Exclusive);
+    world.pass(1000);
+    assert!(!is_granted(&world, 1, waits), "what is held is on record");
+}
+
+#[test]
+fn a_restarted_member_inherits_nothing() {
+    let mut world = Changing::of(&[1, 2, 3]);
+    let name = world.name_at(1, "mine");
+    world.take(3, &name, Mode::Exclusive);
+    world.crash(3);
+    world.start(3);
+    world.change();
+    world.settle();
+    let lock = world.take(2, &name, Mode::Exclusive);
+    assert!(is_granted(&world, 2, lock));
+    assert_eq!(world.slots_of(3), 4, "what it mastered is given out anew, to it as well");
+}
