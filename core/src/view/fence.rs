@@ -179,6 +179,9 @@ impl Machine<'_> {
         let view = View { epoch: self.s.epoch(), ..View::default() };
         self.s.views = Views { view, life: Life::Ended, ..Views::new(&self.s.config) };
         self.s.present = 0;
+        // What was given up since had still something to say.
+        self.s.ready = 0;
+        self.s.hurried = 0;
     }
 
     pub(crate) fn rejoin(&mut self, now: Instant, incarnation: Incarnation) -> Result<(), RejoinError> {

@@ -26,7 +26,7 @@ impl Machine<'_> {
         let (node, incarnation) = (self.s.config.node, self.s.config.incarnation);
         if view.member(node).is_none_or(|me| me.incarnation != incarnation) {
             // One that is not a member yet may hear of others before.
-            if self.s.epoch() != Epoch(0) {
+            if self.s.present != 0 {
                 self.begin_end();
             }
             return Ok(());
