@@ -36,7 +36,9 @@ impl Failed {
     /// What failures of one cause have in common: the rule, or what the core said.
     #[must_use]
     pub fn kind(&self) -> String {
-        self.rule.map_or_else(|| self.what.clone(), |rule| format!("{rule:?}"))
+        // What the core says of its tables may begin with the name of a resource.
+        let what = self.what.rsplit_once("\": ").map_or(&*self.what, |(_, what)| what);
+        self.rule.map_or_else(|| what.to_string(), |rule| format!("{rule:?}"))
     }
 }
 

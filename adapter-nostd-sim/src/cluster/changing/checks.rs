@@ -94,12 +94,14 @@ impl<S: Storage> Cluster<S> {
         let decider = self.decider(at);
         let is_held = |node: &NodeId| self.members[usize::from(node.0)].tables.rows[at].held.is_some();
         let is_held = self.living().iter().any(is_held);
+        let is_known = |node: &NodeId| self.members[usize::from(node.0)].tables.rows[at].is_known;
+        let is_known = self.living().iter().any(is_known);
         let history = &mut self.ghost.values[at];
         if !is_held {
             history.perhaps_dropped();
         }
-        if is_settled && !is_held {
-            // Nobody holds what could still be lost.
+        if is_settled && !is_known {
+            // There is nothing that could still be lost.
             history.trust();
         }
         if let Some(decider) = decider {
