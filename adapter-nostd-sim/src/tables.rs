@@ -208,7 +208,8 @@ impl Roll {
 fn check_physical_exclusion(at: usize, row: &Row) -> Result<(), Violation> {
     for (place, one) in row.physical.iter().enumerate() {
         for other in &row.physical[..place] {
-            ensure!(one.node != other.node, PhysicalExclusion, "node {} is on record twice", one.node);
+            let is_twice = one.node == other.node && one.node != NodeId::GONE;
+            ensure!(!is_twice, PhysicalExclusion, "node {} is on record twice", one.node);
             let (Some(a), Some(b)) = (one.held, other.held) else { continue };
             ensure!(
                 a.is_compatible(b),

@@ -128,7 +128,10 @@ impl Machine<'_> {
         let mastery = &resource.mastery;
         let held: u16 = Mode::ALL.into_iter().map(|mode| mastery.queues.held_at(mode)).sum();
         let is_rebuilt = slot.course == Course::Rebuilding || slot.moved.is_linked();
-        let is_in_passage = is_rebuilt || matches!(resource.passage, Passage::Coming | Passage::Packed);
+        // A life that ends forgets its records while events are polled.
+        let is_left = self.is_ended();
+        let is_in_passage =
+            is_left || is_rebuilt || matches!(resource.passage, Passage::Coming | Passage::Packed);
         assert!(
             held == 0 || self.is_master(at) || is_in_passage,
             "{name:?}: only a master has physical locks on record"
