@@ -112,7 +112,8 @@ impl Machine<'_> {
             || slot.course == Course::Reporting
             || slot.moved.is_linked();
         assert!(is_useful, "{name:?}: a resource is there for a reason");
-        let is_pending = holding.wish.is_some() && !self.is_master(at);
+        // What waits beyond the end of a life is taken up again with the next one.
+        let is_pending = holding.wish.is_some() && !self.is_master(at) && !self.is_ended();
         let is_said = resource.outbox.is_linked() || resource.repeat.is_linked();
         assert!(!is_pending || is_said, "{name:?}: what is wanted of another node is said or repeated");
         let is_waiting = holding.wish.is_some() || holding.write != Number(0);
