@@ -30,7 +30,7 @@ pub struct Stats {
     pub granted_retained: u64,
     /// Denied, for whatever reason, after they were taken.
     pub denied: u64,
-    /// Cancelled or abandoned while they waited.
+    /// Cancelled or abandoned while they waited, or lost with the lock that they were to convert.
     pub cancelled: u64,
     /// Physical locks given up because they were idle for long or too many were retained.
     pub retained_dropped: u64,

@@ -128,6 +128,8 @@ impl Machine<'_> {
         let holding = &mut self.resources[resource].holding;
         holding.locks.leave(&mut self.locks, at);
         let lock = &mut self.locks[at];
+        // A conversion that waited ends with it.
+        self.s.stats.cancelled += u64::from(lock.claim.wanted.is_some());
         holding.watched -= u32::from(core::mem::take(&mut lock.is_watched));
         lock.claim.held = None;
         lock.claim.wanted = None;
