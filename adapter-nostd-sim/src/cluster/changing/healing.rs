@@ -52,7 +52,7 @@ impl<S: Storage> Cluster<S> {
             self.announce();
         }
         let mut turns = 0;
-        while !self.is_calm() {
+        while !self.is_calm() || !self.have_all_met() {
             turns += 1;
             if turns == TURNS_MAX {
                 return self.explain_unrest();
@@ -60,6 +60,17 @@ impl<S: Storage> Cluster<S> {
             self.settle_turn()?;
         }
         self.find_balance()
+    }
+
+    /// Is every member connected to every other one?
+    fn have_all_met(&self) -> bool {
+        let members = self.living();
+        let lives = &self.known().lives;
+        let has_met = |node: NodeId, peer: NodeId| {
+            let met = lives[usize::from(node.0)].met[usize::from(peer.0)];
+            node == peer || met == Some(lives[usize::from(peer.0)].incarnation)
+        };
+        members.iter().all(|node| members.iter().all(|peer| has_met(*node, *peer)))
     }
 
     fn settle_turn(&mut self) -> Result<(), Violation> {
@@ -87,6 +98,7 @@ impl<S: Storage> Cluster<S> {
                 latest.epoch.0
             );
         }
+        ensure!(self.have_all_met(), Progress, "not all members have met");
         Ok(())
     }
 

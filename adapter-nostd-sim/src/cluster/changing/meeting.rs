@@ -31,12 +31,11 @@ impl<S: Storage> Cluster<S> {
         let member = self.known().installed(node).and_then(|view| view.member(peer));
         let is_known = member.is_some_and(|member| member.incarnation == hello.incarnation);
         let is_over = self.is_over(node);
-        let expected = if is_known { Ok(()) } else { Err(HelloError::Stranger(peer)) };
-        ensure!(
-            is_over || heard == expected,
-            Opening,
-            "node {node} answers the hello of node {peer}: {heard:?}"
-        );
+        let is_stranger = heard == Err(HelloError::Stranger(peer));
+        // Who joins may have to wait for a place.
+        let is_expected = if is_known { heard.is_ok() || is_stranger } else { is_stranger };
+        ensure!(is_over || is_expected, Opening, "node {node} answers the hello of node {peer}: {heard:?}");
+        self.report.changes.add(Change::NoPlaces, u64::from(is_known && is_stranger));
         if heard.is_ok() {
             self.changes().life(node).met[usize::from(peer.0)] = Some(hello.incarnation);
             self.member(node).connected[usize::from(peer.0)] = true;
