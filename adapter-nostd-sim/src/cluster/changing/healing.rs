@@ -16,6 +16,10 @@ impl<S: Storage> Cluster<S> {
     /// The engine makes peace: everybody that runs is or becomes a member, for ever, and all agree about the map.
     pub(in crate::cluster) fn settle_members(&mut self) -> Result<(), Violation> {
         self.changes().is_settling = true;
+        for life in &mut self.changes().lives {
+            // What was on its way when the weather became fine is not any more.
+            life.dialling.fill(false);
+        }
         for node in self.nodes() {
             if self.is_down(node) {
                 continue;
