@@ -1,6 +1,7 @@
 //! What a view does to transfers: those without their other end stop, the others go on (rule W4).
 
 use super::places as entries;
+use crate::id::{SlotId, SlotRange};
 use crate::machine::{Machine, Member, places};
 use crate::record::Course;
 
@@ -50,7 +51,11 @@ impl Machine<'_> {
     fn cut_outgoing(&mut self, place: usize) {
         let Some(range) = self.s.transfers.outgoing[place].cut() else { return };
         self.s.transfers.packed &= !(1 << place);
-        self.set_course(range, Course::Still);
+        // Some of them may be in another transfer since.
+        let place_there = u8::try_from(place).expect("transfers are few");
+        self.end_courses(range, |course| {
+            matches!(course, Course::Outgoing(at) | Course::Packing(at) if at == place_there)
+        });
         if self.s.transfers.outgoing[place].is_told() {
             self.vacate_if_told(place);
         } else {
@@ -61,8 +66,19 @@ impl Machine<'_> {
     fn cut_incoming(&mut self, place: usize) {
         self.give_room_back(place);
         let range = self.s.transfers.incoming[place].range();
-        self.set_course(range, Course::Still);
+        let place_there = u8::try_from(place).expect("transfers are few");
+        self.end_courses(range, |course| matches!(course, Course::Incoming(at) if at == place_there));
         self.vacate_incoming(place);
+    }
+
+    /// Nothing happens any more to those of some slots to which this happens.
+    fn end_courses(&mut self, range: SlotRange, is_it: impl Fn(Course) -> bool) {
+        for SlotId(slot) in range.slots() {
+            let entry = self.slot_mut(slot);
+            if is_it(entry.course) {
+                entry.course = Course::Still;
+            }
+        }
     }
 
     // ---- getters ----
