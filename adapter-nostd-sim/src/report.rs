@@ -151,6 +151,10 @@ impl ChangeCounts {
         Change::ALL.into_iter().map(move |(change, what)| (what, counts[change as usize]))
     }
 
+    pub(crate) const fn of(&self, change: Change) -> u64 {
+        self.0[change as usize]
+    }
+
     pub(crate) fn hit(&mut self, change: Change) {
         self.add(change, 1);
     }

@@ -6,11 +6,13 @@ use core::time::Duration;
 use lockmaster_core::{Certainty, NodeId, Storage};
 
 use super::{Cluster, Leaving};
-use crate::report::{Violation, ensure};
+use crate::report::{Change, Violation, ensure};
 
 /// Turns that members may take to settle; each gives everything a few milliseconds.
 const TURNS_MAX: u32 = 4_000;
 const TURN: Duration = Duration::from_millis(5);
+/// Turns within which balance is found, unless there is no room.
+const BALANCES_MAX: u32 = 1_000;
 
 impl<S: Storage> Cluster<S> {
     /// The engine makes peace: everybody that runs is or becomes a member, for ever, and all agree about the map.
@@ -109,8 +111,8 @@ impl<S: Storage> Cluster<S> {
     /// Nodes balance until none of them has anything more to give.
     fn find_balance(&mut self) -> Result<(), Violation> {
         let most = self.plan.turnover.as_ref().map_or(1, |turnover| turnover.balance_most);
-        let mut turns = 0;
-        loop {
+        let refused = self.report.changes.of(Change::MoveRefused);
+        for _ in 0..BALANCES_MAX {
             let mut running = 0;
             for node in self.living() {
                 let now = self.now_of(node);
@@ -118,13 +120,14 @@ impl<S: Storage> Cluster<S> {
                 self.settle(node)?;
             }
             if running == 0 {
-                break;
+                return self.check_balance();
             }
-            turns += 1;
-            ensure!(turns < TURNS_MAX, Progress, "{running} transfers run, and balance is not found");
             self.settle_turn()?;
         }
-        self.check_balance()
+        // Who has no room takes no slots.
+        let is_refused = self.report.changes.of(Change::MoveRefused) > refused;
+        ensure!(is_refused, Progress, "transfers go on, and balance is not found");
+        Ok(())
     }
 
     /// Eligible members have as many slots of a space as each other, or one more; those that leave have none.
