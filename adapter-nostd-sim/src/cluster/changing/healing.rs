@@ -6,10 +6,13 @@ use core::time::Duration;
 use lockmaster_core::{Certainty, NodeId, Storage};
 
 use super::{Cluster, Leaving};
+use crate::ghost::Standing;
 use crate::report::{Change, Violation, ensure};
 
 /// Turns that members may take to settle; each gives everything a few milliseconds.
 const TURNS_MAX: u32 = 4_000;
+/// Turns after which what owners hold is believed to find no room.
+const TURNS_SHORT: u32 = 600;
 const TURN: Duration = Duration::from_millis(5);
 /// Turns within which balance is found, unless there is no room.
 const BALANCES_MAX: u32 = 1_000;
@@ -60,12 +63,28 @@ impl<S: Storage> Cluster<S> {
         let mut turns = 0;
         while !self.is_calm() || !self.have_all_met() {
             turns += 1;
+            if turns == TURNS_SHORT && !self.plan.is_roomy && self.is_waiting_for_room() {
+                // A slot is not decided about before all that owners hold in it finds room.
+                self.changes().is_short = true;
+                return Ok(());
+            }
             if turns == TURNS_MAX {
                 return self.explain_unrest();
             }
             self.settle_turn()?;
         }
+        self.changes().is_short = false;
         self.find_balance()
+    }
+
+    /// Do owners use what finds no room at a new master?
+    fn is_waiting_for_room(&self) -> bool {
+        self.ghost.locks.iter().any(|ghost| matches!(ghost.standing, Standing::Held(_) | Standing::Converting { .. }))
+    }
+
+    /// Is a slot not decided about because what owners hold in it finds no room?
+    pub(in crate::cluster) fn is_short(&self) -> bool {
+        self.changing.as_ref().is_some_and(|changing| changing.is_short)
     }
 
     /// Is every member connected to every other one?
