@@ -2,7 +2,7 @@
 
 use lockmaster_core::wire::{
     FRAME_HEADER_LEN, FRAME_MAX, FrameHeader, FrameKind, FrameWriter, Frames, Hello, Message, Messages,
-    TransferBody, decode_message,
+    TransferBody, ViewMessage, decode_message,
 };
 use lockmaster_core::{NAME_MAX, Name, SpaceConfig, VALUE_MAX, Value};
 
@@ -13,6 +13,9 @@ use crate::written::{HEADER, written};
 const HELLO_LEN: usize = 48;
 /// Bytes of a chunk before its floors and units.
 const CHUNK_HEAD_LEN: usize = 4 + 20 + 42;
+/// Bytes of a page before its runs, and of a report before its units, without the header of the message.
+const PAGE_HEAD_LEN: usize = 20;
+const REPORT_HEAD_LEN: usize = 29;
 
 /// Gives the bytes to every reader: as a stream, as a frame, as a message, as the messages of a frame, as the units of
 /// a chunk, as a name and as a value.
@@ -28,6 +31,7 @@ pub fn decode(data: &[u8]) {
     if data.len() <= FRAME_MAX - FRAME_HEADER_LEN {
         check_frame(&framed(data));
         check_units(data);
+        check_pieces(data);
     }
     check_small(data);
 }
@@ -112,6 +116,21 @@ fn check_units(data: &[u8]) {
     }
 }
 
+/// The bytes as runs of a page and as units of a report that are all right but for them.
+fn check_pieces(data: &[u8]) {
+    for (kind, fixed) in [(22, PAGE_HEAD_LEN), (24, PAGE_HEAD_LEN), (26, REPORT_HEAD_LEN)] {
+        let Ok(len) = u16::try_from(fixed + data.len()) else { return };
+        let mut head = vec![0; 4 + fixed];
+        head[0] = kind;
+        head[2..4].copy_from_slice(&len.to_le_bytes());
+        if kind == 26 {
+            // It takes a step.
+            head[4 + 12] = 1;
+        }
+        check_message(&[&head, data].concat());
+    }
+}
+
 fn check_small(data: &[u8]) {
     let is_name = (1..=NAME_MAX).contains(&data.len());
     let name = Name::new(data);
@@ -171,6 +190,11 @@ fn is_same(one: &Message<'_>, other: &Message<'_>) -> bool {
             == (other.range, other.version, b.head, b.sent, b.is_last)
             && a.floors.eq(b.floors)
             && a.units.eq(b.units);
+    }
+    if let (Message::View(ViewMessage::Report(one)), Message::View(ViewMessage::Report(other))) = (one, other)
+    {
+        return (one.head, one.end, one.is_last) == (other.head, other.end, other.is_last)
+            && one.units.eq(other.units);
     }
     one == other
 }

@@ -9,6 +9,7 @@ mod ghost;
 mod laws;
 mod liars;
 mod owners;
+mod views;
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -22,6 +23,7 @@ use lockmaster_core::{
 use crate::choices::Choices;
 use crate::words::{Echoes, World};
 use ghost::Ghost;
+use views::Engine;
 
 /// Who is looked at.
 const SUBJECT: NodeId = NodeId(1);
@@ -45,13 +47,15 @@ const HONEST: usize = 4;
 struct Scene<'a> {
     choices: Choices<'a>,
     now: Instant,
-    honest: [Party; 2],
+    honest: Vec<Party>,
     /// Frames between the honest ones: from whom, and the bytes.
     under_way: VecDeque<(NodeId, Vec<u8>)>,
     world: World,
     /// Slots of the names that come first.
     slots: Vec<SlotId>,
     ghost: Ghost,
+    /// What is true of the members, if they change.
+    engine: Option<Engine>,
 }
 
 /// An honest node.
@@ -73,7 +77,11 @@ struct Party {
 pub fn node(data: &[u8]) {
     let mut choices = Choices::new(data);
     // The end takes longer than all before it.
-    let is_whole = choices.byte().is_multiple_of(4);
+    let choice = choices.byte();
+    let is_whole = choice.is_multiple_of(4);
+    if choice >= 192 {
+        return views::views(choices, is_whole);
+    }
     let mut scene = Scene::new(choices);
     scene.open();
     let mut steps = 0;
@@ -127,7 +135,10 @@ fn limits(choice: usize) -> Limits {
 
 impl Party {
     fn new(id: NodeId, limits: Limits) -> Self {
-        let config = config(id);
+        Self::with(config(id), limits)
+    }
+
+    fn with(config: Config, limits: Limits) -> Self {
         let memory = HeapMemory::new(&limits, &config);
         Self {
             node: Node::new(config, memory).expect("the memory fits"),
@@ -157,8 +168,8 @@ impl Party {
 impl<'a> Scene<'a> {
     fn new(mut choices: Choices<'a>) -> Self {
         let limits = limits(choices.below(3));
-        let mut honest = [Party::new(SUBJECT, limits), Party::new(FRIEND, Limits::uniform(ROOMY))];
-        let [subject, _] = &mut honest;
+        let mut honest = vec![Party::new(SUBJECT, limits), Party::new(FRIEND, Limits::uniform(ROOMY))];
+        let subject = &mut honest[place(SUBJECT)];
         let mut names = vec![
             subject.name_at(SUBJECT, b"honest"),
             subject.name_at(FRIEND, b"honest"),
@@ -178,8 +189,22 @@ impl<'a> Scene<'a> {
             incarnations: INCARNATIONS,
             echoes: Echoes::default(),
         };
-        let ghost = Ghost::new();
-        Self { choices, now: Instant::START, honest, under_way: VecDeque::new(), world, slots, ghost }
+        let ghost = Ghost::new(HONEST);
+        Self {
+            choices,
+            now: Instant::START,
+            honest,
+            under_way: VecDeque::new(),
+            world,
+            slots,
+            ghost,
+            engine: None,
+        }
+    }
+
+    /// The honest nodes that there are.
+    fn honest(&self) -> Vec<NodeId> {
+        self.honest.iter().map(|party| party.node.config().node).collect()
     }
 
     fn party(&mut self, node: NodeId) -> &mut Party {
@@ -249,11 +274,10 @@ impl<'a> Scene<'a> {
     }
 
     fn wait_for_deadline(&mut self) -> bool {
-        let deadlines = [SUBJECT, FRIEND].map(|node| self.party(node).node.poll_timeout());
-        let next = deadlines.into_iter().flatten().min();
+        let next = self.honest.iter().filter_map(|party| party.node.poll_timeout()).min();
         let Some(next) = next else { return false };
         self.now = self.now.max(next);
-        for node in [SUBJECT, FRIEND] {
+        for node in self.honest() {
             if self.party(node).node.poll_timeout().is_some_and(|until| until <= next) {
                 self.fire(node);
             }

@@ -19,6 +19,8 @@ pub(crate) fn without_reserved(message: &[u8]) -> Vec<u8> {
         }
         13 => clear_chunk(&mut bytes[24..]),
         14 => bytes[24 + 16] &= 1,
+        26 => clear_report(&mut bytes[4..]),
+        27 => bytes[4 + 12] &= 0b11,
         _ => {}
     }
     bytes
@@ -31,6 +33,39 @@ fn clear_position(position: &mut [u8]) {
     if position[10] & 2 != 0 {
         position[flags + 1] &= 0b111;
     }
+}
+
+fn clear_report(report: &mut [u8]) {
+    report[28] &= 1;
+    let mut at = 29;
+    while at < report.len() {
+        let name = usize::from(report[at + 2]);
+        let position = at + 4 + name;
+        clear_position(&mut report[position..]);
+        let fields = position + position_len(&report[position..]);
+        report[fields] &= 0b111;
+        let has = |bit: u8| report[fields] >> bit & 1 != 0;
+        at = fields + 1 + if has(0) { 16 } else { 0 } + if has(1) { 12 } else { 0 };
+        if report[fields] >> 2 & 1 != 0 {
+            at += value_copy_len(&report[at..]);
+        }
+    }
+}
+
+/// Length of a position, of which every field that it has is written.
+fn position_len(position: &[u8]) -> usize {
+    let has = |bit: u8| position[10] >> bit & 1 != 0;
+    let fields = [(0, 8), (1, 2), (2, 1), (3, 4), (4, 4), (5, 16), (6, 4)];
+    let write = 12 + fields.into_iter().filter(|(bit, _)| has(*bit)).map(|(_, len)| len).sum::<usize>();
+    if !has(7) {
+        return write;
+    }
+    let len = position[write + 16];
+    write + 17 + if len == 0xff { 0 } else { usize::from(len) }
+}
+
+fn value_copy_len(copy: &[u8]) -> usize {
+    if copy[16] == 0 { 17 } else { 18 + usize::from(copy[17]) }
 }
 
 fn clear_chunk(chunk: &mut [u8]) {
@@ -48,8 +83,7 @@ fn record_len(unit: &[u8]) -> usize {
     if unit[fixed - 1] != 1 {
         return fixed;
     }
-    let is_absent = unit[fixed + 16] == 0;
-    fixed + 17 + if is_absent { 0 } else { 1 + usize::from(unit[fixed + 17]) }
+    fixed + value_copy_len(&unit[fixed..])
 }
 
 /// Clears what is reserved in a lock, and gives its length.

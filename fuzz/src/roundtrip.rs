@@ -7,7 +7,7 @@ use lockmaster_core::wire::{
 use lockmaster_core::{ClusterId, Epoch, Incarnation, NodeId, SpaceId};
 
 use crate::choices::Choices;
-use crate::words::{Chunk, OwnedUnit, Words};
+use crate::words::{Chunk, OwnedUnit, ViewWords, Words};
 use crate::written::push_chunk;
 
 /// Something that was said.
@@ -15,6 +15,7 @@ enum Said {
     Lock((SpaceId, Vec<u8>), Body),
     Transfer(TransferMessage<'static>),
     Chunk(Chunk),
+    View(ViewWords),
 }
 
 /// Writes a hello, and a frame of as many messages of every kind as fit, and reads them.
@@ -31,12 +32,17 @@ pub fn roundtrip(data: &[u8]) {
     let mut frame = FrameWriter::new(header, &mut buf);
     let mut said = Vec::new();
     while !words.choices.is_spent() && said.len() < 64 {
-        let next = next(&mut words);
+        let mut next = next(&mut words);
         let was_empty = frame.is_empty();
-        if push(&mut frame, &next) {
+        if push(&mut frame, &mut next) {
             said.push(next);
         } else {
-            let fits_anywhere = !matches!(&next, Said::Chunk(_)) && len >= FRAME_LEAST;
+            let is_long = match &next {
+                Said::Chunk(_) => true,
+                Said::View(said) => said.is_long(),
+                Said::Lock(..) | Said::Transfer(_) => false,
+            };
+            let fits_anywhere = !is_long && len >= FRAME_LEAST;
             assert!(!(was_empty && fits_anywhere), "any message fits a frame of {len} bytes");
         }
     }
@@ -85,7 +91,11 @@ fn check_hello(words: &mut Words<'_, '_>) {
 }
 
 fn next(words: &mut Words<'_, '_>) -> Said {
-    match words.choices.below(4) {
+    let choice = words.choices.byte();
+    if choice >= 176 {
+        return Said::View(words.view_message());
+    }
+    match choice % 4 {
         0 | 1 => {
             let named = words.named();
             Said::Lock(named, words.body())
@@ -95,11 +105,12 @@ fn next(words: &mut Words<'_, '_>) -> Said {
     }
 }
 
-fn push(frame: &mut FrameWriter<'_>, said: &Said) -> bool {
+fn push(frame: &mut FrameWriter<'_>, said: &mut Said) -> bool {
     match said {
         Said::Lock(named, body) => frame.push(&Words::lock_message(named, *body)),
         Said::Transfer(message) => frame.push_transfer(message),
         Said::Chunk(chunk) => push_chunk(frame, chunk),
+        Said::View(said) => said.push_to(frame),
     }
 }
 
@@ -119,7 +130,9 @@ fn is_said(said: &Said, message: &Message<'_>) -> bool {
                 && chunk.floors.eq(said.floors.iter().copied())
                 && chunk.units.eq(said.units.iter().map(OwnedUnit::unit))
         }
+        (Said::View(said), Message::View(message)) => said.is_said_by(message),
         (Said::Lock(..), Message::Transfer(_) | Message::View(_))
-        | (Said::Transfer(_) | Said::Chunk(_), Message::Lock(_) | Message::View(_)) => false,
+        | (Said::Transfer(_) | Said::Chunk(_), Message::Lock(_) | Message::View(_))
+        | (Said::View(_), Message::Lock(_) | Message::Transfer(_)) => false,
     }
 }

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 
 use lockmaster_core::wire::{
-    Body, ChunkHead, Demand, DemandUnit, Deny, DenyReason, Grant, LockMessage, LockUnit, OfferAnswer,
-    Position, PositionKind, Queued, RecordUnit, Redirect, TransferBody, TransferMessage, Unit, UpdatedLocks,
-    Write,
+    Body, ChunkHead, Demand, DemandUnit, Deny, DenyReason, FRAME_MAX, FrameWriter, Grant, LockMessage,
+    LockUnit, MapPage, MapRun, OfferAnswer, PageKind, Position, PositionKind, Queued, RecordUnit, Redirect,
+    ReportHead, ReportUnit, Reported, TransferBody, TransferMessage, Unit, UpdatedLocks, ViewMessage, Write,
 };
 use lockmaster_core::{
-    DemandId, Epoch, Flags, Full, Incarnation, MapVersion, Mode, NAME_MAX, NodeId, Number, Priority,
+    Claimed, DemandId, Epoch, Flags, Full, Incarnation, MapVersion, Mode, NAME_MAX, NodeId, Number, Priority,
     QueueName, QueueTicket, Refusal, Room, SlotId, SlotRange, SpaceId, Token, VALUE_MAX, Value, ValueCopy,
     ValueState,
 };
@@ -90,6 +90,108 @@ impl OwnedUnit {
             }),
             Self::Lock(lock) => Unit::Lock(*lock),
         }
+    }
+}
+
+/// A message about a view that owns its pieces.
+#[derive(Debug)]
+pub(crate) enum ViewWords {
+    Short(ViewMessage<'static>),
+    Page(PageWords),
+    Report(ReportWords),
+}
+
+#[derive(Debug)]
+pub(crate) struct PageWords {
+    kind: PageKind,
+    first: SlotId,
+    room: Room,
+    runs: Vec<MapRun>,
+}
+
+#[derive(Debug)]
+pub(crate) struct ReportWords {
+    head: ReportHead,
+    end: u64,
+    is_last: bool,
+    units: Vec<ReportUnitWords>,
+}
+
+#[derive(Debug)]
+struct ReportUnitWords {
+    named: (SpaceId, Vec<u8>),
+    position: Position,
+    token: Token,
+    ticket: Option<QueueTicket>,
+    value: Option<ValueCopy>,
+}
+
+impl ReportUnitWords {
+    fn unit(&self) -> ReportUnit<'_> {
+        let ((space, name), position) = (&self.named, self.position);
+        ReportUnit {
+            space: *space,
+            name,
+            position,
+            token: self.token,
+            ticket: self.ticket,
+            value: self.value,
+        }
+    }
+}
+
+impl ViewWords {
+    /// Appends the message; `false` if it does not fit. Of a page as much is appended as fits, and the rest forgotten.
+    pub(crate) fn push_to(&mut self, frame: &mut FrameWriter<'_>) -> bool {
+        match self {
+            Self::Short(message) => frame.push_view(message),
+            Self::Page(page) => {
+                let runs = page.runs.iter().copied();
+                let pushed = frame.push_page(page.kind, page.first, page.room, runs, FRAME_MAX);
+                let Some(slots) = pushed else { return false };
+                let mut left = slots;
+                page.runs.retain(|run| {
+                    let is_said = left > 0;
+                    left = left.saturating_sub(run.len);
+                    is_said
+                });
+                true
+            }
+            Self::Report(report) => {
+                let Some(mut writer) = frame.begin_report(&report.head) else { return false };
+                if !report.units.iter().all(|unit| writer.push(&unit.unit())) {
+                    return false;
+                }
+                writer.finish(report.end, report.is_last);
+                true
+            }
+        }
+    }
+
+    /// Is there so much to be said that no frame need have room for it?
+    pub(crate) const fn is_long(&self) -> bool {
+        matches!(self, Self::Report(report) if report.units.len() > 1)
+    }
+
+    /// Is this what a message says?
+    pub(crate) fn is_said_by(&self, message: &ViewMessage<'_>) -> bool {
+        match (self, message) {
+            (Self::Short(said), message) => said == message,
+            (Self::Page(said), ViewMessage::MapReport(page)) => said.is(PageKind::Report, page),
+            (Self::Page(said), ViewMessage::MapInstall(page)) => said.is(PageKind::Install, page),
+            (Self::Report(said), ViewMessage::Report(report)) => {
+                (said.head, said.end, said.is_last) == (report.head, report.end, report.is_last)
+                    && report.units.eq(said.units.iter().map(ReportUnitWords::unit))
+            }
+            (Self::Page(_) | Self::Report(_), _) => false,
+        }
+    }
+}
+
+impl PageWords {
+    fn is(&self, kind: PageKind, page: &MapPage<'_>) -> bool {
+        (self.kind, self.first, self.room) == (kind, page.first, page.room)
+            && page.runs.eq(self.runs.iter().copied())
     }
 }
 
@@ -369,6 +471,84 @@ impl<'a, 'w> Words<'a, 'w> {
             1 => OfferAnswer::Accepted(self.room()),
             _ => OfferAnswer::Refused(self.choices.pick(&refusals)),
         }
+    }
+
+    // ---- about views ----
+
+    /// Slots of the world, or any.
+    fn slot(&mut self) -> SlotId {
+        let slot = self.choices.u32();
+        match self.world {
+            Some(world) if !self.choices.one_in(16) => SlotId(slot % (world.slots + 1)),
+            Some(_) | None => SlotId(slot),
+        }
+    }
+
+    /// A message about a view. Every reader takes it.
+    pub(crate) fn view_message(&mut self) -> ViewWords {
+        match self.choices.below(8) {
+            0 => ViewWords::Short(ViewMessage::Here { known: self.epoch() }),
+            1 => ViewWords::Short(ViewMessage::MapReported(self.slot())),
+            2 => ViewWords::Short(ViewMessage::MapInstalled(self.slot())),
+            3 => ViewWords::Short(ViewMessage::Reported(Reported {
+                position: self.choices.count(),
+                frontier: self.slot(),
+                is_full: self.choices.one_in(2),
+                is_again: self.choices.one_in(2),
+            })),
+            4 => ViewWords::Page(self.page(PageKind::Report)),
+            5 => ViewWords::Page(self.page(PageKind::Install)),
+            _ => ViewWords::Report(self.report()),
+        }
+    }
+
+    fn page(&mut self, kind: PageKind) -> PageWords {
+        let first = if self.choices.one_in(2) { self.slot() } else { SlotId(0) };
+        let first = SlotId(first.0.min(u32::MAX - 1));
+        let end = self.world.filter(|world| first.0 < world.slots).map_or(u32::MAX, |world| world.slots);
+        let end = if self.choices.one_in(16) { u32::MAX } else { end };
+        let mut left = end - first.0;
+        let mut runs = Vec::new();
+        for _ in 0..=self.choices.below(4) {
+            if left > 0 {
+                let choice = self.choices.u32();
+                let len = if choice % 4 == 3 { left } else { 1 + choice / 4 % left };
+                left -= len;
+                runs.push(self.run(len));
+            }
+        }
+        if left > 0 && self.world.is_some() && !self.choices.one_in(4) {
+            runs.push(self.run(left));
+        }
+        PageWords { kind, first, room: self.room(), runs }
+    }
+
+    fn run(&mut self, len: u32) -> MapRun {
+        let master = Some(self.node()).filter(|node| *node != NodeId::GONE && node.0 != 5);
+        let claim = self.choices.pick(&[Claimed::Neither, Claimed::Mine, Claimed::Moving]);
+        let mut version = self.version();
+        if self.choices.one_in(2) {
+            version.count = 0;
+        }
+        MapRun { len, claim, master, version }
+    }
+
+    fn report(&mut self) -> ReportWords {
+        let slot = self.slot();
+        let position = self.choices.count().min(u64::MAX - 1);
+        let steps = 1 + self.choices.count() % 16;
+        let head = ReportHead { slot, position, number: self.number() };
+        let units = (0..self.choices.below(4)).map(|_| self.report_unit()).collect();
+        ReportWords { head, end: position.saturating_add(steps), is_last: self.choices.one_in(2), units }
+    }
+
+    fn report_unit(&mut self) -> ReportUnitWords {
+        let (named, position) = (self.named(), self.position());
+        let token = self.optional_token();
+        let fields = self.choices.byte();
+        let ticket = (fields & 1 != 0).then(|| self.ticket());
+        let value = (fields & 2 != 0).then(|| self.value_copy());
+        ReportUnitWords { named, position, token, ticket, value }
     }
 
     /// A lock that agrees with itself.

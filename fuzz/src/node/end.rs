@@ -33,7 +33,7 @@ impl Scene<'_> {
         }
     }
 
-    fn end_of_owners(&mut self, node: NodeId) {
+    pub(super) fn end_of_owners(&mut self, node: NodeId) {
         while let Some(at) = self.ghost.locks.iter().position(|lock| lock.node == node) {
             let lock = self.ghost.locks.remove(at);
             let party = &mut self.party(node).node;
@@ -67,7 +67,7 @@ impl Scene<'_> {
         self.honest.iter().any(is_due)
     }
 
-    fn use_alone(&mut self, node: NodeId, name: usize) {
+    pub(super) fn use_alone(&mut self, node: NodeId, name: usize) {
         let owner = self.ghost.next_owner();
         let Some(at) = self.ask_alone(node, name, owner) else { return };
         for _ in 0..STEPS_MAX {
@@ -119,8 +119,7 @@ impl Scene<'_> {
         let few = ROOMY / 4;
         let is_small = self.party(SUBJECT).limits.resources < ROOMY;
         is_small
-            || [SUBJECT, FRIEND].into_iter().any(|node| {
-                let party = self.party(node);
+            || self.honest.iter_mut().any(|party| {
                 let count = Count::of(party);
                 let mut slots = party.node.all_slots().slots();
                 count.resources > few

@@ -4,8 +4,6 @@ use lockmaster_core::{
     Denial, Event, Flags, Grant, LockId, Mode, NodeId, OwnerId, Progress, Token, TransferId,
 };
 
-use super::HONEST;
-
 /// All that owners know.
 pub(super) struct Ghost {
     pub(super) locks: Vec<GhostLock>,
@@ -13,6 +11,12 @@ pub(super) struct Ghost {
     /// For each honest name and mode the highest token under which it was granted.
     tokens: Vec<[Token; 6]>,
     last_owner: u64,
+    /// How many of the names are used by honest owners only.
+    honest: usize,
+    /// Conversions that waited when their locks were lost.
+    pub(super) lost: u64,
+    /// Views may take locks away.
+    may_lose: bool,
 }
 
 /// A logical lock as its owner knows it.
@@ -58,16 +62,29 @@ impl GhostLock {
     }
 
     /// Are both of owners who must not hold incompatible modes? Of a name that liars use, every node has its own truth.
-    fn concerns(&self, other: &Self) -> bool {
+    fn concerns(&self, other: &Self, honest: usize) -> bool {
         self.name == other.name
-            && (self.name < HONEST || self.node == other.node)
+            && (self.name < honest || self.node == other.node)
             && self.owner != other.owner
     }
 }
 
 impl Ghost {
-    pub(super) const fn new() -> Self {
-        Self { locks: Vec::new(), transfers: Vec::new(), tokens: Vec::new(), last_owner: 0 }
+    pub(super) const fn new(honest: usize) -> Self {
+        Self {
+            locks: Vec::new(),
+            transfers: Vec::new(),
+            tokens: Vec::new(),
+            last_owner: 0,
+            honest,
+            lost: 0,
+            may_lose: false,
+        }
+    }
+
+    /// No name is safe, and no lock either.
+    pub(super) fn of_views() -> Self {
+        Self { may_lose: true, ..Self::new(0) }
     }
 
     pub(super) fn next_owner(&mut self) -> OwnerId {
@@ -84,9 +101,13 @@ impl Ghost {
         self.locks.iter().filter(|ghost| ghost.node == node && ghost.wanted.is_some()).count() as u64
     }
 
+    pub(super) const fn is_honest(&self, name: usize) -> bool {
+        name < self.honest
+    }
+
     /// What is held and wanted of honest names.
     pub(super) fn honest(&self) -> Vec<(NodeId, LockId, Option<Mode>, Option<Mode>)> {
-        let honest = self.locks.iter().filter(|lock| lock.name < HONEST);
+        let honest = self.locks.iter().filter(|lock| lock.name < self.honest);
         honest.map(|lock| (lock.node, lock.lock, lock.held, lock.wanted)).collect()
     }
 
@@ -103,17 +124,17 @@ impl Ghost {
         assert!(ghost.accepts(grant), "{grant:?} for {ghost:?}");
         (ghost.held, ghost.wanted) = (Some(grant.mode), None);
         let ghost = &self.locks[at];
-        for other in self.locks.iter().filter(|other| ghost.concerns(other)) {
+        for other in self.locks.iter().filter(|other| ghost.concerns(other, self.honest)) {
             let is_compatible = other.holds().is_none_or(|held| held.is_compatible(grant.mode));
             assert!(is_compatible, "{ghost:?} was granted beside {other:?}");
         }
-        if ghost.name < HONEST {
+        if ghost.name < self.honest {
             self.check_token(ghost.name, grant);
         }
     }
 
     fn check_token(&mut self, name: usize, grant: &Grant) {
-        self.tokens.resize(HONEST, [Token::NONE; 6]);
+        self.tokens.resize(self.honest, [Token::NONE; 6]);
         let tokens = &mut self.tokens[name];
         for mode in Mode::ALL.into_iter().filter(|mode| !mode.is_compatible(grant.mode)) {
             let earlier = tokens[mode as usize];
@@ -133,7 +154,10 @@ impl Ghost {
                 let at = self.check_owner(node, lock, owner);
                 self.denied(at, reason, held);
             }
-            Event::Lost { .. } => panic!("no view takes locks away here: {event:?}"),
+            Event::Lost { lock, owner } => {
+                let at = self.check_owner(node, lock, owner);
+                self.lose(at);
+            }
             Event::Demanded { lock, owner, .. } => {
                 let at = self.check_owner(node, lock, owner);
                 assert!(self.locks[at].is_watched, "who did not ask is told of a demand");
@@ -152,6 +176,12 @@ impl Ghost {
         let at = self.at(node, lock).expect("an event is about a live lock");
         assert_eq!(self.locks[at].owner, owner);
         at
+    }
+
+    fn lose(&mut self, at: usize) {
+        let ghost = self.locks.remove(at);
+        assert!(self.may_lose && ghost.held.is_some(), "nothing takes this away: {ghost:?}");
+        self.lost += u64::from(ghost.wanted.is_some());
     }
 
     fn denied(&mut self, at: usize, reason: Denial, held: Option<Mode>) {

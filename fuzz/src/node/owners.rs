@@ -56,7 +56,7 @@ impl Scene<'_> {
 
     fn flags(&mut self, name: usize) -> Flags {
         let flags = self.words(|words| words.flags());
-        if name < HONEST { flags.without(LOOSE) } else { flags }
+        if self.ghost.is_honest(name) { flags.without(LOOSE) } else { flags }
     }
 
     fn patience(&mut self) -> Option<Duration> {
@@ -198,7 +198,7 @@ impl Scene<'_> {
         self.transfer(node, range, to);
     }
 
-    fn transfer(&mut self, node: NodeId, range: SlotRange, to: NodeId) {
+    pub(super) fn transfer(&mut self, node: NodeId, range: SlotRange, to: NodeId) {
         let before = self.before(node);
         let now = self.now;
         match self.party(node).node.transfer(now, range, to) {
