@@ -43,12 +43,14 @@ fn clear_report(report: &mut [u8]) {
         let position = at + 4 + name;
         clear_position(&mut report[position..]);
         let fields = position + position_len(&report[position..]);
-        report[fields] &= 0b111;
+        report[fields] &= 0b1111;
         let has = |bit: u8| report[fields] >> bit & 1 != 0;
         at = fields + 1 + if has(0) { 16 } else { 0 } + if has(1) { 12 } else { 0 };
-        if report[fields] >> 2 & 1 != 0 {
+        let has_since = has(3);
+        if has(2) {
             at += value_copy_len(&report[at..]);
         }
+        at += if has_since { 16 } else { 0 };
     }
 }
 

@@ -124,6 +124,7 @@ struct ReportUnitWords {
     token: Token,
     ticket: Option<QueueTicket>,
     value: Option<ValueCopy>,
+    since: Token,
 }
 
 impl ReportUnitWords {
@@ -136,6 +137,7 @@ impl ReportUnitWords {
             token: self.token,
             ticket: self.ticket,
             value: self.value,
+            since: self.since,
         }
     }
 }
@@ -548,7 +550,8 @@ impl<'a, 'w> Words<'a, 'w> {
         let fields = self.choices.byte();
         let ticket = (fields & 1 != 0).then(|| self.ticket());
         let value = (fields & 2 != 0).then(|| self.value_copy());
-        ReportUnitWords { named, position, token, ticket, value }
+        let since = if fields & 4 == 0 { Token::NONE } else { self.token() };
+        ReportUnitWords { named, position, token, ticket, value, since }
     }
 
     /// A lock that agrees with itself.

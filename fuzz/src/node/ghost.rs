@@ -15,6 +15,8 @@ pub(super) struct Ghost {
     honest: usize,
     /// Conversions that waited when their locks were lost.
     pub(super) lost: u64,
+    /// Transfers that the node has begun by itself and not told of yet.
+    pub(super) unmet: usize,
     /// Views may take locks away.
     may_lose: bool,
 }
@@ -78,6 +80,7 @@ impl Ghost {
             last_owner: 0,
             honest,
             lost: 0,
+            unmet: 0,
             may_lose: false,
         }
     }
@@ -164,12 +167,20 @@ impl Ghost {
             }
             Event::Transfer(Progress { transfer, stage, .. }) => {
                 let known = self.transfers.iter().position(|one| *one == (node, transfer));
-                let known = known.expect("news are of a transfer that has not ended");
+                let known = known.unwrap_or_else(|| self.meet_transfer(node, transfer));
                 if stage.is_end() {
                     self.transfers.remove(known);
                 }
             }
         }
+    }
+
+    /// A transfer that the node has begun by itself.
+    fn meet_transfer(&mut self, node: NodeId, transfer: TransferId) -> usize {
+        let left = self.unmet.checked_sub(1);
+        self.unmet = left.expect("news are of a transfer that has not ended");
+        self.transfers.push((node, transfer));
+        self.transfers.len() - 1
     }
 
     fn check_owner(&self, node: NodeId, lock: LockId, owner: OwnerId) -> usize {
