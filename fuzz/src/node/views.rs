@@ -158,7 +158,8 @@ impl<'a> Scene<'a> {
             }
         }
         // Sometimes the next view comes before the node has heard of this one.
-        if choice < 200 || engine.view.member(SUBJECT).is_none() {
+        let is_last = engine.view.members.is_empty();
+        if !is_last && (choice < 200 || engine.view.member(SUBJECT).is_none()) {
             self.tell_view();
         }
     }
