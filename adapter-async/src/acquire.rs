@@ -10,6 +10,7 @@ use crate::error::LockError;
 use crate::guard::{Block, Guard};
 use crate::node::Node;
 use crate::options::LockOptions;
+use crate::registry::Unmet;
 use crate::runtime::{Runtime, Writer};
 use crate::shared::{CALL_BUDGET, State};
 use crate::stale::Stale;
@@ -38,6 +39,8 @@ enum Stage {
 enum Begun {
     Granted(LockId, Grant, Option<Box<Block>>),
     Waiting(LockId),
+    /// Granted and lost in one turn.
+    Lost,
 }
 
 // Nothing in it is ever pinned.
@@ -71,6 +74,7 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
             let asked = state.node.request(now, &request)?;
             let lock = asked.lock;
             if let Some(grant) = asked.grant {
+                state.guards += 1;
                 return Ok(Begun::Granted(lock, grant, state.block(options, lock)));
             }
             state.registry.wait(lock, &mut errands.stale);
@@ -79,11 +83,15 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
                 errands.defer();
             }
             // The answer may be there already: then there is no wait.
-            state.drain(&shared.runtime, errands, CALL_BUDGET);
+            state.drain(&*shared.runtime, errands, CALL_BUDGET);
             match state.registry.poll(lock, context.waker(), &mut errands.stale) {
                 Poll::Pending => Ok(Begun::Waiting(lock)),
-                Poll::Ready(Ok(grant)) => Ok(Begun::Granted(lock, grant, state.block(options, lock))),
-                Poll::Ready(Err(denied)) => Err(LockError::from(denied.reason)),
+                Poll::Ready(Ok(grant)) => {
+                    state.guards += 1;
+                    Ok(Begun::Granted(lock, grant, state.block(options, lock)))
+                }
+                Poll::Ready(Err(Unmet::Denied(denied))) => Err(LockError::from(denied.reason)),
+                Poll::Ready(Err(Unmet::Lost)) => Ok(Begun::Lost),
             }
         });
         match begun {
@@ -96,6 +104,7 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
                 *stage = Stage::Waiting(lock);
                 Poll::Pending
             }
+            Some(Ok(Begun::Lost)) => self.begin(context),
         }
     }
 
@@ -114,11 +123,17 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
         self.stage = Stage::Over;
         match outcome {
             Ok(grant) => {
+                state.guards += 1;
                 let block = state.block(&self.options, lock);
                 drop(state);
                 Poll::Ready(Ok(Guard::new(&self.node.life, lock, grant, block)))
             }
-            Err(denied) => Poll::Ready(Err(denied.reason.into())),
+            Err(Unmet::Denied(denied)) => Poll::Ready(Err(denied.reason.into())),
+            // It was granted, but nobody had fetched it when the node was fenced: it goes on waiting, as a new request.
+            Err(Unmet::Lost) => {
+                drop(state);
+                self.begin(context)
+            }
         }
     }
 }

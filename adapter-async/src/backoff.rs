@@ -33,6 +33,12 @@ impl Backoff {
         half + half * (self.backoff_random() & 0xffff) as u32 / 0x1_0000
     }
 
+    /// The next pause, at most this long.
+    pub(crate) fn pause_at_most(&mut self, longest: Duration) -> Duration {
+        self.next = self.next.min(longest);
+        self.pause()
+    }
+
     /// The next number of the splitmix64 sequence.
     fn backoff_random(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);

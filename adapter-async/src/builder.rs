@@ -1,15 +1,20 @@
 //! Describes a node and starts it.
 
+use core::fmt;
 use core::net::SocketAddr;
 use std::net::TcpListener;
 use std::time::SystemTime;
 
 use lockmaster_core::{
-    ClusterId, Config, ConfigError, HeapMemory, Incarnation, Limits, NodeId, SpaceConfig, SpaceId, hash,
+    ClusterId, Config, ConfigError, Epoch, HeapMemory, Incarnation, Limits, NodeId, SpaceConfig, SpaceId,
+    hash,
 };
 
+use crate::balance::Balance;
 use crate::connection::{keep_accepting, keep_dialling};
 use crate::error::StartError;
+use crate::members::Members;
+use crate::membership::{Candidate, ClusterMember, ClusterView, Keeper, Membership};
 use crate::node::Node;
 use crate::runtime::Runtime;
 use crate::shared::Shared;
@@ -18,19 +23,26 @@ use crate::trace;
 
 /// Number of a node that has no other members.
 const ALONE: NodeId = NodeId(1);
+/// Most transfers at a time that bring the map into balance, unless the builder says otherwise.
+const BALANCE: usize = 2;
 
 /// A node before its start.
 ///
-/// Cluster name, members, spaces and hash seed must be the same on every node: a node that was told otherwise
+/// Members are either named by [`Builder::member`] and never change, or come and go by the word of a provider that is
+/// named by [`Builder::join`]. Cluster name, members, spaces and hash seed must be the same on every node: a node that was told otherwise
 /// is refused.
 #[derive(Debug)]
 #[must_use]
 pub struct Builder<R> {
-    runtime: R,
+    runtime: Arc<R>,
     cluster: ClusterId,
     node: Option<NodeId>,
     listen: Listen,
     members: Vec<(NodeId, SocketAddr)>,
+    provider: Option<Provider>,
+    advertised: Option<SocketAddr>,
+    balance: Option<usize>,
+    places: Option<u8>,
     spaces: Vec<SpaceConfig>,
     limits: Limits,
     chunk: Option<u32>,
@@ -38,6 +50,14 @@ pub struct Builder<R> {
     incarnation: Option<u64>,
     hash_seed: u64,
     is_insecure: bool,
+}
+
+struct Provider(Box<dyn Membership>);
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Provider")
+    }
 }
 
 #[derive(Debug)]
@@ -51,11 +71,15 @@ impl<R: Runtime> Builder<R> {
     /// A node of the cluster with this name, on this runtime.
     pub fn new(cluster: &str, runtime: R) -> Self {
         Self {
-            runtime,
+            runtime: Arc::new(runtime),
             cluster: ClusterId(hash(0, SpaceId(0), cluster.as_bytes())),
             node: None,
             listen: Listen::No,
             members: Vec::new(),
+            provider: None,
+            advertised: None,
+            balance: None,
+            places: None,
             spaces: Vec::new(),
             limits: Limits::default(),
             chunk: None,
@@ -66,7 +90,7 @@ impl<R: Runtime> Builder<R> {
         }
     }
 
-    /// Number of this node. Only a node without members can do without.
+    /// Number of this node. Only a node without members can do without, and one whose provider chooses.
     pub fn node(mut self, number: u16) -> Self {
         self.node = Some(NodeId(number));
         self
@@ -84,7 +108,37 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// Another member, and where it listens. Membership is fixed: name each of them.
+    /// Members come and go: this provider says who is one, and how long that is certain.
+    ///
+    /// The node needs to listen, because every other may become a member with a lower number.
+    pub fn join(mut self, provider: impl Membership) -> Self {
+        self.provider = Some(Provider(Box::new(provider)));
+        self
+    }
+
+    /// Where others dial this node, if that is not the address on which it listens.
+    pub fn advertise(mut self, address: SocketAddr) -> Self {
+        self.advertised = Some(address);
+        self
+    }
+
+    /// Most transfers at a time that the node begins by itself to bring the map nearer to balance, and to empty itself
+    /// when it leaves; 2 unless it is named. With 0 slots stay where they are, and a node that leaves gives nothing away.
+    ///
+    /// Where members never change, slots move only when [`Node::transfer`] says so.
+    pub fn balance(mut self, most: usize) -> Self {
+        self.balance = Some(most);
+        self
+    }
+
+    /// How many members there is room for if they come and go, those that departed lately included: at most 64, and 16
+    /// unless it is named.
+    pub fn places(mut self, places: u8) -> Self {
+        self.places = Some(places);
+        self
+    }
+
+    /// Another member, and where it listens. Membership is fixed then: name each of them.
     pub fn member(mut self, number: u16, address: SocketAddr) -> Self {
         self.members.push((NodeId(number), address));
         self
@@ -117,7 +171,7 @@ impl<R: Runtime> Builder<R> {
 
     /// This life of the node; it must be higher than in all lives before.
     ///
-    /// Unless it is named it is the wall clock at the start, in nanoseconds since 1970. That is higher as long
+    /// A provider chooses it itself. Otherwise, unless it is named, it is the wall clock at the start, in nanoseconds since 1970. That is higher as long
     /// as nobody sets the clock back between two starts; where somebody might, keep a counter and name it here.
     pub fn incarnation(mut self, incarnation: u64) -> Self {
         self.incarnation = Some(incarnation);
@@ -137,56 +191,103 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// Starts the node: it listens, dials the other members, and grants once it has heard all of them.
+    /// Starts the node: it listens, dials the other members, and grants once it has heard all of them. With a provider
+    /// it joins first, which may take a while; it grants once it has a view and the map is agreed.
     ///
     /// Must be called where the runtime can spawn tasks.
     ///
     /// # Errors
     /// [`StartError`] says what has to be changed; nothing was started then.
-    pub async fn start(self) -> Result<Node<R>, StartError> {
-        self.start_now()
+    pub async fn start(mut self) -> Result<Node<R>, StartError> {
+        match self.provider.take() {
+            None => self.start_now(),
+            Some(_) if !self.members.is_empty() => Err(StartError::TwoMemberships),
+            Some(Provider(provider)) => self.start_joining(provider).await,
+        }
     }
 
+    /// Starts a node whose members never change.
     fn start_now(mut self) -> Result<Node<R>, StartError> {
-        let (id, config) = self.start_config()?;
-        let listener = self.start_listen(id)?;
-
-        let members = config.members.len();
-        let seed = hash(config.incarnation.0, SpaceId(id.0), b"back-off");
-        let memory = HeapMemory::new(&self.limits, &config);
-        let node = lockmaster_core::Node::new(config, memory)?;
-        let listener = listener.map(|listener| self.runtime.listen(listener)).transpose();
-        let listener = listener.map_err(StartError::Listen)?;
-        let shared = Arc::new(Shared::new(self.runtime, node, self.limits.locks));
-        trace::started(id, members);
-        Shared::spawn(&shared, Shared::keep_time(Arc::clone(&shared)));
-        if let Some(listener) = listener {
-            Shared::spawn(&shared, keep_accepting(Arc::clone(&shared), listener, seed));
-        }
-        for (peer, address) in self.members {
-            if peer > id {
-                let seed = seed ^ u64::from(peer.0);
-                Shared::spawn(&shared, keep_dialling(Arc::clone(&shared), peer, address, seed));
-            }
-        }
-        Ok(Node::new(shared))
-    }
-
-    fn start_config(&self) -> Result<(NodeId, Config), StartError> {
         let id = match self.node {
             Some(id) => id,
             None if self.members.is_empty() => ALONE,
             None => return Err(StartError::NoNode),
         };
-        let incarnation = self.incarnation.unwrap_or_else(wall_clock);
-        let mut config = Config::new(self.cluster, id, Incarnation(incarnation));
-        config.hash_seed = self.hash_seed;
-        config.chunk = self.chunk.unwrap_or(config.chunk);
-        config.window = self.window.unwrap_or(config.window);
+        let incarnation = Incarnation(self.incarnation.unwrap_or_else(wall_clock));
+        let mut config = self.start_config(id, incarnation)?;
         let others = self.members.iter().map(|(member, _)| *member);
         for member in others.chain([id]) {
             config.members.push(member).map_err(|_| ConfigError::Members)?;
         }
+        config.check()?;
+        let listener = self.start_listen(Some(id))?;
+        let own = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        let view = self.start_view(id, incarnation, own);
+        let members = Members::fixed(id, self.is_insecure, view);
+        let balance = Balance::new(0);
+        let started = self.start_node(config, listener, members, balance)?;
+        Ok(Node::new(started))
+    }
+
+    /// Starts a node that learns who is a member.
+    async fn start_joining(mut self, provider: Box<dyn Membership>) -> Result<Node<R>, StartError> {
+        // Who the node will be is not known yet; the rest can be wrong already.
+        let mut config = self.start_config(self.node.unwrap_or(ALONE), Incarnation(1))?;
+        config.check()?;
+        let digest = config.digest();
+        let listener = self.start_listen(None)?.ok_or(StartError::NoListener)?;
+        let address = match self.advertised {
+            Some(address) => address,
+            None => listener.local_addr().map_err(StartError::Listen)?,
+        };
+        if address.ip().is_unspecified() || address.port() == 0 {
+            return Err(StartError::Unspecified(address));
+        }
+        self.start_check(address)?;
+        let candidate = Candidate { cluster: self.cluster, node: self.node, address, digest };
+        let keeper = Keeper::start(Arc::clone(&self.runtime), provider, candidate, wall_clock());
+        let keeper = keeper.map_err(StartError::Thread)?;
+        let (id, incarnation) = keeper.joined().await?;
+
+        let config = self.start_config(id, incarnation)?;
+        let members = Members::outside(id, self.is_insecure);
+        let balance = Balance::new(self.balance.unwrap_or(BALANCE));
+        let shared = self.start_node(config, Some(listener), members, balance)?;
+        keeper.begin(&shared);
+        Ok(Node::new(shared))
+    }
+
+    /// Makes the node and starts its tasks.
+    fn start_node(
+        self,
+        config: Config,
+        listener: Option<TcpListener>,
+        members: Members,
+        balance: Balance,
+    ) -> Result<Arc<Shared<R>>, StartError> {
+        let (id, count) = (config.node, config.members.len());
+        let seed = hash(config.incarnation.0, SpaceId(id.0), b"back-off");
+        let memory = HeapMemory::new(&self.limits, &config);
+        let node = lockmaster_core::Node::new(config, memory)?;
+        let listener = listener.map(|listener| self.runtime.listen(listener)).transpose();
+        let listener = listener.map_err(StartError::Listen)?;
+        let shared = Arc::new(Shared::new(self.runtime, node, self.limits.locks, members, balance));
+        trace::started(id, count);
+        Shared::spawn(&shared, Shared::keep_time(Arc::clone(&shared)));
+        if let Some(listener) = listener {
+            Shared::spawn(&shared, keep_accepting(Arc::clone(&shared), listener, seed));
+        }
+        Shared::spawn(&shared, keep_dialling(Arc::clone(&shared), seed));
+        Ok(shared)
+    }
+
+    /// The configuration but for the members.
+    fn start_config(&self, id: NodeId, incarnation: Incarnation) -> Result<Config, StartError> {
+        let mut config = Config::new(self.cluster, id, incarnation);
+        config.hash_seed = self.hash_seed;
+        config.chunk = self.chunk.unwrap_or(config.chunk);
+        config.window = self.window.unwrap_or(config.window);
+        config.places = self.places.unwrap_or(config.places);
         for space in &self.spaces {
             config.spaces.push(space.clone()).map_err(|_| ConfigError::Spaces)?;
         }
@@ -194,17 +295,34 @@ impl<R: Runtime> Builder<R> {
             let space = SpaceConfig::new("default").expect("the name is short");
             config.spaces.push(space).map_err(|_| ConfigError::Spaces)?;
         }
-        config.check()?;
-        Ok((id, config))
+        Ok(config)
+    }
+
+    /// The members that were named, as a view.
+    fn start_view(&self, id: NodeId, incarnation: Incarnation, own: Option<SocketAddr>) -> ClusterView {
+        let own = own.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+        let others = self.members.iter().map(|(node, address)| (*node, Incarnation(0), *address));
+        let all = others.chain([(id, incarnation, own)]);
+        let mut members: Vec<_> = all
+            .map(|(node, incarnation, address)| ClusterMember {
+                node,
+                incarnation,
+                joined: Epoch(1),
+                is_leaving: false,
+                address,
+            })
+            .collect();
+        members.sort_unstable_by_key(|member| member.node);
+        ClusterView { epoch: Epoch(1), members }
     }
 
     /// Checks all addresses and binds the one to listen on.
-    fn start_listen(&mut self, id: NodeId) -> Result<Option<TcpListener>, StartError> {
+    fn start_listen(&mut self, id: Option<NodeId>) -> Result<Option<TcpListener>, StartError> {
         for (_, address) in &self.members {
             self.start_check(*address)?;
         }
         let listener = match core::mem::replace(&mut self.listen, Listen::No) {
-            Listen::No if self.members.iter().any(|(member, _)| *member < id) => {
+            Listen::No if id.is_none_or(|id| self.members.iter().any(|(member, _)| *member < id)) => {
                 return Err(StartError::NoListener);
             }
             Listen::No => return Ok(None),

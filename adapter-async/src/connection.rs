@@ -1,22 +1,23 @@
 //! One connection from hello to end.
 //!
 //! Of two nodes the one with the lower number dials and the other accepts: there is never a second connection
-//! between them to choose from, and only one side has to try again.
+//! between them to choose from, and only one side has to try again. Whom it dials, and where, it looks up before each
+//! attempt: members come, go and move, and the task that dials one ends with it.
 
 use core::future::{Future, poll_fn, ready};
-use core::net::SocketAddr;
 use core::pin::pin;
-use core::task::Poll;
+use core::task::{Poll, Waker};
 use core::time::Duration;
 use std::io;
 
 use lockmaster_core::wire::Hello;
-use lockmaster_core::{Dropped, Instant, NodeId};
+use lockmaster_core::{Dropped, HelloError, Instant, NodeId};
 
 use crate::backoff::{self, Backoff};
 use crate::errands::Errands;
 use crate::incoming::Incoming;
 use crate::links::{Claim, Detached, LinkId};
+use crate::members::Target;
 use crate::outgoing::{Outgoing, Written};
 use crate::runtime::{Listener, Reader, Runtime, Writer};
 use crate::shared::{Shared, State, TASK_BUDGET};
@@ -28,6 +29,8 @@ use crate::trace;
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Most accepted connections that have not said hello yet.
 const GUESTS_MAX: u32 = 128;
+/// Longest pause before a member is dialled again that is there, but does not take this node for one yet, or the reverse.
+const SOON: Duration = Duration::from_millis(250);
 
 /// Why a connection never began.
 #[derive(Debug, thiserror::Error)]
@@ -42,11 +45,26 @@ pub(crate) enum Failed {
     NoHello(#[from] Dropped),
     #[error("the hello is not of the member that is meant here")]
     Stranger,
+    #[error("the node has begun another life since it said hello")]
+    AnotherLife,
+}
+
+/// How a connection ended whose peer had said hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Served {
+    /// The peer is configured otherwise, or is nobody of this cluster.
+    Refused,
+    /// One of the two does not know the latest view yet.
+    Stranger,
+    /// It was there.
+    Ended,
 }
 
 /// A connection whose peer has said hello.
 pub(crate) struct Greeted<R: Runtime> {
     pub(crate) hello: Hello,
+    /// The life in which this node said hello.
+    life: u64,
     reader: R::Reader,
     writer: R::Writer,
     incoming: Incoming,
@@ -74,7 +92,10 @@ async fn greet_both<R: Runtime>(
     socket: impl Future<Output = io::Result<(R::Reader, R::Writer)>>,
 ) -> Result<Greeted<R>, Failed> {
     let (mut reader, writer) = socket.await?;
-    let hello = shared.lock().node.hello();
+    let (life, hello) = {
+        let state = shared.lock();
+        (state.members.life(), state.node.hello())
+    };
     let mut outgoing = Outgoing::new();
     let is_whole = outgoing.fill(|frame| hello.encode(frame));
     assert!(is_whole, "a hello fits any frame");
@@ -92,7 +113,10 @@ async fn greet_both<R: Runtime>(
             len => incoming.filled(len),
         }
     };
-    Ok(Greeted { hello, reader, writer, incoming })
+    if shared.lock().members.life() != life {
+        return Err(Failed::AnotherLife);
+    }
+    Ok(Greeted { hello, life, reader, writer, incoming })
 }
 
 /// Writes a whole frame; `false` if the connection broke.
@@ -110,11 +134,17 @@ async fn write_out(outgoing: &mut Outgoing, writer: &impl Writer) -> bool {
 }
 
 /// Runs a connection to its end.
-pub(crate) async fn serve<R: Runtime>(shared: &Arc<Shared<R>>, greeted: Greeted<R>) {
-    let Greeted { hello, mut reader, writer, mut incoming } = greeted;
+pub(crate) async fn serve<R: Runtime>(shared: &Arc<Shared<R>>, greeted: Greeted<R>) -> Served {
+    let Greeted { hello, life, mut reader, writer, mut incoming } = greeted;
     let writer = Arc::new(writer);
     let mut errands = Errands::new();
-    let Some(link) = serve_begin(shared, &mut errands, &hello, &writer) else { return writer.close() };
+    let link = match serve_begin(shared, &mut errands, &hello, life, &writer) {
+        Ok(link) => link,
+        Err(served) => {
+            writer.close();
+            return served;
+        }
+    };
     Shared::spawn(shared, keep_writing(Arc::clone(shared), link));
     while serve_frames(shared, &mut errands, link, &mut incoming) {
         match reader.read(incoming.room()).await {
@@ -124,6 +154,7 @@ pub(crate) async fn serve<R: Runtime>(shared: &Arc<Shared<R>>, greeted: Greeted<
     }
     serve_end(shared, &mut errands, link);
     writer.close();
+    Served::Ended
 }
 
 /// Takes the connection in if the node agrees.
@@ -131,25 +162,37 @@ fn serve_begin<R: Runtime>(
     shared: &Shared<R>,
     errands: &mut Errands<R::Writer>,
     hello: &Hello,
+    life: u64,
     writer: &Arc<R::Writer>,
-) -> Option<LinkId> {
+) -> Result<LinkId, Served> {
     let now = shared.runtime.now();
     let begun = shared.turn_with(errands, TASK_BUDGET, |state, _| {
         let now = state.advance(now);
         let node = state.node.config().node;
-        if let Err(error) = state.node.handle_hello(now, hello) {
-            state.stats.hellos_refused += 1;
-            trace::hello_refused(node, error);
-            return None;
+        if state.members.life() != life {
+            return Err(Served::Stranger);
+        }
+        match state.node.handle_hello(now, hello) {
+            Ok(()) => {}
+            Err(HelloError::Stranger(..)) => {
+                state.stats.strangers += 1;
+                return Err(Served::Stranger);
+            }
+            Err(error) => {
+                state.stats.hellos_refused += 1;
+                trace::hello_refused(node, error);
+                return Err(Served::Refused);
+            }
         }
         state.stats.begun += 1;
         trace::peer_up(node, hello.node);
-        Some(state.links.attach(hello.node, Arc::clone(writer)))
+        Ok(state.links.attach(hello.node, Arc::clone(writer)))
     });
-    let (link, before) = begun.flatten()?;
     errands.run(shared);
+    let (link, before) = begun.unwrap_or(Err(Served::Ended))?;
     before.into_iter().for_each(Detached::close);
-    Some(link)
+    shared.report_reachable();
+    Ok(link)
 }
 
 /// Handles every whole frame that was read, in one turn. `false` if the connection has to end.
@@ -208,6 +251,7 @@ fn serve_end<R: Runtime>(shared: &Shared<R>, errands: &mut Errands<R::Writer>, l
     });
     errands.run(shared);
     detached.flatten().into_iter().for_each(Detached::close);
+    shared.report_reachable();
 }
 
 /// The writer task of a connection: goes on where a call could not, as fast as the socket takes it, and sends
@@ -242,30 +286,92 @@ async fn next_left<R: Runtime>(shared: &Shared<R>, link: LinkId) -> Option<Claim
     .await
 }
 
-/// Keeps a connection to a member with a higher number: dials, serves, and dials again.
-pub(crate) async fn keep_dialling<R: Runtime>(
-    shared: Arc<Shared<R>>,
-    peer: NodeId,
-    to: SocketAddr,
-    seed: u64,
-) {
+/// Has every member with a higher number dialled, by a task for each.
+pub(crate) async fn keep_dialling<R: Runtime>(shared: Arc<Shared<R>>, seed: u64) {
+    loop {
+        let new = shared.when(|state| {
+            if state.lifecycle.is_closed() {
+                return Some(Vec::new());
+            }
+            state.members.undialled()
+        });
+        let new = new.await;
+        if new.is_empty() {
+            return;
+        }
+        for peer in new {
+            let seed = seed ^ u64::from(peer.0);
+            Shared::spawn(&shared, keep_dialling_one(Arc::clone(&shared), peer, seed));
+        }
+    }
+}
+
+/// Keeps a connection to a member as long as it is one: dials, serves, and dials again.
+pub(crate) async fn keep_dialling_one<R: Runtime>(shared: Arc<Shared<R>>, peer: NodeId, seed: u64) {
     let mut backoff = Backoff::new(seed);
     loop {
+        let target = shared.lock().members.target_or_end(peer);
+        let Some(target) = target else { return };
         let began = shared.runtime.now();
-        let greeted = shared.unless_closed(greet(&shared, shared.runtime.connect(to))).await;
-        match greeted {
-            None => return,
-            Some(Ok(greeted)) if greeted.hello.node == peer => serve(&shared, greeted).await,
-            Some(Ok(_)) => failed(&shared, &Failed::Stranger),
-            Some(Err(error)) => failed(&shared, &error),
+        let socket = greet(&shared, shared.runtime.connect(target.address));
+        let served = match shared.while_dialled(peer, target, socket).await {
+            None => None,
+            Some(Ok(greeted)) if greeted.hello.node == peer => Some(serve(&shared, greeted).await),
+            Some(Ok(_)) => {
+                failed(&shared, &Failed::Stranger);
+                None
+            }
+            Some(Err(error)) => {
+                failed(&shared, &error);
+                None
+            }
+        };
+        if shared.lock().lifecycle.is_closed() {
+            return;
         }
         if shared.runtime.now().since(began) > backoff::LONGEST {
             backoff.reset();
         }
-        let wake_at = shared.runtime.now().after(backoff.pause());
-        if shared.unless_closed(shared.runtime.sleep_until(wake_at)).await.is_none() {
-            return;
+        let pause = match served {
+            // It is there: it will have the view, or this node will, before long.
+            Some(Served::Stranger | Served::Ended) => backoff.pause_at_most(SOON),
+            Some(Served::Refused) | None => backoff.pause(),
+        };
+        let asleep = shared.runtime.sleep_until(shared.runtime.now().after(pause));
+        if shared.while_dialled(peer, target, asleep).await.is_none() {
+            backoff.reset();
         }
+    }
+}
+
+impl<R: Runtime> Shared<R> {
+    /// The work's output, or nothing if the member is gone, or is elsewhere, before.
+    async fn while_dialled<T>(
+        &self,
+        peer: NodeId,
+        target: Target,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let is_over = move |state: &mut State<R::Writer>| {
+            let is_over = state.lifecycle.is_closed() || state.members.target(peer) != Some(target);
+            is_over.then_some(())
+        };
+        self.unless(is_over, work).await
+    }
+
+    /// Lets the provider know whom this node is connected to.
+    fn report_reachable(&self) {
+        let mut wakers = Vec::new();
+        {
+            let mut state = self.lock();
+            if state.node.config().is_static() {
+                return;
+            }
+            let State { links, members, lifecycle, .. } = &mut *state;
+            members.connect(links.connected());
+            lifecycle.waiters.wake(|waker| wakers.push(waker));
+        }
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -314,7 +420,9 @@ async fn answer<R: Runtime>(shared: Arc<Shared<R>>, socket: (R::Reader, R::Write
     };
     match greeted {
         None => {}
-        Some(Ok(greeted)) if greeted.hello.node < me => serve(&shared, greeted).await,
+        Some(Ok(greeted)) if greeted.hello.node < me => {
+            serve(&shared, greeted).await;
+        }
         Some(Ok(_)) => failed(&shared, &Failed::Stranger),
         Some(Err(error)) => failed(&shared, &error),
     }

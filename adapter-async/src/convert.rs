@@ -9,7 +9,7 @@ use lockmaster_core::{Cancelled, Conversion, Flags, Grant, Mode, ValueState, Val
 
 use crate::error::ConvertError;
 use crate::guard::{Block, Guard};
-use crate::registry::{Denied, Outcome};
+use crate::registry::{Denied, Outcome, Unmet};
 use crate::runtime::Runtime;
 use crate::shared::CALL_BUDGET;
 use crate::stale::Stale;
@@ -57,7 +57,7 @@ impl<'g, R: Runtime> Convert<'g, R> {
                 errands.defer();
             }
             // The answer may be there already: then there is no wait.
-            state.drain(&shared.runtime, errands, CALL_BUDGET);
+            state.drain(&*shared.runtime, errands, CALL_BUDGET);
             let polled = state.registry.poll(lock, context.waker(), &mut errands.stale);
             Ok(polled.map(|outcome| (outcome, state.value(lock))))
         });
@@ -130,10 +130,11 @@ impl<R: Runtime> Guard<R> {
                 self.end_granted(grant, value);
                 Ok(())
             }
-            Err(Denied { reason, held }) => {
+            Err(Unmet::Denied(Denied { reason, held })) => {
                 self.mode = held.unwrap_or(self.mode);
                 Err(reason.into())
             }
+            Err(Unmet::Lost) => Err(ConvertError::Lost),
         }
     }
 
@@ -170,7 +171,7 @@ impl<R: Runtime> Guard<R> {
                         };
                     }
                 }
-                state.drain(&shared.runtime, errands, CALL_BUDGET);
+                state.drain(&*shared.runtime, errands, CALL_BUDGET);
                 match state.registry.take(lock) {
                     Some(outcome) => Settled::Ended(outcome, state.value(lock)),
                     None => Settled::Later,

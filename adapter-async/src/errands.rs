@@ -4,7 +4,7 @@ use core::task::Waker;
 
 use heapless::Vec as Few;
 
-use crate::links::Claim;
+use crate::links::{Claim, Detached};
 use crate::runtime::{Runtime, Writer};
 use crate::shared::Shared;
 use crate::stale::Stale;
@@ -19,6 +19,7 @@ pub(crate) struct Errands<W> {
     wakers: Few<Waker, WAKERS>,
     more: Vec<Waker>,
     claims: Few<Claim<W>, CLAIMS>,
+    detached: Vec<Detached<W>>,
     /// Wakers that nobody needs any more.
     pub(crate) stale: Stale,
     /// Nobody waits for what this call has to say: the writer tasks send it with what else comes.
@@ -31,6 +32,7 @@ impl<W: Writer> Errands<W> {
             wakers: Few::new(),
             more: Vec::new(),
             claims: Few::new(),
+            detached: Vec::new(),
             stale: Stale::new(),
             is_deferred: false,
         }
@@ -41,6 +43,11 @@ impl<W: Writer> Errands<W> {
         if let Err(waker) = self.wakers.push(waker) {
             self.more.push(waker);
         }
+    }
+
+    /// A connection is to be closed.
+    pub(crate) fn hang_up(&mut self, detached: Detached<W>) {
+        self.detached.push(detached);
     }
 
     /// Leaves what is to be written to the writer tasks, so that it shares a frame with what others say.
@@ -64,6 +71,7 @@ impl<W: Writer> Errands<W> {
 
     /// Does everything that was collected. The mutex must be free.
     pub(crate) fn run<R: Runtime<Writer = W>>(&mut self, shared: &Shared<R>) {
+        self.detached.drain(..).for_each(Detached::close);
         while let Some(waker) = self.wakers.pop() {
             waker.wake();
         }

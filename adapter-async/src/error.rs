@@ -8,6 +8,8 @@ use lockmaster_core::{
     RequestError, TRANSFERS_MAX, TransferError as TransferRefused, ValueTooLong,
 };
 
+use crate::membership::MembershipError;
+
 /// Why a lock was not granted. Nothing is held, and nothing waits any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -86,6 +88,9 @@ pub enum ConvertError {
     /// The flags do not go together: leave out what the message names.
     #[error(transparent)]
     Flags(#[from] FlagsError),
+    /// The node is no member any more and the lock is lost: stop what it protects, then lock anew.
+    #[error("the lock is lost")]
+    Lost,
     /// The node was shut down and the lock is lost: stop what it protects.
     #[error("the node is shut down")]
     Closed,
@@ -94,10 +99,12 @@ pub enum ConvertError {
 impl From<ConversionRefused> for ConvertError {
     fn from(refused: ConversionRefused) -> Self {
         match refused {
-            // A guard's lock ends with the guard, converts once at a time, and has a block if it writes one.
-            ConversionRefused::Unknown | ConversionRefused::InFlight | ConversionRefused::WithoutValue => {
+            // A guard's lock converts once at a time, and has a block if it writes one.
+            ConversionRefused::InFlight | ConversionRefused::WithoutValue => {
                 unreachable!("a guard asks for what its lock can do: {refused}")
             }
+            // A guard's lock ends with the guard, or is lost.
+            ConversionRefused::Unknown => Self::Lost,
             ConversionRefused::Flags(error) => Self::Flags(error),
             ConversionRefused::Busy => Self::Busy,
             ConversionRefused::Deadlock => Self::Deadlock,
@@ -188,11 +195,23 @@ pub enum StartError {
     /// Members, spaces or limits contradict themselves: correct what the message names.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Members were named, and a provider that tells who is a member: leave out one of them.
+    #[error("members are named, and a provider of views is too")]
+    TwoMemberships,
+    /// The provider did not make the node a member: the cause says what to do.
+    #[error("cannot join")]
+    Membership(#[from] MembershipError),
+    /// The thread that joins cannot be started: see the cause.
+    #[error("cannot start the thread that joins")]
+    Thread(#[source] io::Error),
+    /// Others cannot dial this address: name one that they can by `Builder::advertise`.
+    #[error("{0} is no address that others can dial")]
+    Unspecified(SocketAddr),
     /// The node has members but no number of its own: call `Builder::node`.
     #[error("a node of a cluster needs a number of its own")]
     NoNode,
-    /// Members with lower numbers dial this node, and it does not listen: call `Builder::listen`.
-    #[error("members with lower numbers dial this node, but it does not listen")]
+    /// Other members dial this node, and it does not listen: call `Builder::listen`.
+    #[error("other members dial this node, but it does not listen")]
     NoListener,
     /// Connections are not encrypted yet, and this address can be reached from elsewhere: use a loopback
     /// address, or say `Builder::insecure` where the network is trusted.

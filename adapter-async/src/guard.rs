@@ -6,11 +6,13 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
-use lockmaster_core::{Flags, Grant, LockId, Mode, Path, ReleaseError, Token, Value, ValueState, ValueWrite};
+use lockmaster_core::{
+    Flags, Grant, Instant, LockId, Mode, Path, ReleaseError, Standing, Token, Value, ValueState, ValueWrite,
+};
 
 use crate::convert::Convert;
 use crate::error::SetValueError;
-use crate::lifecycle::Lifecycle;
+use crate::loss::Lost;
 use crate::node::Life;
 use crate::registry::WatchId;
 use crate::runtime::Runtime;
@@ -139,14 +141,43 @@ impl<R: Runtime> Guard<R> {
     }
 
     /// Resolves when somebody waits for a mode that this lock is in the way of, with that mode (VMS: blocking
-    /// AST). Never resolves once the node is shut down: wait for [`Guard::lost`] beside it.
+    /// AST). Never resolves once the lock is lost: wait for [`Guard::lost`] beside it.
     pub fn contended(&self) -> Contended<'_, R> {
         Contended { guard: self, watch: None }
     }
 
-    /// Resolves when the lock is lost: the node was shut down. Stop what the lock protects.
-    pub async fn lost(&self) {
-        self.life.shared.until(Lifecycle::is_closed).await;
+    /// Resolves when the lock is lost: the node is no member any more, or was shut down. Stop what the lock protects.
+    ///
+    /// Others may have the lock from then on, but not before [`Guard::certain_until`]. A guard that is lost holds
+    /// nothing; dropping it does nothing.
+    pub const fn lost(&self) -> Lost<'_, R> {
+        Lost::new(self)
+    }
+
+    /// Is the lock lost? Asks the clock, so it is true from the instant on at which the lock is lost.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        let now = self.life.shared.runtime.now();
+        self.life.shared.lock().is_lost(now, self.lock)
+    }
+
+    /// Until when the lock is certain to be held, on the clock of [`Node::now`](crate::Node::now), as far as is known
+    /// now: it rises as long as the node's membership is renewed. Where no clock ends it, it is [`Instant::NEVER`].
+    ///
+    /// Once the lock is lost it is [`Instant::START`].
+    #[must_use]
+    pub fn certain_until(&self) -> Instant {
+        let now = self.life.shared.runtime.now();
+        let mut state = self.life.shared.lock();
+        if state.is_lost(now, self.lock) { Instant::START } else { state.node.certain_until() }
+    }
+
+    /// Is the lock held, and has the node's membership been renewed lately? If not, begin nothing that takes long.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        let now = self.life.shared.runtime.now();
+        let mut state = self.life.shared.lock();
+        !state.is_lost(now, self.lock) && state.node.standing(now) == Standing::Member
     }
 
     /// Releases the lock, as dropping the guard does.
@@ -168,7 +199,12 @@ impl<R: Runtime> Drop for Guard<R> {
         let _: Option<()> = self.life.shared.turn(|state, errands| {
             // The next request takes the release along, if it comes soon.
             errands.defer();
+            state.guards -= 1;
+            if state.guards == 0 && state.members.is_leaving() {
+                state.lifecycle.waiters.wake(|waker| errands.wake(waker));
+            }
             match state.node.release(lock, write) {
+                // It is lost already, if it is unknown.
                 Ok(()) | Err(ReleaseError::Unknown) => {}
                 // The future of a conversion was leaked.
                 Err(ReleaseError::InFlight | ReleaseError::WithoutValue) => {
@@ -195,6 +231,8 @@ impl<R: Runtime> Future for Contended<'_, R> {
         let guard = self.guard;
         let watch = &mut self.watch;
         let mode = guard.life.shared.turn(|state, errands| {
+            // A lock that is lost has no place to wait in.
+            state.node.held(guard.lock).ok()?;
             let stale = &mut errands.stale;
             if let Poll::Ready(mode) = state.registry.poll_watch(guard.lock, watch, context.waker(), stale) {
                 return Some(mode);

@@ -27,16 +27,21 @@
 
 mod acquire;
 mod backoff;
+mod balance;
 mod builder;
+mod changed;
 mod connection;
 mod convert;
 mod errands;
 mod error;
 mod guard;
 mod incoming;
+mod leave;
 mod lifecycle;
 mod links;
+mod loss;
 mod map;
+mod members;
 mod membership;
 mod node;
 mod options;
@@ -55,15 +60,19 @@ mod waiters;
 
 pub use acquire::Acquire;
 pub use builder::Builder;
+pub use changed::Changed;
 pub use convert::Convert;
 pub use error::{ConvertError, LockError, SetValueError, StartError, TransferError};
 pub use guard::{Contended, Guard};
+pub use leave::Left;
 pub use lockmaster_core;
 pub use lockmaster_core::{
-    Flags, Full, Grant, Instant, Limits, LockView, MapVersion, Mode, Name, NodeId, OwnerId, Path,
-    PhysicalView, Priority, Progress, QueueName, Refusal, Retention, Room, SlotId, SlotRange, SlotView,
-    SpaceConfig, SpaceId, Stage, Stats, TRANSFERS_MAX, Token, TransferId, Value, ValueState, WithdrawError,
+    Certainty, ClusterId, Epoch, Flags, Full, Grant, Incarnation, Instant, Limits, LockView, MapVersion,
+    Mode, Name, NodeId, OwnerId, Path, PhysicalView, Priority, Progress, QueueName, Refusal, Retention, Room,
+    SlotId, SlotRange, SlotView, SpaceConfig, SpaceId, Stage, Standing, Stats, TRANSFERS_MAX, Token,
+    TransferId, Value, ValueState, WithdrawError,
 };
+pub use loss::Lost;
 pub use map::{MasterMap, MasterShare};
 pub use membership::{
     Candidate, ClusterMember, ClusterView, Inbox, Joined, Membership, MembershipError, Session,

@@ -13,6 +13,7 @@ use crate::waiters::Waiters;
 pub(crate) struct Lifecycle {
     is_open: bool,
     is_closed: bool,
+    is_condemned: bool,
     tasks: u32,
     pub(crate) waiters: Waiters,
 }
@@ -24,6 +25,11 @@ impl Lifecycle {
 
     pub(crate) const fn is_closed(&self) -> bool {
         self.is_closed
+    }
+
+    /// Closed by a panic.
+    pub(crate) const fn is_condemned(&self) -> bool {
+        self.is_condemned
     }
 
     /// Closed, and no task runs any more.
@@ -53,6 +59,7 @@ impl Lifecycle {
 
     /// A panic may have left the node in disorder: it is closed. [`Lifecycle::close`] still has to wake.
     pub(crate) const fn condemn(&mut self) {
+        self.is_condemned = !self.is_closed || self.is_condemned;
         self.is_closed = true;
     }
 

@@ -17,7 +17,7 @@
 
 use core::task::{Poll, Waker};
 
-use lockmaster_core::NodeId;
+use lockmaster_core::{Incarnation, NodeId};
 
 use crate::outgoing::Outgoing;
 use crate::stale::Stale;
@@ -32,12 +32,14 @@ pub(crate) struct LinkId {
 
 pub(crate) struct Links<W> {
     /// The other members, in order.
-    peers: Box<[Peer<W>]>,
+    peers: Vec<Peer<W>>,
     serial: u64,
 }
 
 struct Peer<W> {
     node: NodeId,
+    /// 0 where members never change.
+    incarnation: Incarnation,
     link: Option<Link<W>>,
 }
 
@@ -69,9 +71,28 @@ pub(crate) struct Detached<W> {
 }
 
 impl<W> Links<W> {
-    /// No connection to any of these yet; they are in order.
-    pub(crate) fn new(peers: impl Iterator<Item = NodeId>) -> Self {
-        Self { peers: peers.map(|node| Peer { node, link: None }).collect(), serial: 0 }
+    /// No connection to anybody yet.
+    pub(crate) const fn new() -> Self {
+        Self { peers: Vec::new(), serial: 0 }
+    }
+
+    /// These are the other members from now on, each once. Connections to those that stay go on; hands out the others.
+    pub(crate) fn follow(
+        &mut self,
+        members: impl Iterator<Item = (NodeId, Incarnation)>,
+    ) -> Vec<(NodeId, Detached<W>)> {
+        let before = core::mem::take(&mut self.peers);
+        self.peers.extend(members.map(|(node, incarnation)| Peer { node, incarnation, link: None }));
+        self.peers.sort_unstable_by_key(|peer| peer.node);
+        let mut dropped = Vec::new();
+        for Peer { node, incarnation, link } in before {
+            let Some(link) = link else { continue };
+            match self.links_peer(node) {
+                Some(peer) if peer.incarnation == incarnation => peer.link = Some(link),
+                Some(_) | None => dropped.push((node, link.detached())),
+            }
+        }
+        dropped
     }
 
     /// A connection to a peer is there. Returns its name, and the connection that it replaces.
@@ -96,8 +117,13 @@ impl<W> Links<W> {
     }
 
     /// All connections end.
-    pub(crate) fn close(&mut self) -> impl Iterator<Item = Detached<W>> {
-        self.peers.iter_mut().filter_map(|peer| peer.link.take()).map(Link::detached)
+    pub(crate) fn close(&mut self) -> impl Iterator<Item = (NodeId, Detached<W>)> {
+        self.peers.iter_mut().filter_map(|peer| Some((peer.node, peer.link.take()?.detached())))
+    }
+
+    /// Peers with a connection, in order.
+    pub(crate) fn connected(&self) -> impl Iterator<Item = NodeId> {
+        self.peers.iter().filter(|peer| peer.link.is_some()).map(|peer| peer.node)
     }
 
     /// Is this the peer's connection?

@@ -3,17 +3,27 @@
 //! A provider lives on threads of its own, so that it works beside any runtime, and talks to the node through an
 //! [`Inbox`]. Nothing of it is called while the node's mutex is held.
 
+mod ear;
+mod keeper;
+mod news;
+
+use core::fmt;
 use core::net::SocketAddr;
 use std::io;
+use std::sync::Arc;
 
-use lockmaster_core::{Certainty, ClusterId, Epoch, Incarnation, Instant, NodeId};
+use lockmaster_core::{Certainty, ClusterId, Epoch, Incarnation, Instant, NodeId, View, ViewMember};
+
+pub(crate) use self::ear::Ear;
+pub(crate) use self::keeper::Keeper;
 
 /// A membership engine, or the way to one.
 pub trait Membership: Send + Sync + 'static {
     /// Makes the node a member, or a candidate for it, and tells it of views from then on.
     ///
-    /// Called on a thread that may block, at the start and again after each time that membership was lost. It must not
-    /// return before nobody takes an earlier life of this node for a member.
+    /// Called on a thread of its own that may block, at the start and again after each time that membership was lost,
+    /// when the session before was dropped. It must not return before nobody takes an earlier life of this node for a
+    /// member. While it waits for that it looks at [`Inbox::is_over`].
     ///
     /// # Errors
     /// [`MembershipError`] says what an operator has to do, or that it is to be tried again.
@@ -44,6 +54,8 @@ pub struct Joined {
 }
 
 /// A node's side of its membership. Dropping it ends the membership as a crash would.
+///
+/// Its methods are called on the thread that joined, and may block.
 pub trait Session: Send + Sync + 'static {
     /// The node is about to leave: it is to be given no slots any more.
     ///
@@ -54,8 +66,8 @@ pub trait Session: Send + Sync + 'static {
     /// The node has nothing any more and leaves: a view without it may follow at once.
     fn leave(self: Box<Self>);
 
-    /// Which other members this node can talk to now, one bit for each place in the last view that was told. Told when
-    /// it changes, and now and then. A provider that cannot judge it ignores it.
+    /// Which other members this node is connected to. Told when that changes. A provider that does not judge by it
+    /// ignores it.
     fn report_reachable(&self, reachable: &[NodeId]) {
         let _ = reachable;
     }
@@ -85,23 +97,46 @@ pub struct ClusterMember {
     pub address: SocketAddr,
 }
 
-/// What a provider tells a node.
+impl ClusterView {
+    /// The view as the core has it; nothing if it has more members than any cluster.
+    pub(crate) fn to_core(&self) -> Option<View> {
+        let mut view = View { epoch: self.epoch, ..View::default() };
+        let is_whole = self.members.iter().all(|member| {
+            let ClusterMember { node, incarnation, joined, is_leaving, address: _ } = *member;
+            view.add(ViewMember { node, incarnation, joined, is_leaving })
+        });
+        is_whole.then_some(view)
+    }
+
+    /// The member with this number.
+    #[must_use]
+    pub fn member(&self, node: NodeId) -> Option<&ClusterMember> {
+        self.members.iter().find(|member| member.node == node)
+    }
+}
+
+/// The node, as an [`Inbox`] knows it.
 pub(crate) trait Hear: Send + Sync {
     fn view(&self, view: ClusterView);
     fn certainty(&self, certainty: Certainty);
     fn fenced(&self, why: &str);
+    fn trouble(&self, why: &str);
     fn now(&self) -> Instant;
     fn last_alive(&self) -> Instant;
+    fn is_over(&self) -> bool;
 }
 
 /// Where a provider tells its node what it knows. Clones are the same inbox; one of an earlier life does nothing.
+///
+/// What it is told has happened when the call returns: after [`Inbox::fenced`] the node grants nothing. Only what is
+/// told before [`Membership::join`] has returned is kept until the node can take it.
 #[derive(Clone)]
 pub struct Inbox {
-    hear: std::sync::Arc<dyn Hear>,
+    hear: Arc<dyn Hear>,
 }
 
 impl Inbox {
-    pub(crate) fn new(hear: std::sync::Arc<dyn Hear>) -> Self {
+    pub(crate) fn new(hear: Arc<dyn Hear>) -> Self {
         Self { hear }
     }
 
@@ -111,6 +146,7 @@ impl Inbox {
     }
 
     /// Membership is certain for so long, on the clock of [`Inbox::now`]. Never shortened but by [`Inbox::fenced`].
+    /// A provider whose membership no clock ends says so with [`Certainty::FOR_EVER`], or says nothing.
     pub fn certainty(&self, certainty: Certainty) {
         self.hear.certainty(certainty);
     }
@@ -120,6 +156,11 @@ impl Inbox {
         self.hear.fenced(why);
     }
 
+    /// Something is wrong that an operator should know, but membership goes on.
+    pub fn trouble(&self, why: &str) {
+        self.hear.trouble(why);
+    }
+
     /// The node's clock, which goes on while the machine sleeps (CLOCK_BOOTTIME).
     #[must_use]
     pub fn now(&self) -> Instant {
@@ -127,10 +168,23 @@ impl Inbox {
     }
 
     /// When the node's driver last ran. A provider that renews a lease does so only if that was lately: a node that is
-    /// stuck must lose its lease.
+    /// stuck must lose its lease. A driver that is well runs at least twice a second.
     #[must_use]
     pub fn last_alive(&self) -> Instant {
         self.hear.last_alive()
+    }
+
+    /// Does nobody listen any more, because the node was shut down or has begun another life? A join that waits for
+    /// something looks now and then, and gives up.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.hear.is_over()
+    }
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox").field("is_over", &self.is_over()).finish_non_exhaustive()
     }
 }
 
@@ -144,6 +198,9 @@ pub enum MembershipError {
     /// The cluster is configured otherwise: spaces, slots and hash seed must be the same on every node.
     #[error("the cluster is configured otherwise: {0}")]
     Configuration(String),
+    /// Nobody wants the membership any more: the node was shut down meanwhile.
+    #[error("the node was shut down while it joined")]
+    Abandoned,
     /// The engine cannot be reached or does not answer; it may be tried again.
     #[error("the membership engine cannot be reached: {0}")]
     Unreachable(String),

@@ -1,13 +1,19 @@
 //! The node as an application sees it.
 
 use core::fmt;
+use core::time::Duration;
 
-use lockmaster_core::{Flags, Mode, NodeId, SlotId, SlotRange, SlotView, SpaceId, Stats};
+use lockmaster_core::{
+    Flags, Incarnation, Instant, Mode, NodeId, SlotId, SlotRange, SlotView, SpaceId, Standing, Stats,
+};
 
 use crate::acquire::Acquire;
 use crate::builder::Builder;
+use crate::changed::Changed;
+use crate::leave::{self, Left};
 use crate::lifecycle::Lifecycle;
 use crate::map::MasterMap;
+use crate::membership::{ClusterMember, ClusterView};
 use crate::options::LockOptions;
 use crate::runtime::{Runtime, Writer};
 use crate::shared::Shared;
@@ -84,7 +90,8 @@ impl<R: Runtime> Node<R> {
         Transfer::new(self, range, to)
     }
 
-    /// Resolves once every member was heard, so that this node grants locks; also once it is shut down.
+    /// Resolves once this node can grant locks: it is a member and knows who masters what. Where members never change,
+    /// that is when each of them was heard. Also resolves once the node is shut down.
     ///
     /// Locks may be asked for before: they wait.
     pub async fn opened(&self) {
@@ -94,11 +101,73 @@ impl<R: Runtime> Node<R> {
     /// Shuts the node down and waits for its end.
     ///
     /// Whoever waits for a lock gets [`LockError::Closed`](crate::LockError::Closed), guards are lost, and
-    /// connections end. The other members are not told what this node held: to them it is a node that cannot
-    /// be reached. Release what matters first.
+    /// connections end. Where members come and go, the node leaves, and others may have its locks at once; what it
+    /// mastered is rebuilt by them. [`Node::leave`] is kinder. Where members never change, the others are not told what
+    /// this node held: to them it is a node that cannot be reached. Release what matters first.
     pub async fn shutdown(&self) {
         self.life.shared.close();
         self.life.shared.until(Lifecycle::is_ended).await;
+    }
+
+    /// Leaves the cluster: gives away what the node masters, gives up what it merely retains, waits until its guards are
+    /// dropped, then shuts down. If that takes longer than `within`, it leaves all the same, and guards are lost.
+    ///
+    /// Nobody has to be asked or told, and no request of another node is refused. Until the end this node grants as
+    /// before. Where members never change nothing can be given away, and the others wait for the node to come back.
+    pub async fn leave(&self, within: Duration) -> Left {
+        leave::leave(self, within).await
+    }
+
+    /// Resolves when the node has another view or standing than when it was called; also once it is shut down.
+    ///
+    /// Call it, then look, then wait: so that nothing is missed in between.
+    pub fn changed(&self) -> Changed<'_, R> {
+        Changed::new(self)
+    }
+
+    /// What the node is in its cluster now.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let now = self.now();
+        self.life.shared.lock().node.standing(now)
+    }
+
+    /// Until when the node's membership is certain, as far as is known now; [`Instant::NEVER`] if no clock ends it.
+    #[must_use]
+    pub fn certain_until(&self) -> Instant {
+        self.life.shared.lock().node.certain_until()
+    }
+
+    /// The node's clock, which goes on while the machine sleeps.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.life.shared.runtime.now()
+    }
+
+    /// The view; absent while the node is no member.
+    ///
+    /// Where members never change it is what the builder was given, as of epoch 1, and the others' incarnations are 0.
+    #[must_use]
+    pub fn view(&self) -> Option<ClusterView> {
+        self.life.shared.lock().members.view().cloned()
+    }
+
+    /// The members of the view, this node among them, in the order of their numbers; none while it is no member.
+    #[must_use]
+    pub fn members(&self) -> Vec<ClusterMember> {
+        self.view().map_or_else(Vec::new, |view| view.members)
+    }
+
+    /// Is the map of this view agreed, and nothing being rebuilt here?
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.life.shared.lock().node.is_settled()
+    }
+
+    /// This life of the node.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.life.shared.lock().node.config().incarnation
     }
 
     /// Number of this node.

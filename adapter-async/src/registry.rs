@@ -26,7 +26,15 @@ use crate::stale::Stale;
 pub(crate) use self::transfers::Transfers;
 
 /// How a wait ended.
-pub(crate) type Outcome = Result<Grant, Denied>;
+pub(crate) type Outcome = Result<Grant, Unmet>;
+
+/// Why a wait ended without a grant, or with one that does not count any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unmet {
+    Denied(Denied),
+    /// The lock is lost.
+    Lost,
+}
 
 /// A wait that ended without a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +44,7 @@ pub(crate) struct Denied {
     pub(crate) held: Option<Mode>,
 }
 
-/// Names one of the tasks that watch a lock.
+/// Names one of those who watch a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WatchId(u64);
 
@@ -67,8 +75,11 @@ enum Phase {
 
 #[derive(Debug)]
 enum Watch {
+    /// For a demand.
     Waiting(Waker),
     Told(Mode),
+    /// For the loss of the lock.
+    Mourning(Waker),
 }
 
 impl Registry {
@@ -196,12 +207,34 @@ impl Registry {
         Some(mode)
     }
 
+    /// `waker` is woken when the lock, which is not lost yet, is lost. `watch` is absent at the first call.
+    pub(crate) fn watch_loss(
+        &mut self,
+        lock: LockId,
+        watch: &mut Option<WatchId>,
+        waker: &Waker,
+        stale: &mut Stale,
+    ) {
+        self.watches += 1;
+        let fresh = WatchId(self.watches);
+        let watchers = &mut self.slot(lock, stale).watchers;
+        if let Some((_, Watch::Mourning(known))) = watchers.iter_mut().find(|(id, _)| Some(*id) == *watch) {
+            if !known.will_wake(waker) {
+                stale.add(core::mem::replace(known, waker.clone()));
+            }
+            return;
+        }
+        *watch = Some(fresh);
+        watchers.push((fresh, Watch::Mourning(waker.clone())));
+    }
+
     /// A watcher is gone.
     pub(crate) fn unwatch(&mut self, lock: LockId, watch: WatchId, stale: &mut Stale) {
         let Some(slot) = self.registry_own(lock) else { return };
         let Some(at) = slot.watchers.iter().position(|(id, _)| *id == watch) else { return };
-        if let (_, Watch::Waiting(waker)) = slot.watchers.swap_remove(at) {
-            stale.add(waker);
+        match slot.watchers.swap_remove(at).1 {
+            Watch::Waiting(waker) | Watch::Mourning(waker) => stale.add(waker),
+            Watch::Told(_) => {}
         }
     }
 
@@ -209,8 +242,24 @@ impl Registry {
     pub(crate) fn demand(&mut self, lock: LockId, mode: Mode, mut wake: impl FnMut(Waker)) {
         let Some(slot) = self.registry_own(lock) else { return };
         for (_, watch) in &mut slot.watchers {
-            if let Watch::Waiting(waker) = core::mem::replace(watch, Watch::Told(mode)) {
+            let is_loss = matches!(watch, Watch::Mourning(_));
+            if !is_loss && let Watch::Waiting(waker) = core::mem::replace(watch, Watch::Told(mode)) {
                 wake(waker);
+            }
+        }
+    }
+
+    /// A lock is lost: who waits for its conversion, who watches it, and who has not fetched its grant yet, is told.
+    pub(crate) fn lose(&mut self, lock: LockId, mut wake: impl FnMut(Waker)) {
+        let Some(slot) = self.registry_own(lock) else { return };
+        slot.give_up_watchers(&mut wake);
+        match core::mem::replace(&mut slot.phase, Phase::Idle) {
+            Phase::Idle => {}
+            Phase::Over(_) => slot.phase = Phase::Over(Err(Unmet::Lost)),
+            Phase::Waiting(waker) => {
+                slot.phase = Phase::Over(Err(Unmet::Lost));
+                self.waiting -= 1;
+                waker.into_iter().for_each(wake);
             }
         }
     }
@@ -252,8 +301,9 @@ impl Slot {
     /// Nobody watches any more; hands out the wakers of those who did.
     fn give_up_watchers(&mut self, mut to: impl FnMut(Waker)) {
         for (_, watch) in self.watchers.drain(..) {
-            if let Watch::Waiting(waker) = watch {
-                to(waker);
+            match watch {
+                Watch::Waiting(waker) | Watch::Mourning(waker) => to(waker),
+                Watch::Told(_) => {}
             }
         }
     }

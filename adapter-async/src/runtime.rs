@@ -19,7 +19,9 @@ pub trait Runtime: Send + Sync + 'static {
     /// Writing half of a connection.
     type Writer: Writer;
 
-    /// Nanoseconds on a monotonic clock since a start of the runtime's choice.
+    /// Nanoseconds on a monotonic clock that all of this machine's processes share and that goes on while the machine
+    /// sleeps: `CLOCK_BOOTTIME`, or what comes nearest. A node whose membership ends by the clock must not wake up and
+    /// believe that no time has passed, and providers compare their own readings with the node's.
     fn now(&self) -> Instant;
 
     /// Takes over a bound socket.
@@ -37,7 +39,8 @@ pub trait Runtime: Send + Sync + 'static {
         to: SocketAddr,
     ) -> impl Future<Output = io::Result<(Self::Reader, Self::Writer)>> + Send;
 
-    /// Sleeps until the clock shows `until`, or somewhat longer.
+    /// Sleeps until the clock shows `until`, or somewhat longer: also as long as the machine sleeps, because whoever
+    /// wakes up reads the clock before anything else.
     fn sleep_until(&self, until: Instant) -> impl Future<Output = ()> + Send;
 
     /// Runs a task to its end.

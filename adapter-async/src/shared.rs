@@ -5,18 +5,21 @@
 
 use core::future::{Future, poll_fn};
 use core::mem;
-use core::pin::pin;
+use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
+use core::time::Duration;
 use std::sync::PoisonError;
 
 use lockmaster_core::drive::{self, Outlet};
-use lockmaster_core::{Event, HeapMemory, Instant, LockId, Node, NodeId, OwnerId, ValueState};
+use lockmaster_core::{Event, HeapMemory, Instant, LockId, Node, NodeId, OwnerId, Standing, ValueState};
 
+use crate::balance::Balance;
 use crate::errands::Errands;
 use crate::lifecycle::Lifecycle;
 use crate::links::{Claim, Detached, Links};
+use crate::members::Members;
 use crate::outgoing::Written;
-use crate::registry::{Denied, Registry};
+use crate::registry::{Denied, Registry, Unmet};
 use crate::runtime::{Runtime, Writer};
 use crate::stale::Stale;
 use crate::stats::LinkStats;
@@ -31,9 +34,11 @@ pub(crate) const CALL_BUDGET: u32 = 16;
 pub(crate) const TASK_BUDGET: u32 = 256;
 /// Frames that a call writes on one connection before it leaves the rest to the writer task.
 const CALL_FRAMES: u32 = 4;
+/// A node that is a member by a provider's word shows so often that it is alive.
+const ALIVE_EVERY: Duration = Duration::from_millis(500);
 
 pub(crate) struct Shared<R: Runtime> {
-    pub(crate) runtime: R,
+    pub(crate) runtime: Arc<R>,
     state: Mutex<State<R::Writer>>,
 }
 
@@ -44,9 +49,15 @@ pub(crate) struct State<W> {
     pub(crate) links: Links<W>,
     pub(crate) timer: Timer,
     pub(crate) lifecycle: Lifecycle,
+    pub(crate) members: Members,
+    pub(crate) balance: Balance,
     pub(crate) stats: LinkStats,
     /// Accepted connections that have not said hello yet.
     pub(crate) guests: u32,
+    /// Guards that were not dropped yet.
+    pub(crate) guards: u32,
+    /// When the timer task last ran.
+    pub(crate) alive: Instant,
     /// The latest instant that anybody came with.
     now: Instant,
     owners: u64,
@@ -56,18 +67,30 @@ pub(crate) struct State<W> {
 struct Alarm<'a, R: Runtime>(&'a Shared<R>);
 
 impl<R: Runtime> Shared<R> {
-    pub(crate) fn new(runtime: R, node: Node<HeapMemory>, locks: u32) -> Self {
-        let id = node.config().node;
-        let links = Links::new(node.config().members.iter().copied().filter(|member| *member != id));
+    pub(crate) fn new(
+        runtime: Arc<R>,
+        node: Node<HeapMemory>,
+        locks: u32,
+        members: Members,
+        balance: Balance,
+    ) -> Self {
+        let mut links = Links::new();
+        // Nobody is connected yet.
+        let _ = links.follow(members.peers());
+        let now = runtime.now();
         let state = State {
             node,
             registry: Registry::new(locks),
             links,
             timer: Timer::new(),
             lifecycle: Lifecycle::default(),
+            members,
+            balance,
             stats: LinkStats::default(),
             guests: 0,
-            now: runtime.now(),
+            guards: 0,
+            alive: now,
+            now,
             owners: 0,
         };
         Self { runtime, state: Mutex::new(state) }
@@ -108,7 +131,7 @@ impl<R: Runtime> Shared<R> {
                 None
             } else {
                 let result = act(&mut state, errands);
-                state.drain(&self.runtime, errands, budget);
+                state.drain(&*self.runtime, errands, budget);
                 Some(result)
             }
         };
@@ -163,7 +186,7 @@ impl<R: Runtime> Shared<R> {
             let is_news = state.lifecycle.close(|waker| wakers.push(waker));
             state.registry.close(|waker| wakers.push(waker));
             wakers.extend(state.timer.close());
-            (state.links.close().collect(), is_news)
+            (state.links.close().map(|(_, detached)| detached).collect(), is_news)
         };
         detached.into_iter().for_each(Detached::close);
         wakers.into_iter().for_each(Waker::wake);
@@ -179,8 +202,7 @@ impl<R: Runtime> Shared<R> {
 
     /// Runs a task that the node's end waits for.
     pub(crate) fn spawn(shared: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
-        shared.lock().lifecycle.begin_task();
-        let ticket = Ticket(Arc::clone(shared));
+        let ticket = Ticket::new(shared);
         shared.runtime.spawn(async move {
             let _ticket = ticket;
             task.await;
@@ -188,16 +210,33 @@ impl<R: Runtime> Shared<R> {
     }
 
     /// Resolves once the condition on the node's life holds.
-    pub(crate) fn until(&self, is_there: fn(&Lifecycle) -> bool) -> Until<'_, R> {
-        Until { shared: self, is_there, id: None }
+    pub(crate) fn until(&self, is_there: fn(&Lifecycle) -> bool) -> impl Future<Output = ()> {
+        self.when(move |state| is_there(&state.lifecycle).then_some(()))
+    }
+
+    /// Resolves once `look` finds something. It is called again when the node's life, its view or its standing changes.
+    pub(crate) const fn when<T, L: FnMut(&mut State<R::Writer>) -> Option<T>>(
+        &self,
+        look: L,
+    ) -> When<'_, R, L> {
+        When { shared: self, look, id: None }
     }
 
     /// The work's output, or nothing if the node is shut down before.
     pub(crate) async fn unless_closed<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        self.unless(|state| state.lifecycle.is_closed().then_some(()), work).await
+    }
+
+    /// The work's output, or nothing if `look` finds something before.
+    pub(crate) async fn unless<T>(
+        &self,
+        look: impl FnMut(&mut State<R::Writer>) -> Option<()>,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
         let mut work = pin!(work);
-        let mut closed = pin!(self.until(Lifecycle::is_closed));
+        let mut looking = pin!(self.when(look));
         poll_fn(|context| {
-            if closed.as_mut().poll(context).is_ready() {
+            if looking.as_mut().poll(context).is_ready() {
                 return Poll::Ready(None);
             }
             work.as_mut().poll(context).map(Some)
@@ -212,14 +251,18 @@ impl<R: Runtime> Shared<R> {
             let now = shared.runtime.now();
             let turn = shared.turn_with(&mut errands, TASK_BUDGET, |state, _| {
                 state.advance(now);
+                state.alive = now;
+                state.balance.tick(now);
+                !state.node.config().is_static()
             });
             errands.run(&shared);
-            if turn.is_none() {
-                return;
-            }
+            let Some(shows_life) = turn else { return };
             let sleep = shared.lock().timer.sleep();
             match sleep {
                 Sleep::Yield => yield_once().await,
+                Sleep::Until(until) if shows_life => {
+                    shared.keep_time_until(until.min(now.after(ALIVE_EVERY))).await;
+                }
                 Sleep::Until(until) => shared.keep_time_until(until).await,
             }
         }
@@ -249,6 +292,11 @@ impl<W: Writer> State<W> {
         self.now
     }
 
+    /// The latest instant that anybody came with.
+    pub(crate) const fn now(&self) -> Instant {
+        self.now
+    }
+
     /// An owner that nobody else is.
     pub(crate) const fn fresh_owner(&mut self) -> OwnerId {
         self.owners += 1;
@@ -268,10 +316,14 @@ impl<W: Writer> State<W> {
         errands: &mut Errands<W>,
         budget: u32,
     ) {
+        if let Some(most) = self.balance.due(self.members.standing()) {
+            self.node.balance(self.now, most);
+        }
         let claimed = errands.claims().len();
         let mut drain = Drain {
             registry: &mut self.registry,
             links: &mut self.links,
+            balance: &mut self.balance,
             errands,
             node: self.node.config().node,
         };
@@ -282,11 +334,50 @@ impl<W: Writer> State<W> {
             self.drain_fill(errands, claimed);
         }
         self.set_timer().into_iter().for_each(|task| errands.wake(task));
-        if wait.is_spent {
+        self.drain_members(errands, wait.is_spent);
+        if wait.is_spent || self.balance.is_due() {
             self.timer.spend().into_iter().for_each(|task| errands.wake(task));
         }
-        if self.node.is_open() && self.lifecycle.open(|waker| errands.wake(waker)) {
-            trace::opened(self.node.config().node);
+    }
+
+    /// Looks at what the node is in its cluster now, and tells who waits for it.
+    fn drain_members(&mut self, errands: &mut Errands<W>, is_spent: bool) {
+        let node = self.node.config().node;
+        let standing = self.node.standing(self.now);
+        let mut is_news = self.members.stand(standing);
+        if is_news {
+            trace::standing(node, standing);
+            self.balance.call_for();
+            if standing == Standing::Fenced {
+                self.hang_up_all(errands);
+            }
+        }
+        if standing == Standing::Fenced {
+            is_news |= !is_spent && self.members.mourn();
+        }
+        let is_settled = self.node.is_settled();
+        if self.members.settle(is_settled) {
+            is_news = true;
+            self.balance.call_for();
+        }
+        let is_open = if self.node.config().is_static() {
+            self.node.is_open()
+        } else {
+            is_settled && standing == Standing::Member
+        };
+        if is_open && self.lifecycle.open(|waker| errands.wake(waker)) {
+            trace::opened(node);
+        }
+        if is_news {
+            self.lifecycle.waiters.wake(|waker| errands.wake(waker));
+        }
+    }
+
+    /// Every connection ends: this life is over.
+    pub(crate) fn hang_up_all(&mut self, errands: &mut Errands<W>) {
+        for (peer, detached) in self.links.close() {
+            self.node.handle_disconnect(self.now, peer);
+            errands.hang_up(detached);
         }
     }
 
@@ -325,6 +416,7 @@ impl<W: Writer> Detached<W> {
 struct Drain<'a, W> {
     registry: &'a mut Registry,
     links: &'a mut Links<W>,
+    balance: &'a mut Balance,
     errands: &'a mut Errands<W>,
     node: NodeId,
 }
@@ -335,17 +427,21 @@ impl<W: Writer> Outlet for Drain<'_, W> {
             Event::Granted { lock, owner: _, grant } => self.registry.complete(lock, Ok(grant)),
             Event::Denied { lock, owner, reason, held } => {
                 trace::denied(self.node, owner, reason);
-                self.registry.complete(lock, Err(Denied { reason, held }))
+                self.registry.complete(lock, Err(Unmet::Denied(Denied { reason, held })))
             }
             Event::Demanded { lock, owner: _, mode } => {
                 return self.registry.demand(lock, mode, |waker| self.errands.wake(waker));
             }
-            Event::Lost { .. } => return,
+            Event::Lost { lock, owner } => {
+                trace::lost(self.node, owner);
+                return self.registry.lose(lock, |waker| self.errands.wake(waker));
+            }
             Event::Transfer(progress) => {
                 trace::transfer(self.node, &progress);
                 if !progress.stage.is_end() {
                     return;
                 }
+                self.balance.call_for();
                 self.registry.transfers.complete(progress)
             }
         };
@@ -373,7 +469,18 @@ impl<R: Runtime> Drop for Alarm<'_, R> {
 }
 
 /// Counts a task of the node until it is dropped.
-struct Ticket<R: Runtime>(Arc<Shared<R>>);
+pub(crate) struct Ticket<R: Runtime>(Arc<Shared<R>>);
+
+impl<R: Runtime> Ticket<R> {
+    pub(crate) fn new(shared: &Arc<Shared<R>>) -> Self {
+        shared.lock().lifecycle.begin_task();
+        Self(Arc::clone(shared))
+    }
+
+    pub(crate) const fn shared(&self) -> &Arc<Shared<R>> {
+        &self.0
+    }
+}
 
 impl<R: Runtime> Drop for Ticket<R> {
     fn drop(&mut self) {
@@ -383,32 +490,35 @@ impl<R: Runtime> Drop for Ticket<R> {
     }
 }
 
-/// Resolves once a condition on the node's life holds.
-pub(crate) struct Until<'a, R: Runtime> {
+/// Resolves once a look at the state finds something.
+pub(crate) struct When<'a, R: Runtime, L> {
     shared: &'a Shared<R>,
-    is_there: fn(&Lifecycle) -> bool,
+    look: L,
     id: Option<WaiterId>,
 }
 
-impl<R: Runtime> Future for Until<'_, R> {
-    type Output = ();
+// Nothing in it is ever pinned.
+impl<R: Runtime, L> Unpin for When<'_, R, L> {}
 
-    fn poll(mut self: core::pin::Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let shared = self.shared;
+impl<R: Runtime, T, L: FnMut(&mut State<R::Writer>) -> Option<T>> Future for When<'_, R, L> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let this = self.get_mut();
         let mut stale = Stale::new();
-        let mut state = shared.lock();
-        if (self.is_there)(&state.lifecycle) {
-            if let Some(id) = self.id.take() {
+        let mut state = this.shared.lock();
+        if let Some(found) = (this.look)(&mut state) {
+            if let Some(id) = this.id.take() {
                 state.lifecycle.waiters.remove(id, &mut stale);
             }
-            return Poll::Ready(());
+            return Poll::Ready(found);
         }
-        state.lifecycle.waiters.wait(&mut self.id, context.waker(), &mut stale);
+        state.lifecycle.waiters.wait(&mut this.id, context.waker(), &mut stale);
         Poll::Pending
     }
 }
 
-impl<R: Runtime> Drop for Until<'_, R> {
+impl<R: Runtime, L> Drop for When<'_, R, L> {
     fn drop(&mut self) {
         let Some(id) = self.id else { return };
         let mut stale = Stale::new();
@@ -417,7 +527,7 @@ impl<R: Runtime> Drop for Until<'_, R> {
 }
 
 /// Lets other tasks run first.
-async fn yield_once() {
+pub(crate) async fn yield_once() {
     let mut is_first = true;
     poll_fn(|context| {
         if !mem::take(&mut is_first) {

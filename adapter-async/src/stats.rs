@@ -14,6 +14,8 @@ pub struct LinkStats {
     pub handshakes_failed: u64,
     /// Hellos that were refused: another cluster, configuration, version or incarnation.
     pub hellos_refused: u64,
+    /// Hellos of nodes that were not in the view of one side: one of the two did not know the latest view yet.
+    pub strangers: u64,
     /// Connections that were closed because a frame made no sense.
     pub malformed: u64,
     /// Connections that were not let in: too many at a time have not said hello yet.

@@ -5,7 +5,9 @@
     allow(unused_variables, reason = "without the feature nothing is told")
 )]
 
-use lockmaster_core::{Denial, Dropped, HelloError, NodeId, OwnerId, Progress};
+use lockmaster_core::{Denial, Dropped, HelloError, NodeId, OwnerId, Progress, Standing};
+
+use crate::membership::{ClusterView, MembershipError};
 
 pub(crate) fn started(node: NodeId, members: usize) {
     #[cfg(feature = "tracing")]
@@ -25,6 +27,34 @@ pub(crate) fn closed(node: NodeId) {
 pub(crate) fn broken(node: NodeId) {
     #[cfg(feature = "tracing")]
     tracing::error!(node = node.0, "node shut down after a panic");
+}
+
+pub(crate) fn viewed(node: NodeId, view: &ClusterView) {
+    #[cfg(feature = "tracing")]
+    tracing::info!(node = node.0, epoch = view.epoch.0, members = view.members.len(), "new view");
+}
+
+pub(crate) fn standing(node: NodeId, standing: Standing) {
+    #[cfg(feature = "tracing")]
+    match standing {
+        Standing::Outside | Standing::Member => tracing::info!(node = node.0, ?standing, "standing changed"),
+        Standing::Suspect | Standing::Fenced => tracing::warn!(node = node.0, ?standing, "standing changed"),
+    }
+}
+
+pub(crate) fn fenced(node: NodeId, why: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::error!(node = node.0, why, "membership has ended: every lock is lost");
+}
+
+pub(crate) fn trouble(node: Option<NodeId>, why: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(node = node.map(|node| node.0), why, "membership is in trouble");
+}
+
+pub(crate) fn join_failed(node: NodeId, error: &MembershipError) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(node = node.0, %error, "cannot join");
 }
 
 pub(crate) fn peer_up(node: NodeId, peer: NodeId) {
@@ -62,6 +92,11 @@ pub(crate) fn denied(node: NodeId, owner: OwnerId, reason: Denial) {
     tracing::debug!(node = node.0, owner = owner.0, ?reason, "lock denied");
 }
 
+pub(crate) fn lost(node: NodeId, owner: OwnerId) {
+    #[cfg(feature = "tracing")]
+    tracing::error!(node = node.0, owner = owner.0, "lock lost");
+}
+
 pub(crate) fn transfer(node: NodeId, progress: &Progress) {
     #[cfg(feature = "tracing")]
     {
@@ -79,6 +114,9 @@ pub(crate) fn transfer(node: NodeId, progress: &Progress) {
             }
             Stage::Withdrawn => {
                 tracing::info!(node = node.0, %range, to = to.0, "transfer withdrawn");
+            }
+            Stage::Cut => {
+                tracing::warn!(node = node.0, %range, to = to.0, "transfer cut: the other node left");
             }
         }
     }

@@ -97,7 +97,7 @@ impl<'a, R: Runtime> Transfer<'a, R> {
             let now = state.advance(now);
             let transfer = state.node.transfer(now, range, to)?;
             state.registry.transfers.wait(transfer);
-            state.drain(&shared.runtime, errands, CALL_BUDGET);
+            state.drain(&*shared.runtime, errands, CALL_BUDGET);
             Ok((transfer, state.registry.transfers.poll(transfer, context.waker(), &mut errands.stale)))
         });
         match begun {

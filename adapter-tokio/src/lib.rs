@@ -36,16 +36,19 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
 use std::net::TcpListener;
-use std::time::Instant as Clock;
 
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+use lockmaster_async::Runtime;
 pub use lockmaster_async::{
-    ConvertError, Flags, Full, Grant, Limits, LinkStats, LockError, LockOptions, LockView, MapVersion,
-    MasterMap, MasterShare, Mode, Name, NodeId, OwnerId, Party, Path, PhysicalView, Priority, Progress,
-    QueueName, Refusal, ResourceEntry, Retention, Room, SetValueError, SlotId, SlotRange, SlotView, Snapshot,
-    SpaceConfig, SpaceId, Stage, StartError, Stats, TRANSFERS_MAX, Token, TransferError, TransferId, Value,
-    ValueState, Wait, WithdrawError, lockmaster_core,
+    Candidate, Certainty, ClusterId, ClusterMember, ClusterView, ConvertError, Epoch, Flags, Full, Grant,
+    Inbox, Incarnation, Instant, Joined, Left, Limits, LinkStats, LockError, LockOptions, LockView,
+    MapVersion, MasterMap, MasterShare, Membership, MembershipError, Mode, Name, NodeId, OwnerId, Party,
+    Path, PhysicalView, Priority, Progress, QueueName, Refusal, ResourceEntry, Retention, Room, Session,
+    SetValueError, SlotId, SlotRange, SlotView, Snapshot, SpaceConfig, SpaceId, Stage, Standing, StartError,
+    Stats, TRANSFERS_MAX, Token, TransferError, TransferId, Value, ValueState, Wait, WithdrawError,
+    lockmaster_core,
 };
-use lockmaster_async::{Instant, Runtime};
 
 pub use net::{TokioListener, TokioReader, TokioWriter};
 
@@ -56,23 +59,24 @@ pub type Builder = lockmaster_async::Builder<TokioRuntime>;
 /// A lock that is held, until it is dropped.
 pub type Guard = lockmaster_async::Guard<TokioRuntime>;
 
+/// The wait for another view or standing of a node.
+pub type Changed<'a> = lockmaster_async::Changed<'a, TokioRuntime>;
 /// Slots on their way to another node.
 pub type Transfer<'a> = lockmaster_async::Transfer<'a, TokioRuntime>;
 
+/// The clock of all nodes: it goes on while the machine sleeps, where there is such a clock.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const CLOCK: ClockId = ClockId::Boottime;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const CLOCK: ClockId = ClockId::Monotonic;
 /// Longest that one timer of the runtime is set for.
 const SLEEP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The tokio runtime that a node is started in.
-#[derive(Clone, Copy, Debug)]
-pub struct TokioRuntime {
-    start: Clock,
-}
-
-impl Default for TokioRuntime {
-    fn default() -> Self {
-        Self { start: Clock::now() }
-    }
-}
+///
+/// Its clock is `CLOCK_BOOTTIME`, which all processes of a machine share.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TokioRuntime;
 
 impl Runtime for TokioRuntime {
     type Listener = TokioListener;
@@ -80,7 +84,10 @@ impl Runtime for TokioRuntime {
     type Writer = TokioWriter;
 
     fn now(&self) -> Instant {
-        Instant::START.after(self.start.elapsed())
+        let Timespec { tv_sec, tv_nsec } = clock_gettime(CLOCK);
+        let secs = u64::try_from(tv_sec).expect("the machine was not started in the future");
+        let nanos = u64::try_from(tv_nsec).expect("nanoseconds are not negative");
+        Instant::from_nanos(secs * 1_000_000_000 + nanos)
     }
 
     fn listen(&self, listener: TcpListener) -> io::Result<TokioListener> {

@@ -5,7 +5,7 @@ use lockmaster_core::{
 
 use super::*;
 
-const BUSY: Denied = Denied { reason: Denial::Busy, held: None };
+const BUSY: Unmet = Unmet::Denied(Denied { reason: Denial::Busy, held: None });
 
 /// Two handles of which the second has the place of the first.
 fn one_place_twice() -> (LockId, LockId) {

@@ -11,12 +11,13 @@ use std::sync::Mutex;
 
 use lockmaster_core::wire::{Frames, Hello};
 use lockmaster_core::{
-    ClusterId, Config, Incarnation, Limits, Mode, SlotId, SlotRange, SpaceConfig, SpaceId,
+    ClusterId, Config, Epoch, Incarnation, Limits, Mode, SlotId, SlotRange, SpaceConfig, SpaceId,
 };
 
-use super::{Arc, HeapMemory, Instant, Node, NodeId, Runtime, Shared, Writer, poll_fn};
+use super::{Arc, Balance, HeapMemory, Instant, Members, Node, NodeId, Runtime, Shared, Writer, poll_fn};
 use crate::LockError;
 use crate::links::LinkId;
+use crate::membership::{ClusterMember, ClusterView};
 use crate::runtime::{Listener, Reader};
 
 pub(crate) const EX: Mode = Mode::Exclusive;
@@ -138,9 +139,21 @@ pub(crate) fn node_of(id: NodeId, members: &[NodeId]) -> crate::Node<Still> {
     let mut space = SpaceConfig::new("default").unwrap();
     space.slots = 16;
     config.spaces.push(space).unwrap();
+    let view = ClusterView { epoch: Epoch(1), members: members.iter().copied().map(member).collect() };
+    node_with(config, Members::fixed(id, false, view))
+}
+
+/// A member of the first view, which a node dials in vain.
+pub(crate) fn member(node: NodeId) -> ClusterMember {
+    let address = SocketAddr::from(([127, 0, 0, 1], 1));
+    ClusterMember { node, incarnation: Incarnation(1), joined: Epoch(1), is_leaving: false, address }
+}
+
+fn node_with(config: Config, members: Members) -> crate::Node<Still> {
     let memory = HeapMemory::new(&Limits::uniform(64), &config);
     let node = Node::new(config, memory).unwrap();
-    crate::Node::new(Arc::new(Shared::new(Still, node, 64)))
+    let balance = Balance::new(0);
+    crate::Node::new(Arc::new(Shared::new(Arc::new(Still), node, 64, members, balance)))
 }
 
 /// A node that has heard its peer, over this pipe.

@@ -1,0 +1,237 @@
+//! Who is a member, as the node was last told, and what has to be done about it.
+//!
+//! ```text
+//!   Outside ──(a view with this node)──▶ Member ⇄ Suspect ──(fenced)──▶ Fenced ──(every loss told, joined anew)──▶ Outside
+//! ```
+//!
+//! What counts is the core's word; here is what tasks and threads wait for.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::collections::BTreeSet;
+
+use lockmaster_core::{Incarnation, Instant, NodeId, Standing};
+
+use crate::lifecycle::Lifecycle;
+use crate::membership::{ClusterMember, ClusterView};
+
+/// An engine that could not be told that the node leaves is told again after this long.
+const ANNOUNCE_AGAIN: Duration = Duration::from_secs(1);
+
+/// Where a member is dialled. Another incarnation is another target, even at the same address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) address: SocketAddr,
+}
+
+/// What the thread that joined has to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Duty {
+    /// Say that the node is about to leave.
+    Announce,
+    /// Say whom the node is connected to.
+    Report(Vec<NodeId>),
+    /// This life is over, and every owner knows it: begin another.
+    Rejoin,
+    /// The node was shut down.
+    Leave,
+    /// The node was shut down by a panic: others must not believe that it has nothing any more.
+    Die,
+}
+
+#[derive(Debug)]
+pub(crate) struct Members {
+    me: NodeId,
+    is_insecure: bool,
+    /// Counts lives; an inbox of another does nothing.
+    life: u64,
+    view: Option<ClusterView>,
+    standing: Standing,
+    /// Every owner was told that its lock is lost.
+    is_mourned: bool,
+    is_settled: bool,
+    /// Counts views and standings.
+    changes: u64,
+    /// Peers that a task dials.
+    dialled: BTreeSet<NodeId>,
+    leaving: Leaving,
+    /// Peers with a connection, when the thread was last told.
+    reported: Vec<NodeId>,
+    connected: Vec<NodeId>,
+}
+
+/// How far the node is in leaving.
+#[derive(Debug)]
+enum Leaving {
+    No,
+    Asked,
+    Announced,
+    /// The engine could not be told.
+    Failed {
+        again_at: Instant,
+    },
+}
+
+impl Members {
+    /// The members of a node that is told of views.
+    pub(crate) fn outside(me: NodeId, is_insecure: bool) -> Self {
+        Self {
+            me,
+            is_insecure,
+            life: 1,
+            view: None,
+            standing: Standing::Outside,
+            is_mourned: false,
+            is_settled: false,
+            changes: 0,
+            dialled: BTreeSet::new(),
+            leaving: Leaving::No,
+            reported: Vec::new(),
+            connected: Vec::new(),
+        }
+    }
+
+    /// Members that never change.
+    pub(crate) fn fixed(me: NodeId, is_insecure: bool, view: ClusterView) -> Self {
+        let standing = Standing::Member;
+        Self { view: Some(view), standing, ..Self::outside(me, is_insecure) }
+    }
+
+    pub(crate) const fn life(&self) -> u64 {
+        self.life
+    }
+
+    pub(crate) const fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    pub(crate) const fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    pub(crate) const fn view(&self) -> Option<&ClusterView> {
+        self.view.as_ref()
+    }
+
+    /// The other members, with their incarnations.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = (NodeId, Incarnation)> {
+        let members = self.view.iter().flat_map(|view| &view.members);
+        members.filter(|member| member.node != self.me).map(|member| (member.node, member.incarnation))
+    }
+
+    /// The core has taken this view.
+    pub(crate) fn install(&mut self, mut view: ClusterView) {
+        view.members.sort_unstable_by_key(|member| member.node);
+        self.view = Some(view);
+        self.changes += 1;
+    }
+
+    /// The core says what the node is. Tells whether that is news.
+    pub(crate) fn stand(&mut self, standing: Standing) -> bool {
+        if standing == self.standing {
+            return false;
+        }
+        self.standing = standing;
+        self.changes += 1;
+        if standing == Standing::Fenced {
+            self.life += 1;
+            self.view = None;
+            self.is_mourned = false;
+        }
+        true
+    }
+
+    /// Is the map agreed? Tells whether that is news.
+    pub(crate) const fn settle(&mut self, is_settled: bool) -> bool {
+        let is_news = is_settled != self.is_settled;
+        self.is_settled = is_settled;
+        is_news
+    }
+
+    /// Every loss was told. Tells whether that is news.
+    pub(crate) const fn mourn(&mut self) -> bool {
+        !core::mem::replace(&mut self.is_mourned, true)
+    }
+
+    // ---- dialling ----
+
+    /// Where a member is to be dialled; nothing if it is none, or is the one that dials.
+    pub(crate) fn target(&self, peer: NodeId) -> Option<Target> {
+        let member = self.view.as_ref()?.member(peer)?;
+        self.is_dialled(member).then_some(Target { incarnation: member.incarnation, address: member.address })
+    }
+
+    /// The same for the task that dials it: if there is nothing to dial, the task is forgotten and must end.
+    pub(crate) fn target_or_end(&mut self, peer: NodeId) -> Option<Target> {
+        let target = self.target(peer);
+        if target.is_none() {
+            self.dialled.remove(&peer);
+        }
+        target
+    }
+
+    /// Members that no task dials yet; they are taken for dialled from now on.
+    pub(crate) fn undialled(&mut self) -> Option<Vec<NodeId>> {
+        let members = self.view.iter().flat_map(|view| &view.members);
+        let new = members.filter(|member| self.is_dialled(member) && !self.dialled.contains(&member.node));
+        let new: Vec<NodeId> = new.map(|member| member.node).collect();
+        self.dialled.extend(&new);
+        (!new.is_empty()).then_some(new)
+    }
+
+    fn is_dialled(&self, member: &ClusterMember) -> bool {
+        member.node > self.me && (self.is_insecure || member.address.ip().is_loopback())
+    }
+
+    // ---- leaving, and the thread that joined ----
+
+    /// The node is about to leave.
+    pub(crate) fn begin_leaving(&mut self, now: Instant) {
+        match self.leaving {
+            Leaving::No => self.leaving = Leaving::Asked,
+            Leaving::Failed { again_at } if now >= again_at => self.leaving = Leaving::Asked,
+            Leaving::Asked | Leaving::Announced | Leaving::Failed { .. } => {}
+        }
+    }
+
+    pub(crate) const fn is_leaving(&self) -> bool {
+        !matches!(self.leaving, Leaving::No)
+    }
+
+    /// The engine was told so, or could not be.
+    pub(crate) fn announced(&mut self, now: Instant, is_told: bool) {
+        self.leaving = if is_told {
+            Leaving::Announced
+        } else {
+            Leaving::Failed { again_at: now.after(ANNOUNCE_AGAIN) }
+        };
+    }
+
+    /// Peers with a connection, now.
+    pub(crate) fn connect(&mut self, connected: impl Iterator<Item = NodeId>) {
+        self.connected.clear();
+        self.connected.extend(connected);
+    }
+
+    /// What the thread that joined has to do now.
+    pub(crate) fn duty(&mut self, lifecycle: &Lifecycle) -> Option<Duty> {
+        if lifecycle.is_condemned() {
+            return Some(Duty::Die);
+        }
+        if lifecycle.is_closed() {
+            return Some(Duty::Leave);
+        }
+        if self.standing == Standing::Fenced {
+            return self.is_mourned.then_some(Duty::Rejoin);
+        }
+        if matches!(self.leaving, Leaving::Asked) {
+            return Some(Duty::Announce);
+        }
+        if self.connected != self.reported {
+            self.reported.clone_from(&self.connected);
+            return Some(Duty::Report(self.connected.clone()));
+        }
+        None
+    }
+}

@@ -1,0 +1,277 @@
+//! The thread that joins, and that calls the session: a provider may block, and a node's tasks must not.
+//!
+//! ```text
+//!               join                        fenced, every loss told
+//!   Joining ───────────▶ Joined ─────────────────────────────────────▶ Joining (with a pause, and again until it works)
+//!      │ error            │ announce_leaving, report_reachable (stays)
+//!      ▼                  ▼ the node is shut down
+//!   the start fails    leave, or after a panic just dropped
+//! ```
+
+use core::future::Future;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+use std::io;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc as StdArc, Mutex, PoisonError};
+use std::task::Wake;
+use std::thread::{self, Thread};
+use std::time::Instant as Clock;
+
+use lockmaster_core::{Incarnation, NodeId};
+
+use super::{Candidate, Ear, Hear, Inbox, Joined, Membership, MembershipError, Session};
+use crate::backoff::Backoff;
+use crate::lifecycle::Lifecycle;
+use crate::members::Duty;
+use crate::runtime::Runtime;
+use crate::shared::{Shared, Ticket};
+use crate::sync::Arc;
+use crate::trace;
+
+/// A node that joins for the first time: its thread runs, and the node is made when it knows who it is.
+pub(crate) struct Keeper<R: Runtime> {
+    ear: StdArc<Ear<R>>,
+    joined: StdArc<FirstJoin>,
+    begin: Option<SyncSender<Ticket<R>>>,
+}
+
+/// How the first join ended, for who waits for it.
+#[derive(Default)]
+struct FirstJoin {
+    place: Mutex<(Option<FirstOutcome>, Option<Waker>)>,
+}
+
+type FirstOutcome = Result<(NodeId, Incarnation), MembershipError>;
+
+/// Tells who waits for the first join that the thread is gone, if it ends without a word.
+struct Awaited(StdArc<FirstJoin>);
+
+/// What the thread keeps.
+struct Work<R: Runtime> {
+    runtime: Arc<R>,
+    provider: Box<dyn Membership>,
+    candidate: Candidate,
+    backoff: Backoff,
+}
+
+/// A life of the node, as the thread sees it.
+struct Life<R: Runtime> {
+    ear: StdArc<Ear<R>>,
+    session: Box<dyn Session>,
+}
+
+/// What follows a life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Life,
+    Nothing,
+}
+
+impl<R: Runtime> Keeper<R> {
+    /// Begins to join on a thread of its own.
+    pub(crate) fn start(
+        runtime: Arc<R>,
+        provider: Box<dyn Membership>,
+        candidate: Candidate,
+        seed: u64,
+    ) -> io::Result<Self> {
+        let ear = StdArc::new(Ear::new(Arc::clone(&runtime), None));
+        let joined = StdArc::new(FirstJoin::default());
+        let (begin, begun) = sync_channel(1);
+        let work = Work { runtime, provider, candidate, backoff: Backoff::new(seed) };
+        let (own_ear, first) = (StdArc::clone(&ear), Awaited(StdArc::clone(&joined)));
+        let thread = thread::Builder::new().name("lockmaster-membership".to_owned());
+        thread.spawn(move || work.run(own_ear, &first, &begun))?;
+        Ok(Self { ear, joined, begin: Some(begin) })
+    }
+
+    /// Who the node is, once it has joined.
+    pub(crate) async fn joined(&self) -> FirstOutcome {
+        core::future::poll_fn(|context| self.joined.poll(context)).await
+    }
+
+    /// The node is there: it hears from now on.
+    pub(crate) fn begin(mut self, shared: &Arc<Shared<R>>) {
+        let life = shared.lock().members.life();
+        self.ear.attach(shared, life);
+        if let Some(begin) = self.begin.take() {
+            // If the thread is gone, it has panicked: the ticket counts it as ended, and nobody leaves.
+            let _ = begin.send(Ticket::new(shared));
+        }
+    }
+}
+
+impl<R: Runtime> Drop for Keeper<R> {
+    fn drop(&mut self) {
+        // The start was given up, or failed: the thread need not wait for anything.
+        if self.begin.is_some() {
+            self.ear.end();
+        }
+    }
+}
+
+impl FirstJoin {
+    fn set(&self, outcome: FirstOutcome) {
+        let waker = {
+            let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+            place.0 = Some(outcome);
+            place.1.take()
+        };
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    fn poll(&self, context: &Context<'_>) -> Poll<FirstOutcome> {
+        let before;
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(outcome) = place.0.take() {
+            return Poll::Ready(outcome);
+        }
+        before = place.1.replace(context.waker().clone());
+        drop(place);
+        drop(before);
+        Poll::Pending
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.set(Err(MembershipError::Unreachable("the provider has panicked".to_owned())));
+        }
+    }
+}
+
+impl<R: Runtime> Work<R> {
+    fn run(mut self, ear: StdArc<Ear<R>>, first: &Awaited, begun: &Receiver<Ticket<R>>) {
+        let inbox = Inbox::new(StdArc::clone(&ear) as StdArc<dyn Hear>);
+        let Joined { node, incarnation, session } = match self.provider.join(&self.candidate, inbox) {
+            Ok(joined) => joined,
+            Err(error) => return first.0.set(Err(error)),
+        };
+        self.candidate.node = Some(node);
+        first.0.set(Ok((node, incarnation)));
+        // The node's end waits for this thread's.
+        let Ok(ticket) = begun.recv() else {
+            ear.end();
+            return session.leave();
+        };
+        self.keep(ticket.shared(), Life { ear, session });
+    }
+
+    /// Sees to one life after the other.
+    fn keep(mut self, shared: &Arc<Shared<R>>, mut life: Life<R>) {
+        loop {
+            if Self::keep_life(shared, life) == Next::Nothing {
+                return;
+            }
+            let Some(next) = self.rejoin(shared) else { return };
+            life = next;
+        }
+    }
+
+    /// Does what a life has to do until its end.
+    fn keep_life(shared: &Arc<Shared<R>>, life: Life<R>) -> Next {
+        let Life { ear, session } = life;
+        loop {
+            match block_on(shared.when(|state| state.members.duty(&state.lifecycle)), None) {
+                Some(Duty::Announce) => {
+                    let told = session.announce_leaving();
+                    shared.announced(told);
+                }
+                Some(Duty::Report(reachable)) => session.report_reachable(&reachable),
+                Some(Duty::Rejoin) => {
+                    ear.end();
+                    drop(session);
+                    return Next::Life;
+                }
+                Some(Duty::Leave) => {
+                    ear.end();
+                    session.leave();
+                    return Next::Nothing;
+                }
+                Some(Duty::Die) | None => {
+                    ear.end();
+                    drop(session);
+                    return Next::Nothing;
+                }
+            }
+        }
+    }
+
+    /// Joins until it works; nothing if the node is shut down before.
+    fn rejoin(&mut self, shared: &Arc<Shared<R>>) -> Option<Life<R>> {
+        self.backoff.reset();
+        loop {
+            let ear = StdArc::new(Ear::new(Arc::clone(&self.runtime), Some(Arc::clone(shared))));
+            match self.rejoin_once(shared, &ear) {
+                Ok(life) => return life,
+                Err(error) => trace::join_failed(shared.id(), &error),
+            }
+            ear.end();
+            let until = Clock::now() + self.backoff.pause();
+            block_on(shared.until(Lifecycle::is_closed), Some(until));
+            if shared.lock().lifecycle.is_closed() {
+                return None;
+            }
+        }
+    }
+
+    fn rejoin_once(
+        &self,
+        shared: &Arc<Shared<R>>,
+        ear: &StdArc<Ear<R>>,
+    ) -> Result<Option<Life<R>>, MembershipError> {
+        let inbox = Inbox::new(StdArc::clone(ear) as StdArc<dyn Hear>);
+        let Joined { node, incarnation, session } = self.provider.join(&self.candidate, inbox)?;
+        if Some(node) != self.candidate.node {
+            session.leave();
+            let why = format!("the engine has made node {:?} to node {node}", self.candidate.node);
+            return Err(MembershipError::Untrusted(why));
+        }
+        match shared.rejoin(incarnation) {
+            Ok(Some(life)) => {
+                ear.attach(shared, life);
+                Ok(Some(Life { ear: StdArc::clone(ear), session }))
+            }
+            Ok(None) => {
+                session.leave();
+                Ok(None)
+            }
+            Err(error) => {
+                session.leave();
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Polls a future on this thread, which sleeps meanwhile; nothing if it is not ready in time.
+fn block_on<T>(future: impl Future<Output = T>, until: Option<Clock>) -> Option<T> {
+    let mut future = pin!(future);
+    let waker = Waker::from(StdArc::new(Sleeper(thread::current())));
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return Some(output);
+        }
+        match until {
+            None => thread::park(),
+            Some(until) => {
+                let left = until.saturating_duration_since(Clock::now());
+                if left == Duration::ZERO {
+                    return None;
+                }
+                thread::park_timeout(left);
+            }
+        }
+    }
+}
+
+struct Sleeper(Thread);
+
+impl Wake for Sleeper {
+    fn wake(self: StdArc<Self>) {
+        self.0.unpark();
+    }
+}
