@@ -39,6 +39,8 @@ mod incoming;
 mod leave;
 mod lifecycle;
 mod links;
+#[cfg(all(feature = "local-dir", target_os = "linux"))]
+mod local_dir;
 mod loss;
 mod map;
 mod members;
@@ -65,6 +67,8 @@ pub use convert::Convert;
 pub use error::{ConvertError, LockError, SetValueError, StartError, TransferError};
 pub use guard::{Contended, Guard};
 pub use leave::Left;
+#[cfg(all(feature = "local-dir", target_os = "linux"))]
+pub use local_dir::LocalDir;
 pub use lockmaster_core;
 pub use lockmaster_core::{
     Certainty, ClusterId, Epoch, Flags, Full, Grant, Incarnation, Instant, Limits, LockView, MapVersion,
@@ -75,7 +79,7 @@ pub use lockmaster_core::{
 pub use loss::Lost;
 pub use map::{MasterMap, MasterShare};
 pub use membership::{
-    Candidate, ClusterMember, ClusterView, Inbox, Joined, Membership, MembershipError, Session,
+    Candidate, ClusterMember, ClusterView, Hear, Inbox, Joined, Membership, MembershipError, Session,
 };
 pub use node::Node;
 pub use options::LockOptions;

@@ -74,7 +74,7 @@ pub trait Session: Send + Sync + 'static {
 }
 
 /// A view with what an adapter needs beside it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterView {
     /// Number of the view.
     pub epoch: Epoch,
@@ -115,14 +115,21 @@ impl ClusterView {
     }
 }
 
-/// The node, as an [`Inbox`] knows it.
-pub(crate) trait Hear: Send + Sync {
+/// Whoever listens at the other end of an [`Inbox`]: a node, or a test of a provider.
+pub trait Hear: Send + Sync {
+    /// See [`Inbox::view`].
     fn view(&self, view: ClusterView);
+    /// See [`Inbox::certainty`].
     fn certainty(&self, certainty: Certainty);
+    /// See [`Inbox::fenced`].
     fn fenced(&self, why: &str);
+    /// See [`Inbox::trouble`].
     fn trouble(&self, why: &str);
+    /// See [`Inbox::now`].
     fn now(&self) -> Instant;
+    /// See [`Inbox::last_alive`].
     fn last_alive(&self) -> Instant;
+    /// See [`Inbox::is_over`].
     fn is_over(&self) -> bool;
 }
 
@@ -136,7 +143,9 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    pub(crate) fn new(hear: Arc<dyn Hear>) -> Self {
+    /// The inbox of this listener. Nodes make their own; this is for tests of providers.
+    #[must_use]
+    pub fn new(hear: Arc<dyn Hear>) -> Self {
         Self { hear }
     }
 

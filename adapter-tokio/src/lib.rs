@@ -39,10 +39,12 @@ use std::net::TcpListener;
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
+#[cfg(all(feature = "local-dir", target_os = "linux"))]
+pub use lockmaster_async::LocalDir;
 use lockmaster_async::Runtime;
 pub use lockmaster_async::{
     Candidate, Certainty, ClusterId, ClusterMember, ClusterView, ConvertError, Epoch, Flags, Full, Grant,
-    Inbox, Incarnation, Instant, Joined, Left, Limits, LinkStats, LockError, LockOptions, LockView,
+    Hear, Inbox, Incarnation, Instant, Joined, Left, Limits, LinkStats, LockError, LockOptions, LockView,
     MapVersion, MasterMap, MasterShare, Membership, MembershipError, Mode, Name, NodeId, OwnerId, Party,
     Path, PhysicalView, Priority, Progress, QueueName, Refusal, ResourceEntry, Retention, Room, Session,
     SetValueError, SlotId, SlotRange, SlotView, Snapshot, SpaceConfig, SpaceId, Stage, Standing, StartError,
