@@ -50,7 +50,10 @@ pub(crate) struct Members {
     standing: Standing,
     /// Every owner was told that its lock is lost.
     is_mourned: bool,
-    is_settled: bool,
+    /// A view that came while places were taken by members that have departed.
+    put_off: Option<ClusterView>,
+    /// The map of the view was not agreed when it was last looked at.
+    is_settling: bool,
     /// Counts views and standings.
     changes: u64,
     /// Peers that a task dials.
@@ -83,7 +86,8 @@ impl Members {
             view: None,
             standing: Standing::Outside,
             is_mourned: false,
-            is_settled: false,
+            put_off: None,
+            is_settling: false,
             changes: 0,
             dialled: BTreeSet::new(),
             leaving: Leaving::No,
@@ -100,10 +104,6 @@ impl Members {
 
     pub(crate) const fn life(&self) -> u64 {
         self.life
-    }
-
-    pub(crate) const fn standing(&self) -> Standing {
-        self.standing
     }
 
     pub(crate) const fn changes(&self) -> u64 {
@@ -124,6 +124,8 @@ impl Members {
     pub(crate) fn install(&mut self, mut view: ClusterView) {
         view.members.sort_unstable_by_key(|member| member.node);
         self.view = Some(view);
+        self.put_off = None;
+        self.is_settling = true;
         self.changes += 1;
     }
 
@@ -137,16 +139,31 @@ impl Members {
         if standing == Standing::Fenced {
             self.life += 1;
             self.view = None;
+            self.put_off = None;
+            self.is_settling = false;
             self.is_mourned = false;
         }
         true
     }
 
-    /// Is the map agreed? Tells whether that is news.
-    pub(crate) const fn settle(&mut self, is_settled: bool) -> bool {
-        let is_news = is_settled != self.is_settled;
-        self.is_settled = is_settled;
-        is_news
+    /// A view is to be tried again later.
+    pub(crate) fn put_off(&mut self, view: ClusterView) {
+        self.put_off = Some(view);
+    }
+
+    /// The view that is to be tried again.
+    pub(crate) const fn take_put_off(&mut self) -> Option<ClusterView> {
+        self.put_off.take()
+    }
+
+    /// Is the map of the view to be agreed yet?
+    pub(crate) const fn is_settling(&self) -> bool {
+        self.is_settling
+    }
+
+    /// The map of the view is agreed.
+    pub(crate) const fn settle(&mut self) {
+        self.is_settling = false;
     }
 
     /// Every loss was told. Tells whether that is news.

@@ -131,7 +131,14 @@ impl<R: Runtime> Shared<R> {
                 None
             } else {
                 let result = act(&mut state, errands);
+                let is_task = budget == TASK_BUDGET;
+                if is_task && let Some(view) = state.members.take_put_off() {
+                    state.install(view, errands);
+                }
                 state.drain(&*self.runtime, errands, budget);
+                if is_task {
+                    state.settle(errands);
+                }
                 Some(result)
             }
         };
@@ -316,7 +323,9 @@ impl<W: Writer> State<W> {
         errands: &mut Errands<W>,
         budget: u32,
     ) {
-        if let Some(most) = self.balance.due(self.members.standing()) {
+        // Before events are polled: it may end the node's life, and that is to be told.
+        let standing = self.node.standing(self.now);
+        if let Some(most) = self.balance.due(standing) {
             self.node.balance(self.now, most);
         }
         let claimed = errands.claims().len();
@@ -334,47 +343,55 @@ impl<W: Writer> State<W> {
             self.drain_fill(errands, claimed);
         }
         self.set_timer().into_iter().for_each(|task| errands.wake(task));
-        self.drain_members(errands, wait.is_spent);
+        self.drain_members(standing, errands, wait.is_spent);
         if wait.is_spent || self.balance.is_due() {
             self.timer.spend().into_iter().for_each(|task| errands.wake(task));
         }
     }
 
-    /// Looks at what the node is in its cluster now, and tells who waits for it.
-    fn drain_members(&mut self, errands: &mut Errands<W>, is_spent: bool) {
+    /// Looks at what the node is in its cluster, and tells who waits for it.
+    fn drain_members(&mut self, standing: Standing, errands: &mut Errands<W>, is_spent: bool) {
         let node = self.node.config().node;
-        let standing = self.node.standing(self.now);
         let mut is_news = self.members.stand(standing);
         if is_news {
             trace::standing(node, standing);
             self.balance.call_for();
-            if standing == Standing::Fenced {
-                self.hang_up_all(errands);
-            }
         }
         if standing == Standing::Fenced {
+            self.hang_up_all(errands);
             is_news |= !is_spent && self.members.mourn();
         }
-        let is_settled = self.node.is_settled();
-        if self.members.settle(is_settled) {
-            is_news = true;
-            self.balance.call_for();
-        }
-        let is_open = if self.node.config().is_static() {
-            self.node.is_open()
-        } else {
-            is_settled && standing == Standing::Member
-        };
-        if is_open && self.lifecycle.open(|waker| errands.wake(waker)) {
-            trace::opened(node);
+        if self.node.config().is_static() && self.node.is_open() {
+            self.open(errands);
         }
         if is_news {
             self.lifecycle.waiters.wake(|waker| errands.wake(waker));
         }
     }
 
+    /// Looks whether the map of the last view is agreed. That is a walk over all slots, so only tasks do it.
+    fn settle(&mut self, errands: &mut Errands<W>) {
+        if !self.members.is_settling() || !self.node.is_settled() {
+            return;
+        }
+        self.members.settle();
+        self.open(errands);
+        self.lifecycle.waiters.wake(|waker| errands.wake(waker));
+        self.balance.call_for();
+        if self.balance.is_due() {
+            self.timer.spend().into_iter().for_each(|task| errands.wake(task));
+        }
+    }
+
+    /// The node can grant.
+    fn open(&mut self, errands: &mut Errands<W>) {
+        if self.lifecycle.open(|waker| errands.wake(waker)) {
+            trace::opened(self.node.config().node);
+        }
+    }
+
     /// Every connection ends: this life is over.
-    pub(crate) fn hang_up_all(&mut self, errands: &mut Errands<W>) {
+    fn hang_up_all(&mut self, errands: &mut Errands<W>) {
         for (peer, detached) in self.links.close() {
             self.node.handle_disconnect(self.now, peer);
             errands.hang_up(detached);

@@ -5,7 +5,7 @@ use lockmaster_core::{Certainty, Incarnation, ViewError};
 use super::{ClusterView, MembershipError};
 use crate::errands::Errands;
 use crate::runtime::{Runtime, Writer};
-use crate::shared::{Shared, State};
+use crate::shared::{Shared, State, TASK_BUDGET};
 use crate::trace;
 
 impl<R: Runtime> Shared<R> {
@@ -30,12 +30,14 @@ impl<R: Runtime> Shared<R> {
     /// One turn, unless the node has begun another life.
     fn hear(&self, life: u64, act: impl FnOnce(&mut State<R::Writer>, &mut Errands<R::Writer>)) {
         let now = self.runtime.now();
-        let _: Option<()> = self.turn(|state, errands| {
+        let mut errands = Errands::new();
+        let _: Option<()> = self.turn_with(&mut errands, TASK_BUDGET, |state, errands| {
             state.advance(now);
             if state.members.life() == life {
                 act(state, errands);
             }
         });
+        errands.run(self);
     }
 
     /// The node begins another life, whose number is returned; nothing if it is shut down.
@@ -63,7 +65,7 @@ impl<R: Runtime> Shared<R> {
 
 impl<W: Writer> State<W> {
     /// Takes a view in, and hangs up on those that are not in it.
-    fn install(&mut self, view: ClusterView, errands: &mut Errands<W>) {
+    pub(crate) fn install(&mut self, view: ClusterView, errands: &mut Errands<W>) {
         let (now, id) = (self.now(), self.node.config().node);
         let taken = match view.to_core() {
             Some(view) => self.node.handle_view(now, &view),
@@ -73,7 +75,8 @@ impl<W: Writer> State<W> {
             Ok(()) => {}
             // A provider may tell a view twice, and one that is on its way when the node is fenced.
             Err(ViewError::Old | ViewError::Fenced) => return,
-            Err(error @ ViewError::Superseded) => return self.fence(&error.to_string()),
+            // Those that have departed are about to make room.
+            Err(ViewError::Places) => return self.members.put_off(view),
             Err(error @ (ViewError::Unsound | ViewError::Static)) => {
                 return trace::trouble(Some(id), &error.to_string());
             }
