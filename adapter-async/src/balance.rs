@@ -5,7 +5,7 @@ use core::time::Duration;
 use lockmaster_core::{Instant, Standing};
 
 /// Without other reasons it is asked so often.
-const EVERY: Duration = Duration::from_secs(5);
+const EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct Balance {

@@ -5,7 +5,13 @@ mod cluster;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
+mod leaving;
+#[cfg(test)]
 mod locks;
+#[cfg(test)]
+mod membership;
+#[cfg(test)]
+mod script;
 #[cfg(test)]
 mod transfers;
 #[cfg(test)]
