@@ -53,9 +53,10 @@ impl Machine<'_> {
         self.s.transfers.packed &= !(1 << place);
         // Some of them may be in another transfer since.
         let place_there = u8::try_from(place).expect("transfers are few");
-        self.end_courses(range, |course| {
-            matches!(course, Course::Outgoing(at) | Course::Packing(at) if at == place_there)
-        });
+        self.end_courses(
+            range,
+            |course| matches!(course, Course::Outgoing(at) | Course::Packing(at) if at == place_there),
+        );
         if self.s.transfers.outgoing[place].is_told() {
             self.vacate_if_told(place);
         } else {

@@ -79,7 +79,10 @@ impl<S: Storage> Cluster<S> {
 
     /// Do owners use what finds no room at a new master?
     fn is_waiting_for_room(&self) -> bool {
-        self.ghost.locks.iter().any(|ghost| matches!(ghost.standing, Standing::Held(_) | Standing::Converting { .. }))
+        self.ghost
+            .locks
+            .iter()
+            .any(|ghost| matches!(ghost.standing, Standing::Held(_) | Standing::Converting { .. }))
     }
 
     /// Is a slot not decided about because what owners hold in it finds no room?
