@@ -41,6 +41,8 @@ pub(super) struct Changing<S> {
     ended: BTreeSet<(NodeId, Incarnation, TransferId)>,
     /// The engine makes peace: it vouches for everybody, and no view is missed.
     is_settling: bool,
+    /// Something finds no room at a new master as long as owners hold what they hold.
+    is_short: bool,
 }
 
 /// What the simulator knows of a node.
@@ -113,6 +115,7 @@ impl<S> Changing<S> {
             given: Vec::new(),
             ended: BTreeSet::new(),
             is_settling: false,
+            is_short: false,
         }
     }
 

@@ -66,6 +66,8 @@ impl<S: Storage> Cluster<S> {
             if turns == TURNS_SHORT && !self.plan.is_roomy && self.is_waiting_for_room() {
                 // A slot is not decided about before all that owners hold in it finds room.
                 self.changes().is_short = true;
+                // Nobody demands what is in the way.
+                self.plan.appetite.is_patient = false;
                 return Ok(());
             }
             if turns == TURNS_MAX {
