@@ -30,7 +30,8 @@ impl Machine<'_> {
     /// Looks at some resources of a slot that has moved; says whether there was one. Each goes to the end of its
     /// chain, so that none is looked at twice, and those that come meanwhile know their master.
     pub(super) fn work_on_moved(&mut self) -> bool {
-        let Some(at) = self.s.moved.head() else { return false };
+        // What is looked at may be granted, which a suspect does not do.
+        let Some(at) = self.s.moved.head().filter(|_| !self.is_suspect()) else { return false };
         let me = self.s.me;
         let slot = &self.slots[at];
         // It may be on its way here already, again: then its records are in the middle of something.

@@ -35,11 +35,12 @@ impl Machine<'_> {
         let is_new = |member: &&ViewMember| member.node != node && self.place_of(member).is_none();
         let unknown = view.members.iter().filter(|member| member.joined < view.epoch).filter(is_new).count();
         let departing = places(self.s.others()).filter(|place| !self.is_in(view, *place)).count();
-        let is_tight = || self.free_places().count() + departing < unknown;
-        if view.members.len() > self.peers.len() || is_tight() && self.is_suspect() {
+        let free = self.free_places().count();
+        // A suspect grants nothing, so it forgets nobody either.
+        if view.members.len() > self.peers.len() || free < unknown && self.is_suspect() {
             return Err(ViewError::Places);
         }
-        if is_tight() {
+        if free + departing < unknown {
             self.finish_purge();
         }
         self.install_view(view);
