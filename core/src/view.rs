@@ -10,7 +10,8 @@
 //! ```
 //!
 //! What a view changes: `view/install.rs` takes it in, `view/agree.rs` makes one map of all members' maps,
-//! `view/rebuild.rs` collects what survivors hold in slots whose master was lost, `view/purge.rs` forgets who has
+//! `view/report.rs` says what
+//! this node holds in slots whose master was lost and `view/rebuild.rs` makes records of what all have said, `view/purge.rs` forgets who has
 //! departed, `view/fence.rs` ends a life, `view/balance.rs` spreads the slots. The rules are those of
 //! `docs/views.md`.
 
@@ -20,11 +21,13 @@ mod fence;
 mod install;
 mod purge;
 mod rebuild;
+mod report;
 
 pub(crate) use agree::Agreeing;
 pub use agree::Claimed;
 pub use fence::RejoinError;
-pub(crate) use rebuild::{Hearing, Reporting};
+pub(crate) use rebuild::Hearing;
+pub(crate) use report::Reporting;
 
 use heapless::Vec;
 

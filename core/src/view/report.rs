@@ -1,0 +1,317 @@
+//! What a node reports to the new masters of slots whose old one was lost (rules W11 and W14).
+
+use heapless::Deque;
+
+use super::Machine;
+use crate::event::Denial;
+use crate::id::{DemandId, Number, SlotId, Token};
+use crate::machine::Member;
+use crate::mode::Mode;
+use crate::peer::Push;
+use crate::record::{Chain, Course, Lock, Moved, Resource};
+use crate::table::{Idx, Queue};
+use crate::time::Instant;
+use crate::wire::{FrameWriter, Position, ReportHead, ReportUnit, Reported};
+
+/// Parts of a report on their way to one master at a time.
+const PARTS_MAX: usize = 8;
+
+/// Resources that one part passes at most.
+const STEPS_A_CALL: u32 = 256;
+
+/// What a node has reported to a new master, slot by slot and in each slot in the order of its chain, which nothing
+/// leaves meanwhile.
+#[derive(Clone, Debug)]
+pub(crate) struct Reporting {
+    is_active: bool,
+    acked: Cursor,
+    sent: Cursor,
+    /// Ends of the parts between the two.
+    ends: Deque<Cursor, PARTS_MAX>,
+    /// Where the last acknowledged part began: it is said again to hear how far the master is.
+    before: Cursor,
+    /// The slots before this one are decided about again, as far as was heard.
+    opened: u32,
+    /// The last slot that is reported.
+    last: u32,
+    repeat_at: Instant,
+}
+
+/// A place in the sequence of a report.
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
+    /// Steps before it.
+    position: u64,
+    slot: u32,
+    /// The last resource of the slot that lies before it.
+    after: Option<Idx<Resource>>,
+}
+
+impl Reporting {
+    pub(crate) const NONE: Self = Self {
+        is_active: false,
+        acked: Cursor::at(0),
+        sent: Cursor::at(0),
+        ends: Deque::new(),
+        before: Cursor::at(0),
+        opened: 0,
+        last: 0,
+        repeat_at: Instant::NEVER,
+    };
+
+    pub(crate) const fn repeat_at(&self) -> Instant {
+        self.repeat_at
+    }
+
+    fn go_back(&mut self, to: Cursor) {
+        self.ends.clear();
+        self.sent = to;
+        self.acked = to;
+    }
+
+    #[cfg(feature = "check")]
+    pub(crate) fn fingerprint(&self, feed: &mut crate::fingerprint::Feed<'_>) {
+        feed.put(&(self.is_active, self.acked.place(), self.sent.place(), self.before.place()));
+        feed.put(&(self.opened, self.last, self.ends.len()));
+        feed.put_until(self.repeat_at);
+    }
+}
+
+impl Cursor {
+    const fn at(slot: u32) -> Self {
+        Self { position: 0, slot, after: None }
+    }
+
+    #[cfg(feature = "check")]
+    const fn place(&self) -> (u64, u32, bool) {
+        (self.position, self.slot, self.after.is_some())
+    }
+}
+
+impl Machine<'_> {
+    // ---- what is said ----
+
+    /// Begins to report to every new master.
+    pub(super) fn begin_reports(&mut self) {
+        for slot in 0..self.slot_count() {
+            let entry = self.slot(slot);
+            if entry.course != Course::Reporting {
+                continue;
+            }
+            let master = entry.master;
+            let reporting = &mut self.peer(master).reporting;
+            if !reporting.is_active {
+                *reporting = Reporting { is_active: true, ..Reporting::NONE };
+                reporting.go_back(Cursor::at(slot));
+                reporting.before = Cursor::at(slot);
+                self.mark_ready(master);
+            }
+            self.peer(master).reporting.last = slot;
+        }
+    }
+
+    /// The next slot from this one on that is reported to a master.
+    fn next_reported(&self, master: Member, from: u32) -> Option<u32> {
+        let last = self.peers[usize::from(master)].reporting.last;
+        let is_it = |slot: &u32| {
+            let entry = self.slot(*slot);
+            entry.course == Course::Reporting && entry.master == master
+        };
+        (from..=last).find(is_it)
+    }
+
+    pub(crate) fn has_report(&self, member: Member) -> bool {
+        let reporting = &self.peers[usize::from(member)].reporting;
+        if !reporting.is_active || !self.is_met(member) || reporting.ends.is_full() {
+            return false;
+        }
+        let next = self.next_reported(member, reporting.sent.slot);
+        // What is still looked at changes the order of the chain.
+        next.is_some_and(|slot| !self.slot(slot).moved.is_linked())
+    }
+
+    /// Writes one part of a report: positions of one slot, until it ends or the part is as long as a chunk.
+    pub(crate) fn write_report(&mut self, member: Member, writer: &mut FrameWriter<'_>) -> Push {
+        let most = self.s.config.chunk;
+        if self.s.transfers.in_frame() >= most {
+            return Push::Full;
+        }
+        let mut cursor = self.peers[usize::from(member)].reporting.sent;
+        let slot = self.next_reported(member, cursor.slot).expect("a slot is to be reported");
+        if slot > cursor.slot {
+            cursor = Cursor { slot, after: None, ..cursor };
+        }
+        let has_number = !crate::fault_on!(self, REPORT_WITHOUT_COUNTER);
+        let number = if has_number { self.s.last_number() } else { Number(0) };
+        let head = ReportHead { slot: SlotId(slot), position: cursor.position, number };
+        let Some(mut report) = writer.begin_report(&head) else { return Push::Full };
+        let limit = (most - self.s.transfers.in_frame()) as usize;
+        let mut is_last = false;
+        for _ in 0..STEPS_A_CALL {
+            let next = match cursor.after {
+                Some(at) => Queue::<_, Chain>::next(&self.resources, at),
+                None => self.slot(slot).resources.head(),
+            };
+            let Some(at) = next else {
+                is_last = true;
+                cursor = Cursor { position: cursor.position + 1, slot: slot + 1, after: None };
+                break;
+            };
+            if self.is_reported(at) && (report.used() >= limit || !report.push(&self.report_unit(at))) {
+                break;
+            }
+            cursor = Cursor { position: cursor.position + 1, after: Some(at), ..cursor };
+        }
+        if cursor.position == head.position {
+            return Push::Full;
+        }
+        let len = report.used();
+        report.finish(cursor.position, is_last);
+        self.s.transfers.add_in_frame(len);
+        self.s.stats.report_bytes_out += len as u64;
+        let reporting = &mut self.peer(member).reporting;
+        reporting.sent = cursor;
+        reporting.ends.push_back(cursor).expect("there is a place for one more part");
+        self.arm_reporting(member);
+        Push::Said
+    }
+
+    /// Does this node hold or want something of a resource?
+    pub(super) fn is_reported(&self, at: Idx<Resource>) -> bool {
+        let resource = &self.resources[at];
+        resource.is_used && (resource.holding.held.is_some() || resource.holding.wish.is_some())
+    }
+
+    /// What a new master has to know of this node's position (rule W11).
+    pub(super) fn report_unit(&self, at: Idx<Resource>) -> ReportUnit<'_> {
+        let resource = &self.resources[at];
+        let holding = &resource.holding;
+        let position = Position { answers: DemandId(0), hits: 0, ..self.position_of(at) };
+        let is_current = holding.is_copy_current && holding.held.is_some_and(Mode::keeps_value_current);
+        let copy = holding.copy.filter(|_| is_current).map(|cell| self.values[cell].copy);
+        ReportUnit {
+            space: resource.space,
+            name: self.name_bytes(resource),
+            position,
+            token: if holding.held.is_some() { holding.token.physical() } else { Token::NONE },
+            ticket: holding.wish.and_then(|wish| wish.ticket),
+            value: copy,
+            since: self.writing_since(at),
+        }
+    }
+
+    /// An owner that may write keeps the token under which it began, while the node has been granted others since.
+    fn writing_since(&self, at: Idx<Resource>) -> Token {
+        let holding = &self.resources[at].holding;
+        if !holding.held.is_some_and(Mode::may_write_value) {
+            return Token::NONE;
+        }
+        let may_write = |lock: &Lock| lock.claim.held.is_some_and(Mode::may_write_value);
+        let writer = holding.locks.find(&self.locks, may_write);
+        let since = writer.map(|writer| self.locks[writer].token.physical());
+        since.filter(|since| *since < holding.token.physical()).unwrap_or(Token::NONE)
+    }
+
+    fn arm_reporting(&mut self, member: Member) {
+        let until = self.s.now.after(self.s.config.repeat_after);
+        self.peer(member).reporting.repeat_at = until;
+        self.note_deadline(until);
+    }
+
+    /// What was not acknowledged is said again; of nothing left, the last part, to hear how far the master is.
+    pub(super) fn repeat_reporting(&mut self, member: Member) {
+        let reporting = &mut self.peer(member).reporting;
+        reporting.repeat_at = Instant::NEVER;
+        if !reporting.is_active {
+            return;
+        }
+        let is_all_acked = reporting.acked.position == reporting.sent.position;
+        let to = if is_all_acked { reporting.before } else { reporting.acked };
+        reporting.go_back(to);
+        self.mark_ready(member);
+    }
+
+    pub(super) fn handle_reported(&mut self, from: Member, reported: Reported) -> bool {
+        if !self.peer(from).reporting.is_active {
+            return true;
+        }
+        let reporting = &mut self.peer(from).reporting;
+        while let Some(end) = reporting.ends.front().copied().filter(|end| end.position <= reported.position)
+        {
+            reporting.before = reporting.acked;
+            reporting.acked = end;
+            reporting.ends.pop_front();
+        }
+        let is_at = reported.position == reporting.acked.position;
+        if is_at && (reported.is_again || reported.is_full) {
+            let to = reporting.acked;
+            reporting.go_back(to);
+        }
+        self.arm_reporting(from);
+        if is_at && reported.is_full {
+            self.make_room_at(from);
+        }
+        self.open_reported(from, reported.frontier.0);
+        self.mark_ready(from);
+        true
+    }
+
+    /// A new master decides about its slots before this one again: what this node has to say of them is said now.
+    fn open_reported(&mut self, from: Member, frontier: u32) {
+        let reporting = &self.peers[usize::from(from)].reporting;
+        let (opened, last) = (reporting.opened, reporting.last);
+        let frontier = frontier.min(self.slot_count());
+        for slot in opened..frontier {
+            let entry = self.slot_mut(slot);
+            if entry.course == Course::Reporting && entry.master == from {
+                entry.course = Course::Still;
+                self.look_at_all(slot);
+            }
+        }
+        let reporting = &mut self.peer(from).reporting;
+        reporting.opened = opened.max(frontier);
+        if frontier > last {
+            *reporting = Reporting::NONE;
+        }
+    }
+
+    /// Every resource of a slot is to be looked at: its master, or what is known of it, has changed.
+    pub(super) fn look_at_all(&mut self, slot: u32) {
+        let entry = self.slot_mut(slot);
+        entry.moved_left = entry.room.resources;
+        if entry.moved_left > 0 && !entry.moved.is_linked() {
+            Queue::<_, Moved>::push_back(&mut self.s.moved, &mut self.slots, Idx::new(slot as usize));
+        }
+    }
+
+    /// A new master has no room for what comes next: what this node merely wants there, or retains, is given up
+    /// (rule W14).
+    fn make_room_at(&mut self, member: Member) {
+        let cursor = self.peers[usize::from(member)].reporting.acked;
+        let Some(slot) = self.next_reported(member, cursor.slot) else { return };
+        let mut walk = match cursor.after.filter(|_| slot == cursor.slot) {
+            Some(at) => Queue::<_, Chain>::next(&self.resources, at),
+            None => self.slot(slot).resources.head(),
+        };
+        for _ in 0..STEPS_A_CALL {
+            let Some(at) = walk else { break };
+            walk = Queue::<_, Chain>::next(&self.resources, at);
+            self.give_up_for_room(at);
+        }
+    }
+
+    pub(super) fn give_up_for_room(&mut self, at: Idx<Resource>) {
+        if !self.is_reported(at) {
+            return;
+        }
+        if self.resources[at].holding.held.is_none() {
+            while let Some(waiter) = self.resources[at].holding.locks.find_waiter(&self.locks, |_| true) {
+                self.deny_owner(waiter, Denial::Full);
+            }
+            self.look_after(at);
+        } else if self.resources[at].holding.locks.is_empty() {
+            self.position_at(at, None);
+            self.settle();
+        }
+    }
+}
