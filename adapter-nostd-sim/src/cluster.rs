@@ -12,8 +12,8 @@ use core::time::Duration;
 
 use lockmaster_core::wire::{Body, Message, Messages, TransferBody, UpdatedLocks};
 use lockmaster_core::{
-    Config, Event, Grant, HelloError, Incarnation, Instant, Limits, LockId, Node, NodeId, SlotId, Storage,
-    TRANSFERS_MAX,
+    Config, Event, Grant, HelloError, Incarnation, Instant, Limits, LockId, Node, NodeId, Path, SlotId,
+    Storage, TRANSFERS_MAX, ValueState,
 };
 
 use changing::Changing;
@@ -26,7 +26,7 @@ use crate::network::{Cargo, Flight, Network, Way};
 use crate::options::Options;
 use crate::plan::Plan;
 use crate::random::Random;
-use crate::report::{Report, Violation, broken, ensure};
+use crate::report::{Change, Report, Violation, broken, ensure};
 use crate::show::{ShownBody, ShownTransfer};
 use crate::sight::{LockSight, Sight, Watcher};
 use crate::tables::{Roll, Tables};
@@ -579,7 +579,9 @@ impl<S: Storage> Cluster<S> {
         if self.is_told_late(node) {
             return Ok(());
         }
-        if !self.is_changing() {
+        if self.is_changing() {
+            self.report.retained += u64::from(grant.path == Path::Retained);
+        } else {
             self.check_path(node, lock, resource, grant)?;
         }
         let member = self.member(node);
@@ -593,6 +595,12 @@ impl<S: Storage> Cluster<S> {
         let Ok(state) = member.node.value(lock) else { return Ok(()) };
         let history = &mut self.ghost.values[resource];
         self.report.values_read += u64::from(reading != Reading::None);
+        if reading != Reading::None {
+            let is_invalid = matches!(state, ValueState::Invalid(_));
+            let is_gone = state == ValueState::Absent && history.was_written();
+            self.report.changes.add(Change::Invalid, u64::from(is_invalid));
+            self.report.changes.add(Change::Absent, u64::from(is_gone));
+        }
         match reading {
             Reading::None => Ok(()),
             Reading::Last => history.read_last(node, state),

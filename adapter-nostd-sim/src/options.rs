@@ -68,7 +68,7 @@ impl Options {
     /// A cluster whose members change: longer, since more happens, and of at least three nodes.
     #[must_use]
     pub fn changing() -> Self {
-        Self { steps: 800, nodes: (3, CHANGING_NODES_MAX), is_changing: true, ..Self::default() }
+        Self { steps: 1_200, nodes: (3, CHANGING_NODES_MAX), is_changing: true, ..Self::default() }
     }
 
     #[cfg(lockmaster_faults)]

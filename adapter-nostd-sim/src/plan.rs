@@ -124,6 +124,11 @@ impl Plan {
         }
         let frame_lens = (0..nodes).map(|_| *random.pick(&[1024, 1024, 1200, 2048, 65_536])).collect();
         let weather = Weather::draw(random).with_machines(breaker, nodes).without(options.without);
+        let mut appetite = appetite;
+        if turnover.is_some() {
+            // Views take some round trips: owners that hurry would see nothing of them.
+            appetite.pause_max = appetite.pause_max.max(weather.delay_max * *mover.pick(&[0, 1, 2]));
+        }
         let steps = options.steps;
         Self {
             configs,

@@ -138,8 +138,8 @@ impl Change {
         (Self::RebuiltSlots, "slots rebuilt"),
         (Self::RebuiltLocks, "locks rebuilt"),
         (Self::PurgedLocks, "locks purged"),
-        (Self::Invalid, "values lost with their keepers"),
-        (Self::Absent, "values gone with their last lock"),
+        (Self::Invalid, "values read as invalid"),
+        (Self::Absent, "values read as absent after a write"),
         (Self::Overtaken, "views made before all had the last"),
     ];
 }

@@ -60,6 +60,8 @@ pub(super) struct Life {
     withheld_until: Instant,
     /// It was told that it is no member any more.
     is_told: bool,
+    /// It has left with a view that it may not know of yet.
+    has_left: bool,
     /// Its end was counted.
     is_counted: bool,
     /// It wants to leave, or has emptied itself to do so.
@@ -89,6 +91,7 @@ impl Life {
             certainty: Certainty::FOR_EVER,
             withheld_until: Instant::START,
             is_told: false,
+            has_left: false,
             is_counted: false,
             leaving: Leaving::No,
             met: alloc::vec![None; nodes],
@@ -165,7 +168,7 @@ impl<S: Storage> Cluster<S> {
     /// Is the node's time as a member over, by its clock or because it was told so?
     fn is_over(&self, node: NodeId) -> bool {
         let life = &self.known().lives[usize::from(node.0)];
-        life.is_told || self.now_of(node) >= life.certainty.fenced_at
+        life.is_told || life.has_left || self.now_of(node) >= life.certainty.fenced_at
     }
 
     fn is_suspect(&self, node: NodeId) -> bool {
@@ -186,7 +189,8 @@ impl<S: Storage> Cluster<S> {
             let is_over = self.is_over(node);
             self.ghost.over[usize::from(node.0)] = is_over;
             let life = self.changes().life(node);
-            if is_over && life.is_up && !core::mem::replace(&mut life.is_counted, true) && !life.is_told {
+            let is_by_time = !life.is_told && !life.has_left;
+            if is_over && life.is_up && !core::mem::replace(&mut life.is_counted, true) && is_by_time {
                 self.report.changes.hit(Change::FencedByTime);
             }
         }

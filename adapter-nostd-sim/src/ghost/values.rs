@@ -95,6 +95,11 @@ impl History {
         }
     }
 
+    /// Did the block ever have a value?
+    pub(crate) fn was_written(&self) -> bool {
+        self.states.len() > 1
+    }
+
     // ---- what readers see ----
 
     /// The oldest state that a node may be shown by what it asks for now.

@@ -49,21 +49,26 @@ impl Turnover {
         let living = nodes.min(LIVING_MAX);
         let founders = mover.between(u64::from(living.min(2)), u64::from(living));
         let spare = mover.below(5);
+        // In some seeds much happens at once, in others owners have time in between.
+        let pace = *mover.pick(&[1, 3, 10]);
+        let mut seldom = |most| rate(mover, most).div_ceil(pace);
+        let (crash, leave, idle_view) = (seldom(30), seldom(20), seldom(10));
+        let (withhold, fence) = (seldom(40), seldom(10));
         let small = |number: u64| u16::try_from(number).expect("it is small");
         Self {
             founders: small(founders),
             living_max: usize::from(living),
             places: u8::try_from(u64::from(living) + spare).expect("places are few"),
-            crash: rate(mover, 30),
+            crash,
             start: 20 + rate(mover, 100),
-            leave: rate(mover, 20),
+            leave,
             view: 50 + rate(mover, 400),
-            idle_view: rate(mover, 10),
+            idle_view,
             miss: rate(mover, 300),
             lag_max: millis(mover, 0, 200),
             lease: mover.chance(500).then(|| millis(mover, 100, 1500)),
-            withhold: rate(mover, 40),
-            fence: rate(mover, 10),
+            withhold,
+            fence,
             rejoin: 100 + rate(mover, 500),
             balance: rate(mover, 150),
             balance_most: mover.index(4) + 1,

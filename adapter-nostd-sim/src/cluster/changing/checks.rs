@@ -29,6 +29,11 @@ impl<S: Storage> Cluster<S> {
     /// A node stands as its views and its certainty say, and when its time is over its owners know it.
     fn check_standing(&mut self, node: NodeId) -> Result<(), Violation> {
         let (is_over, is_suspect) = (self.is_over(node), self.is_suspect(node));
+        if self.has_left_unknown(node) {
+            let holds = self.ghost.of_node(node).next();
+            ensure!(holds.is_none(), Membership, "node {node} has left, and has {holds:?}");
+            return Ok(());
+        }
         let life = &self.known().lives[usize::from(node.0)];
         let (now, installed) = (self.now_of(node), life.installed);
         let until = self.members[usize::from(node.0)].node.certain_until();
@@ -62,6 +67,12 @@ impl<S: Storage> Cluster<S> {
             );
         }
         Ok(())
+    }
+
+    /// Has a node left, and does it not know that there is a view without it?
+    fn has_left_unknown(&self, node: NodeId) -> bool {
+        let life = &self.known().lives[usize::from(node.0)];
+        life.has_left && !life.is_told && self.now_of(node) < life.certainty.fenced_at
     }
 
     /// At most one node decides about a resource, of those that may.

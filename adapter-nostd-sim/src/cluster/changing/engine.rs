@@ -114,7 +114,11 @@ impl<S: Storage> Cluster<S> {
             let life = self.changes().life(node);
             if life.is_up && life.leaving == Leaving::Empty && view.member(node).is_none() {
                 self.report.changes.hit(Change::Left);
-                self.shut_down(node);
+                if self.changes().random.chance(500) {
+                    self.shut_down(node);
+                } else {
+                    self.changes().life(node).has_left = true;
+                }
             }
         }
     }
@@ -178,12 +182,13 @@ impl<S: Storage> Cluster<S> {
             self.certify(node);
         }
         let was_over = self.is_over(node);
+        let has_left = self.known().lives[usize::from(node.0)].has_left;
         let now = self.now_of(node);
         let before = self.member(node).node.digest();
         let taken = self.member(node).node.handle_view(now, &view);
         self.trace.line(self.now, format_args!("node {node}: view {}: {taken:?}", view.epoch.0));
         let is_expected = match taken {
-            Ok(()) => !was_over && view.epoch > installed,
+            Ok(()) => (!was_over || has_left) && view.epoch > installed,
             Err(ViewError::Fenced) => was_over,
             Err(ViewError::Places) => is_in,
             Err(ViewError::Old) => view.epoch <= installed,
@@ -235,7 +240,7 @@ impl<S: Storage> Cluster<S> {
                 let is_met = changing.lives[usize::from(to.0)].met[usize::from(from.0)] == Some(incarnation);
                 let is_dialling = changing.lives[usize::from(from.0)].dialling[usize::from(to.0)];
                 let is_known = changing.installed(from).is_some_and(|view| view.member(to).is_some());
-                if from == to || is_met || is_dialling || !is_known || !changing.random.chance(400) {
+                if from == to || is_met || is_dialling || !is_known || !changing.random.chance(150) {
                     continue;
                 }
                 if self.is_paused(from) || self.is_down(to) {

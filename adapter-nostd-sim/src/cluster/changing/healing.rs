@@ -30,7 +30,7 @@ impl<S: Storage> Cluster<S> {
                 continue;
             }
             if self.is_over(node) {
-                if self.changes().random.chance(300) {
+                if self.changes().life(node).has_left || self.changes().random.chance(300) {
                     self.shut_down(node);
                     continue;
                 }

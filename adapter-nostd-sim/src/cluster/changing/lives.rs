@@ -42,7 +42,7 @@ impl<S: Storage> Cluster<S> {
             self.fence(node)?;
         }
         let over: Vec<NodeId> =
-            self.nodes().filter(|node| !self.is_down(*node) && self.is_over(*node)).collect();
+            self.nodes().filter(|node| !self.is_down(*node) && self.is_ended(*node)).collect();
         if is_rejoin && let Some(node) = self.pick_of(&over).filter(|node| !self.is_paused(*node)) {
             self.rejoin(node)?;
         }
@@ -55,6 +55,12 @@ impl<S: Storage> Cluster<S> {
             }
         }
         Ok(())
+    }
+
+    /// Is a node's time over, and can it know that?
+    fn is_ended(&self, node: NodeId) -> bool {
+        let life = &self.known().lives[usize::from(node.0)];
+        life.is_told || self.now_of(node) >= life.certainty.fenced_at
     }
 
     fn is_installed(&self, node: NodeId) -> bool {
