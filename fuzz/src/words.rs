@@ -537,7 +537,10 @@ impl<'a, 'w> Words<'a, 'w> {
 
     fn report(&mut self) -> ReportWords {
         let slot = self.slot();
-        let position = self.choices.count().min(u64::MAX - 1);
+        let choice = self.choices.byte();
+        // What follows on nothing, or on little, is heard.
+        let position =
+            if choice < 224 { u64::from(choice % 3) } else { self.choices.count().min(u64::MAX - 1) };
         let steps = 1 + self.choices.count() % 16;
         let head = ReportHead { slot, position, number: self.number() };
         let units = (0..self.choices.below(4)).map(|_| self.report_unit()).collect();
