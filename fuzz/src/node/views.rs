@@ -66,9 +66,16 @@ impl Engine {
 
 /// Lets a node live among liars that come and go.
 pub(super) fn views(mut choices: Choices<'_>, is_whole: bool) {
-    let places = 2 + u8::try_from(choices.below(4)).expect("it is small");
+    let choice = choices.byte();
+    let places = 2 + choice % 4;
     let limits = limits(choices.below(3));
     let mut scene = Scene::with_views(choices, limits, places);
+    if choice >= 64 {
+        // There was a cluster before: one of the liars is its coordinator.
+        let engine = scene.engine();
+        engine.view.epoch = Epoch(1);
+        engine.join(OTHERS[usize::from(choice / 4) % 3], false);
+    }
     scene.change_view();
     let mut steps = 0;
     while !scene.choices.is_spent() && steps < super::STEPS_MAX {
@@ -300,13 +307,13 @@ impl<'a> Scene<'a> {
         for message in messages {
             match message {
                 Message::Transfer(message) => match message.body {
-                    TransferBody::Offer { .. }
-                    | TransferBody::InitialLocks(_)
-                    | TransferBody::Withdraw
-                    | TransferBody::OfferAnswer(_) => {
+                    TransferBody::Offer { to: SUBJECT, .. } | TransferBody::InitialLocks(_) => {
                         self.engine().give(message.range.first, message.range.len);
                     }
-                    TransferBody::Received { .. }
+                    TransferBody::Offer { .. }
+                    | TransferBody::OfferAnswer(_)
+                    | TransferBody::Withdraw
+                    | TransferBody::Received { .. }
                     | TransferBody::NewMaster { .. }
                     | TransferBody::NewMasterAck
                     | TransferBody::End
