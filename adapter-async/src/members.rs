@@ -36,7 +36,7 @@ pub(crate) enum Duty {
     Rejoin,
     /// The node was shut down.
     Leave,
-    /// The node was shut down by a panic: others must not believe that it has nothing any more.
+    /// The node was shut down by a panic, or is none any more: others must not believe that it has nothing any more.
     Die,
 }
 
@@ -233,11 +233,9 @@ impl Members {
 
     /// What the thread that joined has to do now.
     pub(crate) fn duty(&mut self, lifecycle: &Lifecycle) -> Option<Duty> {
-        if lifecycle.is_condemned() {
-            return Some(Duty::Die);
-        }
         if lifecycle.is_closed() {
-            return Some(Duty::Leave);
+            let is_orderly = !lifecycle.is_condemned() && self.standing != Standing::Fenced;
+            return Some(if is_orderly { Duty::Leave } else { Duty::Die });
         }
         if self.standing == Standing::Fenced {
             return self.is_mourned.then_some(Duty::Rejoin);
