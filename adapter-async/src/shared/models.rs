@@ -25,6 +25,8 @@ use crate::lifecycle::Lifecycle;
 use crate::stale::Stale;
 use crate::{ConvertError, LockError, LockOptions, Mode, Node, TransferError, TransferId};
 
+mod views;
+
 /// Words of the stack on which a node is made: its state is moved about several times until it is in its place.
 const STACK: usize = 1 << 16;
 /// Orders below which a model has shown nothing.
