@@ -21,9 +21,24 @@
 //! # Connections
 //!
 //! Of two nodes the one with the lower number dials: there is one connection for each pair, and none has to be
-//! chosen from two. It is dialled again with growing pauses until the node shuts down. Connections are neither
-//! authenticated nor encrypted yet, so only loopback addresses are used unless [`Builder::insecure`] allows
-//! others.
+//! chosen from two. It is dialled again with growing pauses until the node shuts down, or the member departs; where it
+//! is dialled is looked up each time. Connections are neither authenticated nor encrypted yet, so only loopback
+//! addresses are used unless [`Builder::insecure`] allows others.
+//!
+//! # Members
+//!
+//! Members are either named by the builder and never change, or a provider ([`Membership`]) says who is one. A provider
+//! works on threads of its own, so that it fits any runtime, and tells the node through an [`Inbox`]: each call of it is
+//! a turn of the node, and what it says has happened when it returns. One more thread joins, calls the session that
+//! came of it, and joins again after a fence; it may block, and the node's tasks never do.
+//!
+//! A connection survives views as long as its peer does. A hello of somebody who is not in the view yet is turned
+//! away and tried again soon, since one of the two sides only has not heard the latest view.
+//!
+//! When membership ends (the provider says so, a view comes without the node, or the clock runs out) every lock is lost:
+//! connections end, every owner is told once, by [`Guard::lost`] or the error of its conversion, and then the node joins
+//! anew as another incarnation, under the same handle. Whoever waits for a lock goes on waiting. A guard of an earlier
+//! life stays lost; dropping it does nothing.
 
 mod acquire;
 mod backoff;
