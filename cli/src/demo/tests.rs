@@ -30,8 +30,8 @@ pub(super) fn plan() -> Plan {
 
 /// The arguments when nothing was said on the command line.
 pub(super) fn args() -> DemoArgs {
-    match Args::parse_from(["lockmaster", "demo"]).command {
-        Command::Demo(args) => args,
-        Command::DemoNode | Command::CheckHistory { .. } => panic!("another command"),
-    }
+    let Command::Demo(args) = Args::parse_from(["lockmaster", "demo"]).command else {
+        panic!("another command")
+    };
+    args
 }

@@ -1,0 +1,195 @@
+//! Runs a node of a cluster, with its control socket, until it is told to end.
+//!
+//! ```text
+//! starting ──ready──▶ serving ──signal──▶ leaving ──drained, no lock of a client──▶ left
+//!                                            │ time is nearly over
+//!                                            ▼
+//!                                         warning ──no lock of a client, or too late──▶ left
+//! ```
+//!
+//! A second signal ends the process at once, at any point.
+
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lockmaster_tokio::{Limits, Node, Retention, SpaceConfig};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, interval};
+
+use crate::args::{NodeArgs, Retain};
+use crate::control::place::{self, Place};
+use crate::control::server::{Control, Leave};
+use crate::control::slots;
+use crate::text::print;
+use crate::{Failure, Verdict};
+
+/// Clients are told that the node ends so long before it does, or half of the time before if there is less.
+const WARN_AHEAD: Duration = Duration::from_secs(5);
+
+/// How often it is seen whether clients still have locks.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Runs the node to its end.
+///
+/// # Errors
+/// [`Failure`] if it cannot be started.
+pub(crate) fn run(args: &NodeArgs) -> Result<Verdict, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.map_err(|error| Failure::Broken(format!("starting the runtime: {error}")))?.block_on(live(args))
+}
+
+async fn live(args: &NodeArgs) -> Result<Verdict, Failure> {
+    let mut signals = Signals::catch()?;
+    let node = tokio::select! {
+        biased;
+        _ = signals.next() => return Ok(Verdict::Clean),
+        node = start(args) => node?,
+    };
+    let socket = socket_path(args, &node);
+    let (listener, place) = Place::listen(&socket).map_err(unusable(&socket))?;
+    let control = Control::new(node, args.cluster.clone(), args.spaces.clone());
+    let mut server = tokio::spawn(Arc::clone(&control).serve(listener));
+    print(&format!("node {} is ready, control socket {}\n", control.node.id(), place.path().display()));
+
+    tokio::select! {
+        served = &mut server => {
+            let why = served.map_or_else(|error| error.to_string(), |served| match served {
+                Ok(()) => "it ended".to_owned(),
+                Err(error) => error.to_string(),
+            });
+            return Err(Failure::Broken(format!("{}: {why}", place.path().display())));
+        }
+        _ = signals.next() => {}
+    }
+    let left = leave(&control, &mut signals, args.leave_within).await;
+    control.node.shutdown().await;
+    server.abort();
+    left
+}
+
+fn socket_path(args: &NodeArgs, node: &Node) -> PathBuf {
+    match (&args.socket, &args.dir) {
+        (Some(socket), _) => socket.clone(),
+        (None, Some(directory)) => place::in_directory(directory, node.id().0),
+        (None, None) => unreachable!("a socket is required where there is no directory"),
+    }
+}
+
+/// Starts the node and waits until it grants locks.
+async fn start(args: &NodeArgs) -> Result<Node, Failure> {
+    if !args.etcd.is_empty() {
+        let text = "this program was built without etcd: build it with the feature `etcd`, or use --dir";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    if let Some(directory) = &args.dir {
+        std::fs::create_dir_all(directory).map_err(unusable(directory))?;
+    }
+    let mut builder = Node::builder(&args.cluster).listen(args.listen).limits(limits(args));
+    if let Some(id) = args.id {
+        builder = builder.node(id);
+    }
+    if args.insecure {
+        builder = builder.insecure();
+    }
+    for name in &args.spaces {
+        let wrong = |error| Failure::Usage(format!("space `{name}`: {error}"));
+        let mut space = SpaceConfig::new(name).map_err(wrong)?;
+        space.slots = args.slots;
+        space.retention = match args.retention {
+            Retain::Never => Retention::Never,
+            Retain::Idle(time) => Retention::Idle(time),
+            Retain::UntilDemanded => Retention::UntilDemanded,
+        };
+        builder = builder.space(space);
+    }
+    let node = builder.start().await.map_err(|error| Failure::Usage(reason(&error)))?;
+    node.opened().await;
+    Ok(node)
+}
+
+fn limits(args: &NodeArgs) -> Limits {
+    let (locks, resources) = (args.locks, args.resources);
+    Limits { resources, physical: locks, locks, names: resources, values: resources, ..Limits::default() }
+}
+
+/// Leaves the cluster, in this time.
+async fn leave(control: &Control, signals: &mut Signals, within: Duration) -> Result<Verdict, Failure> {
+    let end = Instant::now() + within;
+    let warn_at = end - WARN_AHEAD.min(within / 2);
+    control.leave.send_replace(Leave::Soon);
+    let mut looks = interval(LOOK_EVERY);
+    let drained = leave_drain(&control.node);
+    tokio::pin!(drained);
+    let mut outcome = None;
+    loop {
+        tokio::select! {
+            biased;
+            signal = signals.next() => std::process::exit(128 + signal.as_raw_value()),
+            ended = &mut drained, if outcome.is_none() => outcome = Some(ended),
+            _ = looks.tick() => {}
+        }
+        let (_, holding) = control.count();
+        match &outcome {
+            Some(Ok(())) if holding == 0 => return Ok(Verdict::Clean),
+            Some(Err(error)) if holding == 0 => {
+                return Err(Failure::Broken(format!("left with slots that nobody took: {error}")));
+            }
+            Some(_) | None => {}
+        }
+        let now = Instant::now();
+        if now >= end {
+            return Err(Failure::Broken("left with locks or slots, for the time was over".to_owned()));
+        }
+        if now >= warn_at && *control.leave.borrow() == Leave::Soon {
+            control.leave.send_replace(Leave::By(end));
+        }
+    }
+}
+
+/// Gives the slots to others, if there are others.
+async fn leave_drain(node: &Node) -> Result<(), String> {
+    if node.map().shares.len() == 1 {
+        return Ok(());
+    }
+    slots::drain_node(node).await
+}
+
+/// The signals that end a node.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Self, Failure> {
+        let broken = |error| Failure::Broken(format!("catching signals: {error}"));
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).map_err(broken)?,
+            terminate: signal(SignalKind::terminate()).map_err(broken)?,
+        })
+    }
+
+    async fn next(&mut self) -> SignalKind {
+        tokio::select! {
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
+            _ = self.terminate.recv() => SignalKind::terminate(),
+        }
+    }
+}
+
+/// An error with its causes.
+fn reason(error: &dyn core::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// The error when this path cannot be used.
+fn unusable(path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
+    move |error| Failure::Usage(format!("{}: {error}", path.display()))
+}
