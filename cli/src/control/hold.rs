@@ -79,6 +79,7 @@ pub(crate) async fn serve(
             false
         }
         Ok(End::Gone) | Err(_) => {
+            lines.hang_up().await;
             held.be_orphan(leashes.subscribe()).await;
             false
         }
@@ -186,8 +187,9 @@ impl Held<'_> {
     }
 
     fn run(&mut self, group: i32) -> bool {
-        match Pid::from_raw(group) {
-            Some(group) if group != Pid::INIT && group.as_raw_pid() > 0 && group != getpgrp() => {
+        // Lower numbers are the first process, or mean something else to the kernel.
+        match (group > 1).then(|| Pid::from_raw(group)).flatten() {
+            Some(group) if group != getpgrp() => {
                 self.group = Some(group);
                 self.note();
                 true

@@ -5,7 +5,7 @@ use std::io;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::io::Interest;
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -90,7 +90,10 @@ impl Lines {
 
     async fn receive_more(&mut self) -> Result<usize, LineError> {
         loop {
-            self.try_flush()?;
+            match self.try_flush() {
+                Err(LineError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
+                flushed => flushed?,
+            }
             let wanted = if self.unsent.is_empty() {
                 Interest::READABLE
             } else {
@@ -150,12 +153,22 @@ impl Lines {
         timeout(SEND_TIME_MAX, self.flush()).await.map_err(|_| LineError::SlowToReceive)?
     }
 
+    /// Lets the other side see the end of the stream.
+    pub(crate) async fn hang_up(&mut self) {
+        // It may have hung up itself.
+        let _ended = self.stream.shutdown().await;
+    }
+
     fn try_flush(&mut self) -> Result<(), LineError> {
         while !self.unsent.is_empty() {
             match self.stream.try_write(&self.unsent) {
                 Ok(count) => drop(self.unsent.drain(..count)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    // Nobody will ever hear it; but what the other side said before it hung up can be heard.
+                    self.unsent.clear();
+                    return Err(error.into());
+                }
             }
         }
         Ok(())

@@ -1,32 +1,14 @@
-//! The program as a user runs it: its runs, its verdicts, its exit status.
-
-#![cfg(test)]
+//! The demonstration and the checker of histories: their runs, their verdicts, their exit status.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-fn program(arguments: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lockmaster"));
-    command.args(arguments.split_whitespace()).stdin(Stdio::null());
-    command
-}
-
-/// Runs the program to its end; checks its exit status and returns what it printed.
-fn check(command: &mut Command, status: i32) -> String {
-    check_output(command.output().unwrap(), status)
-}
-
-fn check_output(output: Output, status: i32) -> String {
-    let text = String::from_utf8(output.stdout).unwrap();
-    let errors = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(status), "{text}\n{errors}");
-    text + &errors
-}
+use crate::common::{check, check_output, program};
 
 fn check_history(directory: &Path, status: i32) -> String {
     check(program("check-history").arg(directory), status)
