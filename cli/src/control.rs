@@ -28,7 +28,7 @@ pub(crate) mod place;
 mod query;
 pub(crate) mod server;
 mod session;
-pub(crate) mod slots;
+mod slots;
 
 pub(crate) use self::client::{Client, ClientError};
 pub(crate) use self::line::{LineError, Lines};

@@ -13,22 +13,18 @@ use core::time::Duration;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lockmaster_tokio::{Limits, Node, Retention, SpaceConfig};
+use lockmaster_tokio::{Limits, LocalDir, Node, Retention, SpaceConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, sleep_until};
 
 use crate::args::{NodeArgs, Retain};
 use crate::control::place::{self, Place};
 use crate::control::server::{Control, Leave};
-use crate::control::slots;
-use crate::text::print;
+use crate::text::{counted, print};
 use crate::{Failure, Verdict};
 
 /// Clients are told that the node ends so long before it does, or half of the time before if there is less.
 const WARN_AHEAD: Duration = Duration::from_secs(5);
-
-/// How often it is seen whether clients still have locks.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Runs the node to its end.
 ///
@@ -63,7 +59,6 @@ async fn live(args: &NodeArgs) -> Result<Verdict, Failure> {
         _ = signals.next() => {}
     }
     let left = leave(&control, &mut signals, args.leave_within).await;
-    control.node.shutdown().await;
     server.abort();
     left
 }
@@ -82,10 +77,10 @@ async fn start(args: &NodeArgs) -> Result<Node, Failure> {
         let text = "this program was built without etcd: build it with the feature `etcd`, or use --dir";
         return Err(Failure::Usage(text.to_owned()));
     }
-    if let Some(directory) = &args.dir {
-        std::fs::create_dir_all(directory).map_err(unusable(directory))?;
-    }
     let mut builder = Node::builder(&args.cluster).listen(args.listen).limits(limits(args));
+    if let Some(directory) = &args.dir {
+        builder = builder.join(LocalDir::new(directory));
+    }
     if let Some(id) = args.id {
         builder = builder.node(id);
     }
@@ -113,46 +108,30 @@ fn limits(args: &NodeArgs) -> Limits {
     Limits { resources, physical: locks, locks, names: resources, values: resources, ..Limits::default() }
 }
 
-/// Leaves the cluster, in this time.
+/// Leaves the cluster, in this time. Clients that still have locks are told before it is over.
 async fn leave(control: &Control, signals: &mut Signals, within: Duration) -> Result<Verdict, Failure> {
     let end = Instant::now() + within;
     let warn_at = end - WARN_AHEAD.min(within / 2);
     control.leave.send_replace(Leave::Soon);
-    let mut looks = interval(LOOK_EVERY);
-    let drained = leave_drain(&control.node);
-    tokio::pin!(drained);
-    let mut outcome = None;
-    loop {
+    let left = control.node.leave(within);
+    tokio::pin!(left);
+    let mut has_warned = false;
+    let left = loop {
         tokio::select! {
             biased;
             signal = signals.next() => std::process::exit(128 + signal.as_raw_value()),
-            ended = &mut drained, if outcome.is_none() => outcome = Some(ended),
-            _ = looks.tick() => {}
-        }
-        let (_, holding) = control.count();
-        match &outcome {
-            Some(Ok(())) if holding == 0 => return Ok(Verdict::Clean),
-            Some(Err(error)) if holding == 0 => {
-                return Err(Failure::Broken(format!("left with slots that nobody took: {error}")));
+            left = &mut left => break left,
+            () = sleep_until(warn_at), if !has_warned => {
+                has_warned = true;
+                control.leave.send_replace(Leave::By(end));
             }
-            Some(_) | None => {}
         }
-        let now = Instant::now();
-        if now >= end {
-            return Err(Failure::Broken("left with locks or slots, for the time was over".to_owned()));
-        }
-        if now >= warn_at && *control.leave.borrow() == Leave::Soon {
-            control.leave.send_replace(Leave::By(end));
-        }
+    };
+    if left.is_clean() {
+        return Ok(Verdict::Clean);
     }
-}
-
-/// Gives the slots to others, if there are others.
-async fn leave_drain(node: &Node) -> Result<(), String> {
-    if node.map().shares.len() == 1 {
-        return Ok(());
-    }
-    slots::drain_node(node).await
+    let (slots, locks) = (counted(left.slots.into(), "slot"), counted(left.guards.into(), "lock"));
+    Err(Failure::Broken(format!("the time to leave was over: {slots} and {locks} were left behind")))
 }
 
 /// The signals that end a node.

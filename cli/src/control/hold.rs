@@ -18,10 +18,10 @@
 
 use core::time::Duration;
 
-use lockmaster_tokio::{Flags, Guard, LockError, LockOptions, Mode, OwnerId};
+use lockmaster_tokio::{Flags, Guard, Instant, LockError, LockOptions, Mode, OwnerId};
 use rustix::process::{Pid, Signal, getpgrp, kill_process_group};
 use tokio::sync::watch;
-use tokio::time::{Instant, interval, sleep_until, timeout};
+use tokio::time::{Instant as Timer, interval, sleep_until, timeout};
 
 use crate::clock;
 use crate::control::line::{LineError, Lines};
@@ -161,7 +161,7 @@ impl Held<'_> {
                 },
                 Ok(()) = leave.changed() => {
                     if let Leave::By(end) = *leave.borrow_and_update() {
-                        let left = end.saturating_duration_since(Instant::now());
+                        let left = end.saturating_duration_since(Timer::now());
                         let within_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
                         lines.queue(&Say::Ending { within_ms })?;
                     }
@@ -240,12 +240,14 @@ impl Held<'_> {
 }
 
 /// Until when the lock cannot be lost: `CLOCK_BOOTTIME` in nanoseconds.
-fn certain_until(_guard: &Guard) -> Option<u64> {
-    None
+fn certain_until(guard: &Guard) -> Option<u64> {
+    // The node's clock is that clock.
+    let until = guard.certain_until();
+    (until != Instant::NEVER).then_some(until.as_nanos())
 }
 
 /// When the node ends a group that nobody else has ended.
-fn last_moment(until: Option<u64>) -> Instant {
+fn last_moment(until: Option<u64>) -> Timer {
     let left = until.unwrap_or(u64::MAX).saturating_sub(clock::since_boot());
-    Instant::now() + Duration::from_nanos(left).saturating_sub(LAST_MOMENT).min(Duration::from_secs(86_400))
+    Timer::now() + Duration::from_nanos(left).saturating_sub(LAST_MOMENT).min(Duration::from_secs(86_400))
 }

@@ -164,6 +164,8 @@ pub(crate) struct NodeRow {
     pub(crate) uptime_ms: u64,
     /// `outside`, `member`, `suspect`, `fenced`, or `leaving`.
     pub(crate) standing: String,
+    /// Is the map of the view agreed here, and nothing being rebuilt?
+    pub(crate) is_settled: bool,
     /// Epoch of the view; absent outside of one.
     pub(crate) epoch: Option<u32>,
     /// Members of the view.
@@ -187,12 +189,13 @@ pub(crate) struct MemberRow {
     pub(crate) node: u16,
     /// Is it the node that was asked?
     pub(crate) is_this: bool,
-    /// Where it listens, if that is known.
-    pub(crate) address: Option<String>,
-    /// Its life, if that is known.
-    pub(crate) incarnation: Option<u64>,
-    /// Epoch in which it joined, if that is known.
-    pub(crate) joined: Option<u32>,
+    /// Where others reach it.
+    pub(crate) address: String,
+    /// Its life.
+    pub(crate) incarnation: u64,
+    /// Epoch in which it joined.
+    pub(crate) joined: u32,
+    /// It is given no slots any more.
     pub(crate) is_leaving: bool,
     /// Slots that it masters.
     pub(crate) slots: u32,
@@ -242,7 +245,8 @@ pub(crate) struct WaiterRow {
 /// How much a member masters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ShareRow {
-    pub(crate) master: u16,
+    /// The member; absent for slots that nobody masters now.
+    pub(crate) master: Option<u16>,
     pub(crate) slots: u32,
     /// Of them, those that are in transfer.
     pub(crate) moving: u32,
@@ -253,7 +257,8 @@ pub(crate) struct ShareRow {
 pub(crate) struct RangeRow {
     pub(crate) first: u32,
     pub(crate) last: u32,
-    pub(crate) master: u16,
+    /// Absent if nobody masters them now.
+    pub(crate) master: Option<u16>,
     pub(crate) is_moving: bool,
 }
 

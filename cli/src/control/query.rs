@@ -1,7 +1,9 @@
 //! What a node tells its clients of itself.
 
+use std::collections::BTreeMap;
+
 use lockmaster_tokio::lockmaster_core::Traffic;
-use lockmaster_tokio::{Node, Party, QueueName, ResourceEntry, Snapshot, SpaceId};
+use lockmaster_tokio::{ClusterMember, Node, Party, QueueName, ResourceEntry, Snapshot, SpaceId, Standing};
 
 use crate::control::message::{
     Ask, Level, LockRow, MemberRow, NodeRow, RangeRow, Row, ShareRow, StatsRow, WaiterRow,
@@ -39,10 +41,15 @@ pub(crate) fn rows(control: &Control, ask: &Ask) -> Vec<Row> {
 
 fn node(control: &Control) -> NodeRow {
     let node = &control.node;
-    let map = node.map();
-    let standing = match *control.leave.borrow() {
-        Leave::No => "member",
-        Leave::Soon | Leave::By(_) => "leaving",
+    let (map, view) = (node.map(), node.view());
+    let is_leaving = *control.leave.borrow() != Leave::No
+        || view.as_ref().and_then(|view| view.member(node.id())).is_some_and(|member| member.is_leaving);
+    let standing = match node.standing() {
+        Standing::Outside => "outside",
+        Standing::Member if is_leaving => "leaving",
+        Standing::Member => "member",
+        Standing::Suspect => "suspect",
+        Standing::Fenced => "fenced",
     };
     NodeRow {
         node: node.id().0,
@@ -51,8 +58,9 @@ fn node(control: &Control) -> NodeRow {
         pid: rustix::process::getpid().as_raw_pid(),
         uptime_ms: u64::try_from(control.start.elapsed().as_millis()).unwrap_or(u64::MAX),
         standing: standing.to_owned(),
-        epoch: None,
-        members: wide(map.shares.len()),
+        is_settled: node.is_settled(),
+        epoch: view.as_ref().map(|view| view.epoch.0),
+        members: wide(view.map_or(0, |view| view.members.len())),
         connected: wide(node.link_stats().up),
         slots: map.slots_of(node.id()),
         slots_in_all: node.all_slots().len,
@@ -64,45 +72,42 @@ fn node(control: &Control) -> NodeRow {
 }
 
 fn members(control: &Control) -> Vec<Row> {
-    let this = control.node.id();
-    let row = |share: &lockmaster_tokio::MasterShare| {
+    let (this, map) = (control.node.id(), control.node.map());
+    let row = |member: &ClusterMember| {
         Row::Member(MemberRow {
-            node: share.master.0,
-            is_this: share.master == this,
-            address: None,
-            incarnation: None,
-            joined: None,
-            is_leaving: false,
-            slots: share.slots,
+            node: member.node.0,
+            is_this: member.node == this,
+            address: member.address.to_string(),
+            incarnation: member.incarnation.0,
+            joined: member.joined.0,
+            is_leaving: member.is_leaving,
+            slots: map.slots_of(member.node),
         })
     };
-    control.node.map().shares.iter().map(row).collect()
+    control.node.members().iter().map(row).collect()
 }
 
 fn map(node: &Node) -> Vec<Row> {
-    let share = |share: &lockmaster_tokio::MasterShare| {
-        Row::Share(ShareRow { master: share.master.0, slots: share.slots, moving: share.moving })
-    };
-    let mut rows: Vec<Row> = node.map().shares.iter().map(share).collect();
-    rows.extend(ranges(node).into_iter().map(Row::Range));
-    rows
+    let ranges = ranges(node);
+    let mut shares: BTreeMap<Option<u16>, ShareRow> = BTreeMap::new();
+    for range in &ranges {
+        let blank = ShareRow { master: range.master, slots: 0, moving: 0 };
+        let (share, slots) = (shares.entry(range.master).or_insert(blank), range.last - range.first + 1);
+        share.slots += slots;
+        share.moving += if range.is_moving { slots } else { 0 };
+    }
+    shares.into_values().map(Row::Share).chain(ranges.into_iter().map(Row::Range)).collect()
 }
 
 /// All slots, those together that follow each other and have the same master.
-pub(crate) fn ranges(node: &Node) -> Vec<RangeRow> {
+fn ranges(node: &Node) -> Vec<RangeRow> {
     let mut ranges: Vec<RangeRow> = Vec::new();
     for slot in node.all_slots().slots() {
         let Some(view) = node.slot(slot) else { continue };
+        let (master, is_moving) = (view.master.map(|master| master.0), view.is_moving);
         match ranges.last_mut() {
-            Some(range) if range.master == view.master.0 && range.is_moving == view.is_moving => {
-                range.last = slot.0;
-            }
-            Some(_) | None => ranges.push(RangeRow {
-                first: slot.0,
-                last: slot.0,
-                master: view.master.0,
-                is_moving: view.is_moving,
-            }),
+            Some(range) if range.master == master && range.is_moving == is_moving => range.last = slot.0,
+            Some(_) | None => ranges.push(RangeRow { first: slot.0, last: slot.0, master, is_moving }),
         }
     }
     ranges

@@ -40,12 +40,13 @@ struct Tables {
 impl Tables {
     fn node(&mut self, node: &NodeRow) {
         let epoch = node.epoch.map_or_else(String::new, |epoch| format!(" of view {epoch}"));
+        let unsettled = if node.is_settled { "" } else { ", not settled yet" };
         let others = counted(node.connected, "other");
         let lines = [
             ("node", format!("{} of cluster {}, process {}", node.node, node.cluster, node.pid)),
             ("program", node.program.clone()),
             ("up", uptime(Duration::from_millis(node.uptime_ms))),
-            ("standing", format!("{}{epoch}", node.standing)),
+            ("standing", format!("{}{epoch}{unsettled}", node.standing)),
             ("members", format!("{}, connected to {others}", count(node.members))),
             (
                 "masters",
@@ -100,20 +101,20 @@ fn member_cells(member: &MemberRow) -> [String; 6] {
     [
         member.node.to_string(),
         count(member.slots.into()),
-        known(member.address.as_ref()),
-        known(member.joined.as_ref()),
-        known(member.incarnation.as_ref()),
+        member.address.clone(),
+        member.joined.to_string(),
+        member.incarnation.to_string(),
         note.to_owned(),
     ]
 }
 
 fn share_cells(share: &ShareRow) -> [String; 3] {
-    [share.master.to_string(), count(share.slots.into()), count(share.moving.into())]
+    [known(share.master.as_ref()), count(share.slots.into()), count(share.moving.into())]
 }
 
 fn range_cells(range: &RangeRow) -> [String; 3] {
     let note = if range.is_moving { "moving" } else { "" };
-    [format!("{}..{}", range.first, range.last), range.master.to_string(), note.to_owned()]
+    [format!("{}..{}", range.first, range.last), known(range.master.as_ref()), note.to_owned()]
 }
 
 fn client_cells(client: &ClientRow) -> [String; 6] {

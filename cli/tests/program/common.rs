@@ -1,10 +1,11 @@
 //! Processes of the program, and what tests wait for.
 
+use core::time::Duration;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::thread::park_timeout;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tempfile::TempDir;
@@ -52,15 +53,24 @@ pub(crate) fn lives(pid: Pid) -> bool {
 
 /// A directory in which nodes meet.
 pub(crate) struct Cluster {
-    pub(crate) directory: TempDir,
+    directory: TempDir,
+    path: PathBuf,
 }
 
 impl Cluster {
     pub(crate) fn new() -> Self {
-        Self { directory: TempDir::new().unwrap() }
+        let directory = TempDir::new().unwrap();
+        // Not there yet: the first node makes it as it must be.
+        Self { path: directory.path().join("cluster"), directory }
     }
 
+    /// Where the nodes meet.
     pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where tests may have files.
+    pub(crate) fn scratch(&self) -> &Path {
         self.directory.path()
     }
 

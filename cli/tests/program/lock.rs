@@ -171,7 +171,7 @@ fn a_daemon_is_let_go() {
     let _node = cluster.node("");
     let script = "setsid sh -c 'echo $$ > \"$FILE\"; exec sleep 1000 >&- 2>&-' & \
                   until [ -s \"$FILE\" ]; do sleep 0.01; done; cat \"$FILE\"";
-    let mut held = Running::start(cluster.lock("a", script).env("FILE", cluster.path().join("pid")));
+    let mut held = Running::start(cluster.lock("a", script).env("FILE", cluster.scratch().join("pid")));
     let daemon = held.printed_pid();
     held.check(0);
     check(&mut cluster.lock("-n a", "true"), 0);

@@ -18,7 +18,7 @@ fn the_socket_is_for_its_user_alone_and_goes_with_the_node() {
     assert_eq!(node.line, format!("node 1 is ready, control socket {}", socket.display()));
     node.signal(Signal::TERM);
     node.check(0);
-    assert_eq!(fs::read_dir(cluster.path()).unwrap().filter(|entry| is_socket(entry)).count(), 0);
+    assert_eq!(fs::read_dir(cluster.path()).unwrap().filter(is_socket).count(), 0);
 }
 
 fn is_socket(entry: &std::io::Result<fs::DirEntry>) -> bool {
@@ -32,17 +32,18 @@ fn strangers_are_not_served() {
     // Only root can be somebody else.
     assert!(geteuid().is_root(), "this test becomes another user, and so needs root");
     let cluster = Cluster::new();
-    let _node = cluster.node("");
-    fs::set_permissions(cluster.path(), Permissions::from_mode(0o755)).unwrap();
+    let socket = cluster.scratch().join("socket");
+    let _node = cluster.node(&format!("--socket {}", socket.display()));
+    fs::set_permissions(cluster.scratch(), Permissions::from_mode(0o755)).unwrap();
     // The kernel already keeps them out.
-    let program = cluster.path().join("program");
+    let program = cluster.scratch().join("program");
     fs::copy(env!("CARGO_BIN_EXE_lockmaster"), &program).unwrap();
     let mut status = std::process::Command::new(program);
-    status.args(["status", "--socket"]).arg(cluster.socket(1)).uid(NOBODY).gid(NOBODY);
+    status.args(["status", "--socket"]).arg(&socket).uid(NOBODY).gid(NOBODY);
     let text = check(&mut status, 69);
     assert!(text.contains("Permission denied"), "{text}");
     // If it did not, the node would.
-    fs::set_permissions(cluster.socket(1), Permissions::from_mode(0o666)).unwrap();
+    fs::set_permissions(&socket, Permissions::from_mode(0o666)).unwrap();
     assert_eq!(check(&mut status, 1), "error: this node serves its own user and root\n");
 }
 
@@ -62,7 +63,7 @@ fn a_stale_socket_is_replaced() {
 #[test]
 fn a_socket_that_somebody_uses_is_not_replaced() {
     let cluster = Cluster::new();
-    let path = cluster.path().join("mine");
+    let path = cluster.scratch().join("mine");
     let listener = UnixListener::bind(&path).unwrap();
     let mut command = cluster.command("node", "--socket");
     let text = check(command.arg(&path), 2);

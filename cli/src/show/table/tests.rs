@@ -32,8 +32,8 @@ fn columns_are_under_their_titles() {
 #[test]
 fn tables_of_several_kinds_are_apart() {
     let rows = [
-        Row::Share(ShareRow { master: 1, slots: 4096, moving: 0 }),
-        Row::Range(RangeRow { first: 0, last: 4095, master: 1, is_moving: true }),
+        Row::Share(ShareRow { master: Some(1), slots: 4096, moving: 0 }),
+        Row::Range(RangeRow { first: 0, last: 4095, master: Some(1), is_moving: true }),
     ];
     assert_eq!(
         render(&rows),
