@@ -304,3 +304,23 @@ fn the_command_is_killed_with_its_keeper_even_without_a_node() {
     fake.leash.read_to_end(&mut Vec::new()).unwrap();
     until("the command is gone", || !exists(command));
 }
+
+#[test]
+fn a_lock_is_held_against_other_nodes_until_everything_has_ended() {
+    for who in ["node", "client"] {
+        let cluster = Cluster::new();
+        let one = cluster.node("");
+        let _two = cluster.node("");
+        let mut held = Running::start(&mut cluster.lock("--id 1 a", STUBBORN));
+        let group = held.printed_pid();
+        check(&mut cluster.lock("--id 2 -n a", "true"), 75);
+        until_running(&cluster, group);
+        match who {
+            "node" => one.signal(Signal::KILL),
+            _ => held.signal(Signal::KILL),
+        }
+        let script = format!("kill -0 -- -{} 2>/dev/null && echo alive || echo gone", group.as_raw_pid());
+        assert_eq!(check(&mut cluster.lock("--id 2 a", &script), 0), "gone\n", "{who}");
+        held.rest_of_output();
+    }
+}

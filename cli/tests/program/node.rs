@@ -185,3 +185,91 @@ fn a_second_signal_ends_a_node_at_once() {
     node.check(128 + 15);
     held.check(79);
 }
+
+/// A row of a table of some node.
+fn rows(cluster: &Cluster, command: &str, node: u16) -> Vec<serde_json::Value> {
+    let text = check(&mut cluster.command(command, &format!("--json --id {node}")), 0);
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// How many slots each member masters, as this node's map has it.
+fn shares(cluster: &Cluster, node: u16) -> Vec<(u64, u64)> {
+    let shares = rows(cluster, "map", node).into_iter().filter(|row| row["row"] == "share");
+    // Slots that nobody masters are of node 0 here.
+    shares.map(|row| (row["master"].as_u64().unwrap_or(0), row["slots"].as_u64().unwrap())).collect()
+}
+
+fn until_balanced(cluster: &Cluster, nodes: &[u16]) {
+    let share = 64 / nodes.len() as u64;
+    for node in nodes {
+        until("the slots are balanced", || {
+            let shares = shares(cluster, *node);
+            shares.len() == nodes.len() && shares.iter().all(|(_, slots)| (share..=share + 1).contains(slots))
+        });
+    }
+}
+
+#[test]
+fn nodes_meet_balance_and_part() {
+    let cluster = Cluster::new();
+    let one = cluster.node("--slots 64");
+    let mut two = cluster.node("--slots 64 --id 7");
+    until_balanced(&cluster, &[1, 7]);
+    let members = rows(&cluster, "members", 7);
+    assert_eq!((&members[0]["node"], &members[1]["node"]), (&1.into(), &7.into()));
+    assert_eq!((&members[0]["is_this"], &members[1]["is_this"]), (&false.into(), &true.into()));
+    assert_eq!(rows(&cluster, "status", 7)[0]["connected"], 1);
+    two.signal(Signal::TERM);
+    two.check(0);
+    assert_eq!(shares(&cluster, 1), [(1, 64)]);
+    // What a dead node mastered comes back too.
+    let two = cluster.node("--slots 64 --id 7");
+    until_balanced(&cluster, &[1, 7]);
+    one.signal(Signal::KILL);
+    until("its slots are taken over", || shares(&cluster, 7) == [(7, 64)]);
+    drop(two);
+}
+
+#[test]
+fn a_drained_node_masters_nothing_and_stays() {
+    let cluster = Cluster::new();
+    let _one = cluster.node("--slots 64");
+    let text = check(&mut cluster.command("drain", ""), 1);
+    assert_eq!(text, "error: there is no other member that could take the slots\n");
+    let _two = cluster.node("--slots 64");
+    until_balanced(&cluster, &[1, 2]);
+    check(&mut cluster.command("drain", "--id 1"), 0);
+    assert_eq!(shares(&cluster, 1), [(2, 64)]);
+    assert_eq!(rows(&cluster, "members", 2)[0]["is_leaving"], true);
+    check(&mut cluster.lock("--id 1 a", "true"), 0);
+    assert_eq!(shares(&cluster, 2), [(2, 64)]);
+}
+
+#[test]
+fn slots_go_to_whom_they_are_given() {
+    let cluster = Cluster::new();
+    let _one = cluster.node("--slots 64");
+    let _two = cluster.node("--slots 64");
+    until_balanced(&cluster, &[1, 2]);
+    let range = rows(&cluster, "map", 1).into_iter().find(|row| row["row"] == "range" && row["master"] == 1);
+    let first = &range.unwrap()["first"];
+    check(&mut cluster.command("transfer", &format!("{first} --to 2 --id 1")), 0);
+    for (arguments, why) in [
+        (format!("{first} --to 2 --id 1"), "not the master of every slot"),
+        ("0..64 --to 2 --id 1".to_owned(), "no such slots"),
+        (format!("{first} --to 9 --id 2"), "node 9 is no other member"),
+    ] {
+        let text = check(&mut cluster.command("transfer", &arguments), 1);
+        assert!(text.contains(why), "{text}");
+    }
+}
+
+#[test]
+fn a_number_is_for_one_node_alone() {
+    let cluster = Cluster::new();
+    let _one = cluster.node("--id 3");
+    let text = check(&mut cluster.command("node", "--id 3"), 2);
+    assert!(text.contains("node 3 is a member already"), "{text}");
+    let text = check(&mut cluster.command("node", "--slots 7"), 2);
+    assert!(text.contains("configured otherwise"), "{text}");
+}
