@@ -8,3 +8,4 @@ mod demo;
 mod fake;
 mod lock;
 mod node;
+mod terminal;
