@@ -94,13 +94,13 @@ async fn hold(args: &LockArgs) -> Result<u8, LockFailure> {
     let mut signals = Signals::catch().map_err(failure("catching signals"))?;
     let asked = async {
         let mut client = Client::find(&args.reach.reach()).await?;
-        let leash = hold_leash(&client).await?;
+        let tether = hold_tether(&client).await?;
         client.tell(&Ask::Lock(lock_ask(args))).await?;
         let word = client.hear().await?;
         let Say::Granted { token, until } = word else { return Err(client::unexpected(word).into()) };
-        Ok::<_, LockFailure>((client, leash, token, until))
+        Ok::<_, LockFailure>((client, tether, token, until))
     };
-    let (client, leash, token, until) = tokio::select! {
+    let (client, tether, token, until) = tokio::select! {
         biased;
         signal = hold_interrupted(&mut signals) => return Ok(signal),
         granted = asked => granted?,
@@ -108,7 +108,7 @@ async fn hold(args: &LockArgs) -> Result<u8, LockFailure> {
 
     let terminal = Terminal::of_input();
     let strangers = Family::strangers();
-    let leader = hold_start(args, &token, terminal.as_ref(), &leash)?;
+    let leader = hold_start(args, &token, terminal.as_ref(), &tether)?;
     let mut work = Work {
         client,
         signals,
@@ -127,7 +127,7 @@ async fn hold(args: &LockArgs) -> Result<u8, LockFailure> {
     if let Some(terminal) = &work.terminal {
         terminal.take_back();
     }
-    drop(leash);
+    drop(tether);
     Ok(work.release(ended).await)
 }
 
@@ -141,16 +141,26 @@ async fn hold_interrupted(signals: &mut Signals) -> u8 {
     }
 }
 
-/// A connection that the command and all that it starts inherit.
-async fn hold_leash(client: &Client) -> Result<OwnedFd, LockFailure> {
+/// What stands behind the lock if something dies.
+struct Tether {
+    /// A connection that the command and all that it starts inherit.
+    _leash: OwnedFd,
+    /// A share in the node's membership, if there is such a thing: if the node dies, nobody finds that out before this
+    /// process has ended what works under the lock.
+    _share: Option<OwnedFd>,
+}
+
+async fn hold_tether(client: &Client) -> Result<Tether, LockFailure> {
     let mut leash = Client::connect(&client.socket).await?;
+    leash.lines.take_files();
     leash.have_done(&Ask::Leash { client: client.number }).await?;
+    let share = leash.lines.file();
     let stream = leash.lines.into_stream().into_std().map_err(failure("keeping the leash"))?;
     let stream = OwnedFd::from(stream);
     // Where so high a number is not allowed, the one that it has must do.
     let high = fcntl_dupfd_cloexec(&stream, LEASH_MIN).unwrap_or(stream);
     fcntl_setfd(&high, FdFlags::empty()).map_err(system("keeping the leash"))?;
-    Ok(high)
+    Ok(Tether { _leash: high, _share: share })
 }
 
 fn lock_ask(args: &LockArgs) -> LockAsk {
@@ -172,7 +182,7 @@ fn hold_start(
     args: &LockArgs,
     token: &str,
     terminal: Option<&Terminal>,
-    _inherited: &OwnedFd,
+    _inherited: &Tether,
 ) -> Result<Pid, LockFailure> {
     set_child_subreaper(Some(getpid())).map_err(system("becoming the reaper of the command"))?;
     // The program itself, even if its file was replaced meanwhile.

@@ -37,14 +37,15 @@ pub(crate) fn run(args: &NodeArgs) -> Result<Verdict, Failure> {
 
 async fn live(args: &NodeArgs) -> Result<Verdict, Failure> {
     let mut signals = Signals::catch()?;
+    let directory = args.dir.as_ref().map(LocalDir::new);
     let node = tokio::select! {
         biased;
         _ = signals.next() => return Ok(Verdict::Clean),
-        node = start(args) => node?,
+        node = start(args, directory.as_ref()) => node?,
     };
     let socket = socket_path(args, &node);
     let (listener, place) = Place::listen(&socket).map_err(unusable(&socket))?;
-    let control = Control::new(node, args.cluster.clone(), args.spaces.clone());
+    let control = Control::new(node, args.cluster.clone(), args.spaces.clone(), directory);
     let mut server = tokio::spawn(Arc::clone(&control).serve(listener));
     print(&format!("node {} is ready, control socket {}\n", control.node.id(), place.path().display()));
 
@@ -72,14 +73,14 @@ fn socket_path(args: &NodeArgs, node: &Node) -> PathBuf {
 }
 
 /// Starts the node and waits until it grants locks.
-async fn start(args: &NodeArgs) -> Result<Node, Failure> {
+async fn start(args: &NodeArgs, directory: Option<&LocalDir>) -> Result<Node, Failure> {
     if !args.etcd.is_empty() {
         let text = "this program was built without etcd: build it with the feature `etcd`, or use --dir";
         return Err(Failure::Usage(text.to_owned()));
     }
     let mut builder = Node::builder(&args.cluster).listen(args.listen).limits(limits(args));
-    if let Some(directory) = &args.dir {
-        builder = builder.join(LocalDir::new(directory));
+    if let Some(directory) = directory {
+        builder = builder.join(directory.clone());
     }
     if let Some(id) = args.id {
         builder = builder.node(id);

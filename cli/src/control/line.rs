@@ -1,8 +1,15 @@
 //! Messages as lines of JSON on a stream, within bounds of size and time.
 
+use core::mem::MaybeUninit;
 use core::time::Duration;
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::cmsg_space;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncWriteExt, Interest};
@@ -51,11 +58,14 @@ pub(crate) struct Lines {
     begun: Option<Instant>,
     /// What has not been sent yet.
     unsent: Vec<u8>,
+    /// Open files that come with the bytes are taken; otherwise the kernel closes them.
+    takes_file: bool,
+    file: Option<OwnedFd>,
 }
 
 impl Lines {
     pub(crate) const fn new(stream: UnixStream) -> Self {
-        Self { stream, received: Vec::new(), begun: None, unsent: Vec::new() }
+        Self { stream, received: Vec::new(), begun: None, unsent: Vec::new(), takes_file: false, file: None }
     }
 
     pub(crate) const fn stream(&self) -> &UnixStream {
@@ -108,7 +118,7 @@ impl Lines {
             };
             let mut bytes = [0; 4096];
             let room = bytes.len().min(LINE_MAX - self.received.len());
-            match self.stream.try_read(&mut bytes[..room]) {
+            match self.try_read(&mut bytes[..room]) {
                 Ok(count) => {
                     self.received.extend_from_slice(&bytes[..count]);
                     return Ok(count);
@@ -117,6 +127,63 @@ impl Lines {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    fn try_read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if !self.takes_file {
+            return self.stream.try_read(bytes);
+        }
+        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let stream = &self.stream;
+        let received = stream.try_io(Interest::READABLE, || {
+            let slices = &mut [IoSliceMut::new(bytes)];
+            Ok(recvmsg(stream, slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?)
+        })?;
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(files) = message {
+                self.file = files.last();
+            }
+        }
+        Ok(received.bytes)
+    }
+
+    /// From now on, takes the open file that comes with a message.
+    pub(crate) const fn take_files(&mut self) {
+        self.takes_file = true;
+    }
+
+    /// The open file that came last.
+    pub(crate) const fn file(&mut self) -> Option<OwnedFd> {
+        self.file.take()
+    }
+
+    /// Sends a message and an open file with it.
+    pub(crate) async fn send_with<M: Serialize>(
+        &mut self,
+        message: &M,
+        file: OwnedFd,
+    ) -> Result<(), LineError> {
+        self.flush().await?;
+        self.queue(message)?;
+        let files = [file.as_fd()];
+        let sent = loop {
+            self.stream.writable().await?;
+            let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            assert!(ancillary.push(SendAncillaryMessage::ScmRights(&files)), "there is space for one file");
+            let sent = self.stream.try_io(Interest::WRITABLE, || {
+                let slices = &[IoSlice::new(&self.unsent)];
+                Ok(sendmsg(&self.stream, slices, &mut ancillary, SendFlags::NOSIGNAL)?)
+            });
+            match sent {
+                Ok(count) => break count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+        };
+        self.unsent.drain(..sent);
+        self.flush().await
     }
 
     /// Adds a message to what is to be sent. It is sent by [`Lines::receive`] or [`Lines::flush`].

@@ -2,11 +2,12 @@
 
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as BoundListener;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use lockmaster_tokio::Node;
+use lockmaster_tokio::{LocalDir, Node};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -27,6 +28,8 @@ pub(crate) struct Control {
     /// Names of its spaces, in their order.
     pub(crate) spaces: Vec<String>,
     pub(crate) start: Instant,
+    /// What makes the node a member, if it is something that can be shared.
+    directory: Option<LocalDir>,
     clients: Mutex<Clients>,
     pub(crate) leave: watch::Sender<Leave>,
 }
@@ -72,9 +75,21 @@ pub(crate) struct Admission {
 }
 
 impl Control {
-    pub(crate) fn new(node: Node, cluster: String, spaces: Vec<String>) -> Arc<Self> {
+    pub(crate) fn new(
+        node: Node,
+        cluster: String,
+        spaces: Vec<String>,
+        directory: Option<LocalDir>,
+    ) -> Arc<Self> {
         let (leave, _) = watch::channel(Leave::No);
-        Arc::new(Self { node, cluster, spaces, start: Instant::now(), clients: Mutex::default(), leave })
+        let (start, clients) = (Instant::now(), Mutex::default());
+        Arc::new(Self { node, cluster, spaces, start, directory, clients, leave })
+    }
+
+    /// A share in the membership: the node is not taken for dead while anybody has it.
+    pub(crate) fn share(&self) -> Option<OwnedFd> {
+        // Without it, a node that dies is found dead at once, which its clients notice too.
+        self.directory.as_ref()?.share().ok().flatten()
     }
 
     /// Serves clients for ever.

@@ -137,7 +137,10 @@ impl Session {
             return self.lines.send(&refused(Reason::Impossible, "there is no such client")).await;
         };
         let leash = Leash::new(leashes);
-        self.lines.send(&Say::Done).await?;
+        match self.control.share() {
+            Some(share) => self.lines.send_with(&Say::Done, share).await?,
+            None => self.lines.send(&Say::Done).await?,
+        }
         let mut bytes = [0; 256];
         loop {
             self.lines.stream().readable().await?;

@@ -324,3 +324,21 @@ fn a_lock_is_held_against_other_nodes_until_everything_has_ended() {
         held.rest_of_output();
     }
 }
+
+#[test]
+fn nobody_finds_a_node_dead_before_its_clients_have_acted() {
+    let cluster = Cluster::new();
+    let one = cluster.node("");
+    let _two = cluster.node("");
+    let mut held = Running::start(&mut cluster.lock("--id 1 a", STUBBORN));
+    let group = held.printed_pid();
+    // It cannot end the command now.
+    held.signal(Signal::STOP);
+    one.signal(Signal::KILL);
+    check(&mut cluster.lock("--id 2 -w 1 a", "true"), 124);
+    assert!(lives(group));
+    held.signal(Signal::CONT);
+    let script = format!("kill -0 -- -{} 2>/dev/null && echo alive || echo gone", group.as_raw_pid());
+    assert_eq!(check(&mut cluster.lock("--id 2 a", &script), 0), "gone\n");
+    held.check(79);
+}
