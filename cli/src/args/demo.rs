@@ -41,6 +41,19 @@ pub(crate) struct DemoArgs {
     /// A node has one transfer under way at a time. Each takes slots that follow each other, at most an eighth of all.
     #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = span)]
     pub(crate) transfer_interval: Duration,
+    /// How often a node is killed and started again, like `2s`; `0` is never
+    ///
+    /// With this or one of the next two options the nodes are a cluster whose members change: they meet in a directory,
+    /// and what a dead node mastered is rebuilt by the others. The table says for each such event how long locks took
+    /// meanwhile, those whose slots it concerned apart from the others, and how many locks were rebuilt.
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = span)]
+    pub(crate) kill_every: Duration,
+    /// How often one more node joins, and leaves the next time; `0` is never
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = span)]
+    pub(crate) join_every: Duration,
+    /// How often a node is stopped for up to a second and goes on then; `0` is never
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = span)]
+    pub(crate) pause_every: Duration,
     /// Seed of the tasks' choices
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
@@ -54,6 +67,13 @@ pub(crate) struct DemoArgs {
     /// Take no locks, to see the verdict fail
     #[arg(long)]
     pub(crate) without_locks: bool,
+}
+
+impl DemoArgs {
+    /// Do members change in such a demonstration?
+    pub(crate) fn has_disturbances(&self) -> bool {
+        [self.kill_every, self.join_every, self.pause_every].iter().any(|interval| !interval.is_zero())
+    }
 }
 
 /// What becomes of a node's lock when nobody on the node uses it.

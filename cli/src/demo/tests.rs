@@ -12,6 +12,8 @@ use crate::demo::message::Plan;
 pub(super) fn plan() -> Plan {
     Plan {
         node: 1,
+        life: 0,
+        meeting: None,
         addresses: Vec::new(),
         threads: 1,
         data_file: PathBuf::new(),
