@@ -3,6 +3,7 @@
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::process::{ExitStatus, Stdio};
 use std::time::Instant;
 
@@ -15,6 +16,7 @@ use tokio::time::{sleep_until, timeout};
 use crate::Failure;
 use crate::demo::figures::{Figures, Survey};
 use crate::demo::message::{Order, Word};
+use crate::demo::watch::Disturbance;
 
 /// How long a process whose pipes are closed may take to end.
 const END_MAX: Duration = Duration::from_secs(5);
@@ -56,6 +58,8 @@ pub(super) struct Member {
     pub(super) operations: u64,
     /// The same of its processes before.
     operations_before: u64,
+    /// What it has measured of events, but the last.
+    pub(super) disturbances: BTreeMap<u32, Disturbance>,
     /// What it has told in the end.
     pub(super) figures: Option<Figures>,
     /// What it knew of the master map in the end.
@@ -117,6 +121,7 @@ impl Cluster {
             address: None,
             operations: 0,
             operations_before: 0,
+            disturbances: BTreeMap::new(),
             figures: None,
             survey: None,
             death: None,
@@ -254,7 +259,12 @@ impl Member {
                 }
                 self.stage = Stage::Finished;
             }
-            Word::Watching { event } => self.watching = event,
+            Word::Watching { event, before } => {
+                self.watching = event;
+                for (event, disturbance) in &before {
+                    self.disturbances.entry(*event).or_default().add(disturbance);
+                }
+            }
             Word::Surveyed(survey) => {
                 self.survey = Some(survey);
                 self.stage = Stage::Surveyed;

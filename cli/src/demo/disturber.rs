@@ -20,6 +20,8 @@ use crate::demo::message::{Order, Plan};
 
 /// Longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Time between the end of an event and the next, at least: what still waits then waits because of the first.
+const REST: Duration = Duration::from_millis(500);
 /// How long the tasks of a node that leaves may take.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -50,6 +52,8 @@ pub(super) struct Disturber {
     /// How often each kind happens, and when next; joining and leaving are one.
     rounds: [Round; 3],
     course: Course,
+    /// No event begins before.
+    rest_until: Instant,
     /// Place of the node that joins and leaves.
     guest: Option<usize>,
     events: Vec<Event>,
@@ -88,6 +92,7 @@ impl Disturber {
                 round(Kind::Paused, args.pause_every),
             ],
             course: Course::Quiet,
+            rest_until: start,
             guest: None,
             events: Vec::new(),
         }
@@ -96,7 +101,9 @@ impl Disturber {
     /// When there is something to do even if no node says anything.
     pub(super) fn next(&self) -> Option<Instant> {
         match self.course {
-            Course::Quiet => self.rounds.iter().filter_map(|round| round.next).min(),
+            Course::Quiet => {
+                self.rounds.iter().filter_map(|round| round.next).min().map(|next| next.max(self.rest_until))
+            }
             Course::Paused { until, .. } => Some(until),
             Course::Watching { .. } | Course::Returning { .. } | Course::Leaving { .. } => None,
         }
@@ -118,7 +125,7 @@ impl Disturber {
     /// A process cannot be started.
     pub(super) async fn attend(&mut self, cluster: &mut Cluster, may_begin: bool) -> Result<(), Failure> {
         match self.course {
-            Course::Quiet if may_begin => self.begin(cluster).await,
+            Course::Quiet if may_begin && self.rest_until <= Instant::now() => self.begin(cluster).await,
             Course::Quiet => {}
             Course::Watching { kind, place } if self.is_watched(cluster) => {
                 self.act(cluster, kind, place).await?
@@ -127,13 +134,13 @@ impl Disturber {
             Course::Returning { place } => self.welcome(&mut cluster.members[place]).await,
             Course::Leaving { place } => match cluster.members[place].stage {
                 Stage::Finished => cluster.members[place].let_go(),
-                Stage::Left | Stage::Dead => self.course = Course::Quiet,
+                Stage::Left | Stage::Dead => self.rest(),
                 Stage::Started | Stage::Listening | Stage::Opened | Stage::Surveyed => {}
             },
             Course::Paused { place, until } => {
                 if until <= Instant::now() {
                     cluster.members[place].signal(Signal::CONT);
-                    self.course = Course::Quiet;
+                    self.rest();
                 }
             }
         }
@@ -212,6 +219,11 @@ impl Disturber {
         Ok(())
     }
 
+    fn rest(&mut self) {
+        self.course = Course::Quiet;
+        self.rest_until = Instant::now() + REST;
+    }
+
     /// Brings a new process to work.
     async fn welcome(&mut self, member: &mut Member) {
         match member.stage {
@@ -221,9 +233,9 @@ impl Disturber {
             }
             Stage::Opened => {
                 member.order(&Order::Go).await;
-                self.course = Course::Quiet;
+                self.rest();
             }
-            Stage::Dead => self.course = Course::Quiet,
+            Stage::Dead => self.rest(),
             Stage::Started | Stage::Listening | Stage::Finished | Stage::Surveyed | Stage::Left => {}
         }
     }

@@ -2,12 +2,14 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::args::Retain;
 use crate::demo::figures::{Figures, Survey};
+use crate::demo::watch::Disturbance;
 
 /// Everything that a node process has to know.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -63,8 +65,8 @@ pub(super) enum Word {
     Progress { operations: u64 },
     /// Its tasks have ended. It serves the other nodes until its standard input is closed.
     Finished(Box<Figures>),
-    /// It watches.
-    Watching { event: u32 },
+    /// It watches; and what it measured of the events before.
+    Watching { event: u32, before: BTreeMap<u32, Disturbance> },
     /// What it knows of the master map.
     Surveyed(Survey),
     /// It cannot go on.

@@ -6,6 +6,7 @@
 use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -149,7 +150,7 @@ async fn serve(plan: &Plan, listener: TcpListener, orders: &mut Orders) -> Resul
             Order::Survey => say(&Word::Surveyed(bench.locks.survey()))?,
             // Meant for those that have not ended yet.
             Order::Stop { .. } => {}
-            Order::Watch { event, .. } => say(&Word::Watching { event })?,
+            Order::Watch { event, .. } => say(&Word::Watching { event, before: BTreeMap::new() })?,
             Order::Join(_) | Order::Go => return Err(unexpected(&order)),
         }
     }
@@ -187,8 +188,8 @@ async fn serve_tasks(plan: &Plan, bench: &Arc<Bench>, orders: &mut Orders) -> Re
                 }
                 Some(Order::Watch { event, node }) => {
                     let rebuilt = bench.locks.stats().locks_rebuilt;
-                    bench.watch.begin(event, bench.locks.mastered_by(node), rebuilt);
-                    say(&Word::Watching { event })?;
+                    let before = bench.watch.begin(event, bench.locks.mastered_by(node), rebuilt);
+                    say(&Word::Watching { event, before })?;
                 }
                 Some(order @ (Order::Join(_) | Order::Go | Order::Survey)) => return Err(unexpected(&order)),
                 None => return Ok(false),

@@ -52,6 +52,9 @@ impl<'a> Summary<'a> {
 
     /// Adds what a node told.
     pub(super) fn take(&mut self, member: &mut Member) {
+        for (event, disturbance) in core::mem::take(&mut member.disturbances) {
+            self.figures.disturbances.entry(event).or_default().add(&disturbance);
+        }
         match (&member.death, member.figures.take()) {
             (Some(death), _) => self.missing.push(format!("node {} died: {death}", member.node)),
             (None, None) => self.missing.push(format!("node {} did not answer", member.node)),

@@ -54,12 +54,12 @@ impl Disturbance {
 }
 
 impl Watch {
-    /// Something is about to happen. So many locks were rebuilt so far.
-    pub(super) fn begin(&self, event: u32, concerned: Vec<bool>, rebuilt: u64) {
+    /// Something is about to happen. So many locks were rebuilt so far. Returns what was measured before.
+    pub(super) fn begin(&self, event: u32, concerned: Vec<bool>, rebuilt: u64) -> BTreeMap<u32, Disturbance> {
         let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         watched.end(rebuilt);
-        watched.seen.insert(event, Disturbance::default());
         watched.now = Some(Now { event, since: Instant::now(), concerned, rebuilt_before: rebuilt });
+        core::mem::replace(&mut watched.seen, BTreeMap::from([(event, Disturbance::default())]))
     }
 
     /// A lock was asked for then, and had after this time.
@@ -101,15 +101,15 @@ mod tests {
         let (page, other) = (PageNumber(0), PageNumber(1));
         let before = Instant::now();
         watch.acquired(page, before, Duration::ZERO);
-        watch.begin(1, vec![true, false], 10);
+        assert!(watch.begin(1, vec![true, false], 10).is_empty());
         let since = Instant::now();
         watch.acquired(page, before, Duration::ZERO);
         watch.acquired(page, before, Duration::from_secs(1));
         watch.acquired(other, since, Duration::from_millis(1));
         watch.acquired(other, since + SPAN + Duration::from_millis(1), Duration::ZERO);
-        watch.begin(2, vec![], 17);
+        let mut seen = watch.begin(2, vec![], 17);
         watch.acquired(page, Instant::now(), Duration::ZERO);
-        let seen = watch.end(17);
+        seen.append(&mut watch.end(17));
         let counts =
             |event: u32| (seen[&event].concerned.count(), seen[&event].others.count(), seen[&event].rebuilt);
         assert_eq!((counts(1), counts(2)), ((1, 1, 7), (0, 1, 0)));

@@ -144,6 +144,28 @@ fn a_killed_node_fails_the_run() {
 }
 
 #[test]
+fn nodes_are_killed_and_come_back_and_all_is_well() {
+    let directory = TempDir::new().unwrap();
+    let mut command = program("demo --seconds 5 --pages 64 --tasks 4 --kill-every 1500ms --history");
+    let text = check(command.arg(directory.path()), 0);
+    let events: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("node ") && line.contains(" killed ")).collect();
+    assert!(events.len() >= 2, "{text}");
+    assert!(text.contains("\nverdict      clean\n"), "{text}");
+    let text = check_history(directory.path(), 0);
+    assert!(text.contains("cut short  node-"), "{text}");
+}
+
+#[test]
+fn nodes_join_leave_and_pause_and_all_is_well() {
+    let text =
+        check(&mut program("demo --seconds 6 --pages 64 --tasks 4 --join-every 1s --pause-every 2s"), 0);
+    for event in ["node 4 joined", "node 4 left", " paused "] {
+        assert!(text.contains(event), "{event}: {text}");
+    }
+}
+
+#[test]
 fn ctrl_c_ends_the_run_with_its_table() {
     let directory = TempDir::new().unwrap();
     let running = Running::start(program("demo --seconds 60 --history").arg(directory.path()));
