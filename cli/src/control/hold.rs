@@ -59,12 +59,11 @@ pub(crate) async fn serve(
             return Ok(true);
         }
     };
-    let granted = unless_gone(lines, control.node.lock_with(&ask.name, options)).await?;
-    let guard = match granted {
+    let guard = match unless_gone(lines, grant(control, &ask.name, options)).await? {
         None => return Ok(false),
         Some(Ok(guard)) => guard,
-        Some(Err(error)) => {
-            lines.send(&refused(reason(error), &error.to_string())).await?;
+        Some(Err(refusal)) => {
+            lines.send(&refusal).await?;
             return Ok(true);
         }
     };
@@ -90,6 +89,20 @@ pub(crate) async fn serve(
         lines.send(&Say::Done).await?;
     }
     end.map(|_| is_there)
+}
+
+/// Waits for the lock, unless the node is about to leave.
+async fn grant(control: &Control, name: &str, options: LockOptions) -> Result<Guard, Say> {
+    let mut leave = control.leave.subscribe();
+    tokio::select! {
+        biased;
+        _ = leave.wait_for(|leave| *leave != Leave::No) => {
+            Err(refused(Reason::Leaving, "the node is about to leave"))
+        }
+        granted = control.node.lock_with(name, options) => {
+            granted.map_err(|error| refused(reason(error), &error.to_string()))
+        }
+    }
 }
 
 fn options(control: &Control, client: u64, ask: &LockAsk) -> Result<LockOptions, String> {
@@ -140,6 +153,7 @@ impl Held<'_> {
         let token = self.guard.fencing_token().to_string();
         lines.queue(&Say::Granted { token, until })?;
         let mut leave = self.control.leave.subscribe();
+        leave.mark_changed();
         let mut looks = interval(LOOK_EVERY);
         loop {
             tokio::select! {

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::control::hold;
 use crate::control::line::{LineError, Lines};
 use crate::control::message::{Ask, PROTOCOL, Reason, Row, Say};
-use crate::control::server::{Admission, Control, Leave};
+use crate::control::server::{Admission, Control};
 use crate::control::{query, slots};
 
 /// How long a client may take until it asks for something, again and again.
@@ -80,9 +80,6 @@ impl Session {
                     self.lines.send(&outcome).await?;
                 }
                 Ask::Leash { client } => return self.be_leash(client).await,
-                Ask::Lock(_) if *self.control.leave.borrow() != Leave::No => {
-                    self.lines.send(&refused(Reason::Leaving, "the node is about to leave")).await?;
-                }
                 Ask::Lock(ask) => {
                     if !hold::serve(&self.control, &mut self.lines, self.client, ask).await? {
                         return Ok(());

@@ -152,10 +152,13 @@ fn a_node_that_leaves_waits_for_its_clients() {
     let mut node = cluster.node("--leave-within 3600");
     let script = "trap 'exit 5' USR1; echo $$; while :; do sleep 0.01; done";
     let mut held = Running::start(&mut cluster.lock("a", script));
+    let mut waiting = cluster.lock("a", "true").spawn().unwrap();
+    until("it waits", || !check(&mut cluster.command("waiters", ""), 0).is_empty());
     node.signal(Signal::TERM);
     until("it leaves", || check(&mut cluster.command("status", ""), 0).contains("leaving"));
     let text = check(&mut cluster.lock("b", "true"), 69);
     assert_eq!(text, "error: the node is about to leave\n");
+    assert_eq!(waiting.wait().unwrap().code(), Some(69));
     held.signal(Signal::USR1);
     held.check(5);
     node.check(0);
