@@ -1,6 +1,7 @@
 //! Describes a node and starts it.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::net::TcpListener;
 use std::time::SystemTime;
 
@@ -10,10 +11,12 @@ use lockmaster_core::{
 
 use crate::connection::{keep_accepting, keep_dialling};
 use crate::error::StartError;
+use crate::gate::Gate;
 use crate::node::Node;
 use crate::runtime::Runtime;
 use crate::shared::Shared;
 use crate::sync::Arc;
+use crate::tls::{Identity, TlsConfig};
 use crate::trace;
 
 /// Number of a node that has no other members.
@@ -27,7 +30,7 @@ const ALONE: NodeId = NodeId(1);
 #[must_use]
 pub struct Builder<R> {
     runtime: R,
-    cluster: ClusterId,
+    cluster: String,
     node: Option<NodeId>,
     listen: Listen,
     members: Vec<(NodeId, SocketAddr)>,
@@ -37,6 +40,8 @@ pub struct Builder<R> {
     window: Option<u32>,
     incarnation: Option<u64>,
     hash_seed: u64,
+    tls: Option<TlsConfig>,
+    handshake: Duration,
     is_insecure: bool,
 }
 
@@ -52,7 +57,7 @@ impl<R: Runtime> Builder<R> {
     pub fn new(cluster: &str, runtime: R) -> Self {
         Self {
             runtime,
-            cluster: ClusterId(hash(0, SpaceId(0), cluster.as_bytes())),
+            cluster: cluster.to_owned(),
             node: None,
             listen: Listen::No,
             members: Vec::new(),
@@ -62,6 +67,8 @@ impl<R: Runtime> Builder<R> {
             window: None,
             incarnation: None,
             hash_seed: 0,
+            tls: None,
+            handshake: Gate::default().patience,
             is_insecure: false,
         }
     }
@@ -130,8 +137,22 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// Allow addresses that can be reached from other machines, although nobody proves who he is and nothing
-    /// is encrypted.
+    /// Speak to the other members over TLS alone: each proves with a certificate which node it is, and nobody else
+    /// reads or changes what is said. All members must do so.
+    pub fn tls(mut self, tls: TlsConfig) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Longest time from the first attempt to connect to a peer until it has proved who it is and said hello: five
+    /// seconds unless it is named.
+    pub fn handshake_timeout(mut self, longest: Duration) -> Self {
+        self.handshake = longest;
+        self
+    }
+
+    /// Allow addresses that can be reached from other machines also without [`Builder::tls`], although then nobody
+    /// proves who he is and nothing is encrypted.
     pub fn insecure(mut self) -> Self {
         self.is_insecure = true;
         self
@@ -149,7 +170,8 @@ impl<R: Runtime> Builder<R> {
 
     fn start_now(mut self) -> Result<Node<R>, StartError> {
         let (id, config) = self.start_config()?;
-        let listener = self.start_listen(id)?;
+        let gate = self.start_gate(id)?;
+        let listener = self.start_listen(id, &gate)?;
 
         let members = config.members.len();
         let seed = hash(config.incarnation.0, SpaceId(id.0), b"back-off");
@@ -157,8 +179,13 @@ impl<R: Runtime> Builder<R> {
         let node = lockmaster_core::Node::new(config, memory)?;
         let listener = listener.map(|listener| self.runtime.listen(listener)).transpose();
         let listener = listener.map_err(StartError::Listen)?;
-        let shared = Arc::new(Shared::new(self.runtime, node, self.limits.locks));
+        let mut shared = Shared::new(self.runtime, node, self.limits.locks);
+        shared.gate = gate;
+        let shared = Arc::new(shared);
         trace::started(id, members);
+        if members > 1 {
+            trace::security(id, shared.gate.identity.is_some());
+        }
         Shared::spawn(&shared, Shared::keep_time(Arc::clone(&shared)));
         if let Some(listener) = listener {
             Shared::spawn(&shared, keep_accepting(Arc::clone(&shared), listener, seed));
@@ -179,7 +206,8 @@ impl<R: Runtime> Builder<R> {
             None => return Err(StartError::NoNode),
         };
         let incarnation = self.incarnation.unwrap_or_else(wall_clock);
-        let mut config = Config::new(self.cluster, id, Incarnation(incarnation));
+        let cluster = ClusterId(hash(0, SpaceId(0), self.cluster.as_bytes()));
+        let mut config = Config::new(cluster, id, Incarnation(incarnation));
         config.hash_seed = self.hash_seed;
         config.chunk = self.chunk.unwrap_or(config.chunk);
         config.window = self.window.unwrap_or(config.window);
@@ -198,10 +226,16 @@ impl<R: Runtime> Builder<R> {
         Ok((id, config))
     }
 
+    /// Prepares what the node proves itself with.
+    fn start_gate(&mut self, id: NodeId) -> Result<Gate, StartError> {
+        let identity = self.tls.take().map(|tls| Identity::new(tls, &self.cluster, id)).transpose()?;
+        Ok(Gate { identity, patience: self.handshake })
+    }
+
     /// Checks all addresses and binds the one to listen on.
-    fn start_listen(&mut self, id: NodeId) -> Result<Option<TcpListener>, StartError> {
+    fn start_listen(&mut self, id: NodeId, gate: &Gate) -> Result<Option<TcpListener>, StartError> {
         for (_, address) in &self.members {
-            self.start_check(*address)?;
+            self.start_check(gate, *address)?;
         }
         let listener = match core::mem::replace(&mut self.listen, Listen::No) {
             Listen::No if self.members.iter().any(|(member, _)| *member < id) => {
@@ -209,11 +243,11 @@ impl<R: Runtime> Builder<R> {
             }
             Listen::No => return Ok(None),
             Listen::At(address) => {
-                self.start_check(address)?;
+                self.start_check(gate, address)?;
                 TcpListener::bind(address).map_err(StartError::Listen)?
             }
             Listen::On(listener) => {
-                self.start_check(listener.local_addr().map_err(StartError::Listen)?)?;
+                self.start_check(gate, listener.local_addr().map_err(StartError::Listen)?)?;
                 listener
             }
         };
@@ -221,8 +255,8 @@ impl<R: Runtime> Builder<R> {
         Ok(Some(listener))
     }
 
-    fn start_check(&self, address: SocketAddr) -> Result<(), StartError> {
-        if address.ip().is_loopback() || self.is_insecure {
+    fn start_check(&self, gate: &Gate, address: SocketAddr) -> Result<(), StartError> {
+        if gate.identity.is_some() || address.ip().is_loopback() || self.is_insecure {
             return Ok(());
         }
         Err(StartError::NotLoopback(address))

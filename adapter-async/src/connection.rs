@@ -7,7 +7,6 @@ use core::future::{Future, poll_fn, ready};
 use core::net::SocketAddr;
 use core::pin::pin;
 use core::task::Poll;
-use core::time::Duration;
 use std::io;
 
 use lockmaster_core::wire::Hello;
@@ -15,6 +14,7 @@ use lockmaster_core::{Dropped, Instant, NodeId};
 
 use crate::backoff::{self, Backoff};
 use crate::errands::Errands;
+use crate::handshake::Failed;
 use crate::incoming::Incoming;
 use crate::links::{Claim, Detached, LinkId};
 use crate::outgoing::{Outgoing, Written};
@@ -22,26 +22,22 @@ use crate::runtime::{Listener, Reader, Runtime, Writer};
 use crate::shared::{Shared, State, TASK_BUDGET};
 use crate::stale::Stale;
 use crate::sync::Arc;
+use crate::tls::{self, Secured};
 use crate::trace;
 
-/// Longest time from the first attempt to connect to the peer's hello.
-const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Most accepted connections that have not said hello yet.
 const GUESTS_MAX: u32 = 128;
 
-/// Why a connection never began.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Failed {
-    #[error("the socket failed")]
-    Io(#[from] io::Error),
-    #[error("the peer hung up")]
-    HungUp,
-    #[error("no hello came in time")]
-    TimedOut,
-    #[error("no hello came first")]
-    NoHello(#[from] Dropped),
-    #[error("the hello is not of the member that is meant here")]
-    Stranger,
+/// Most bytes that are read of a peer before it has said who it is, TLS apart: later versions append to a hello.
+const HELLO_MAX: usize = 1024;
+
+/// Who began a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// This node, and to reach this one.
+    Dialled(NodeId),
+    /// Somebody else.
+    Accepted,
 }
 
 /// A connection whose peer has said hello.
@@ -50,16 +46,18 @@ pub(crate) struct Greeted<R: Runtime> {
     reader: R::Reader,
     writer: R::Writer,
     incoming: Incoming,
+    outgoing: Outgoing,
 }
 
-/// Says hello and waits for the peer's, on the connection that `socket` gives.
+/// Proves who this node is and says hello, and waits for the peer to do the same, on the connection that `socket` gives.
 pub(crate) async fn greet<R: Runtime>(
     shared: &Shared<R>,
+    side: Side,
     socket: impl Future<Output = io::Result<(R::Reader, R::Writer)>>,
 ) -> Result<Greeted<R>, Failed> {
-    let until = shared.runtime.now().after(HANDSHAKE);
+    let until = shared.runtime.now().after(shared.gate.patience);
     let mut asleep = pin!(shared.runtime.sleep_until(until));
-    let mut greeting = pin!(greet_both(shared, socket));
+    let mut greeting = pin!(greet_both(shared, side, socket));
     poll_fn(|context| {
         if let Poll::Ready(greeted) = greeting.as_mut().poll(context) {
             return Poll::Ready(greeted);
@@ -71,28 +69,56 @@ pub(crate) async fn greet<R: Runtime>(
 
 async fn greet_both<R: Runtime>(
     shared: &Shared<R>,
+    side: Side,
     socket: impl Future<Output = io::Result<(R::Reader, R::Writer)>>,
 ) -> Result<Greeted<R>, Failed> {
     let (mut reader, writer) = socket.await?;
+    let Some(identity) = &shared.gate.identity else {
+        let (mut incoming, mut outgoing) = (Incoming::new(None), Outgoing::new(None));
+        say_hello(shared, &mut outgoing, &writer).await?;
+        let hello = hear_hello(&mut incoming, &mut reader).await?;
+        return Ok(Greeted { hello, reader, writer, incoming, outgoing });
+    };
+
+    let Secured { proved, opening, sealing } = tls::shake_hands(identity, side, &mut reader, &writer).await?;
+    let (mut incoming, mut outgoing) = (Incoming::new(Some(opening)), Outgoing::new(Some(sealing)));
+    // Who dials knows already to whom it speaks; who accepts says nothing before it does.
+    if side != Side::Accepted {
+        say_hello(shared, &mut outgoing, &writer).await?;
+    }
+    let hello = hear_hello(&mut incoming, &mut reader).await?;
+    identity.check(&proved, hello.node)?;
+    if side == Side::Accepted {
+        say_hello(shared, &mut outgoing, &writer).await?;
+    }
+    Ok(Greeted { hello, reader, writer, incoming, outgoing })
+}
+
+async fn say_hello<R: Runtime>(
+    shared: &Shared<R>,
+    outgoing: &mut Outgoing,
+    writer: &R::Writer,
+) -> Result<(), Failed> {
     let hello = shared.lock().node.hello();
-    let mut outgoing = Outgoing::new();
     let is_whole = outgoing.fill(|frame| hello.encode(frame));
     assert!(is_whole, "a hello fits any frame");
-    if !write_out(&mut outgoing, &writer).await {
-        return Err(Failed::HungUp);
-    }
+    if write_out(outgoing, writer).await { Ok(()) } else { Err(Failed::HungUp) }
+}
 
-    let mut incoming = Incoming::new();
-    let hello = loop {
-        if let Some(frame) = incoming.next_frame()? {
-            break Hello::decode(frame)?;
+async fn hear_hello(incoming: &mut Incoming, reader: &mut impl Reader) -> Result<Hello, Failed> {
+    while !incoming.has_next() {
+        if incoming.len() >= HELLO_MAX {
+            return Err(Failed::TooLong);
         }
-        match reader.read(incoming.room()).await? {
-            0 => return Err(Failed::HungUp),
-            len => incoming.filled(len),
+        if incoming.read(reader, HELLO_MAX - incoming.len()).await.map_err(tls::failed_read)? == 0 {
+            return Err(Failed::HungUp);
         }
-    };
-    Ok(Greeted { hello, reader, writer, incoming })
+    }
+    if tls::is_tls(incoming.unread()) {
+        return Err(Failed::OneSided);
+    }
+    let frame = incoming.next_frame()?.expect("a whole frame is there");
+    Ok(Hello::decode(frame)?)
 }
 
 /// Writes a whole frame; `false` if the connection broke.
@@ -111,15 +137,23 @@ async fn write_out(outgoing: &mut Outgoing, writer: &impl Writer) -> bool {
 
 /// Runs a connection to its end.
 pub(crate) async fn serve<R: Runtime>(shared: &Arc<Shared<R>>, greeted: Greeted<R>) {
-    let Greeted { hello, mut reader, writer, mut incoming } = greeted;
+    let Greeted { hello, mut reader, writer, mut incoming, outgoing } = greeted;
     let writer = Arc::new(writer);
     let mut errands = Errands::new();
-    let Some(link) = serve_begin(shared, &mut errands, &hello, &writer) else { return writer.close() };
+    let begun = serve_begin(shared, &mut errands, &hello, &writer, outgoing);
+    let Some(link) = begun else { return writer.close() };
     Shared::spawn(shared, keep_writing(Arc::clone(shared), link));
     while serve_frames(shared, &mut errands, link, &mut incoming) {
-        match reader.read(incoming.room()).await {
-            Ok(0) | Err(_) => break,
-            Ok(len) => incoming.filled(len),
+        match incoming.read(&mut reader, usize::MAX).await {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => {
+                // Somebody changed what the peer has sealed.
+                if error.kind() == io::ErrorKind::InvalidData {
+                    shared.lock().stats.malformed += 1;
+                }
+                break;
+            }
         }
     }
     serve_end(shared, &mut errands, link);
@@ -132,6 +166,7 @@ fn serve_begin<R: Runtime>(
     errands: &mut Errands<R::Writer>,
     hello: &Hello,
     writer: &Arc<R::Writer>,
+    outgoing: Outgoing,
 ) -> Option<LinkId> {
     let now = shared.runtime.now();
     let begun = shared.turn_with(errands, TASK_BUDGET, |state, _| {
@@ -144,7 +179,7 @@ fn serve_begin<R: Runtime>(
         }
         state.stats.begun += 1;
         trace::peer_up(node, hello.node);
-        Some(state.links.attach(hello.node, Arc::clone(writer)))
+        Some(state.links.attach(hello.node, Arc::clone(writer), outgoing))
     });
     let (link, before) = begun.flatten()?;
     errands.run(shared);
@@ -252,7 +287,8 @@ pub(crate) async fn keep_dialling<R: Runtime>(
     let mut backoff = Backoff::new(seed);
     loop {
         let began = shared.runtime.now();
-        let greeted = shared.unless_closed(greet(&shared, shared.runtime.connect(to))).await;
+        let greeted =
+            shared.unless_closed(greet(&shared, Side::Dialled(peer), shared.runtime.connect(to))).await;
         match greeted {
             None => return,
             Some(Ok(greeted)) if greeted.hello.node == peer => serve(&shared, greeted).await,
@@ -306,7 +342,7 @@ fn accept<R: Runtime>(shared: &Arc<Shared<R>>, socket: (R::Reader, R::Writer)) {
 }
 
 async fn answer<R: Runtime>(shared: Arc<Shared<R>>, socket: (R::Reader, R::Writer)) {
-    let greeted = shared.unless_closed(greet(&shared, ready(Ok(socket)))).await;
+    let greeted = shared.unless_closed(greet(&shared, Side::Accepted, ready(Ok(socket)))).await;
     let me = {
         let mut state = shared.lock();
         state.guests -= 1;
@@ -323,5 +359,6 @@ async fn answer<R: Runtime>(shared: Arc<Shared<R>>, socket: (R::Reader, R::Write
 fn failed<R: Runtime>(shared: &Shared<R>, error: &Failed) {
     let mut state = shared.lock();
     state.stats.handshakes_failed += 1;
+    error.count(&mut state.stats.failed);
     trace::handshake_failed(state.node.config().node, error);
 }

@@ -8,6 +8,8 @@ use lockmaster_core::{
     RequestError, TRANSFERS_MAX, TransferError as TransferRefused, ValueTooLong,
 };
 
+use crate::tls::TlsError;
+
 /// Why a lock was not granted. Nothing is held, and nothing waits any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -190,10 +192,13 @@ pub enum StartError {
     /// Members with lower numbers dial this node, and it does not listen: call `Builder::listen`.
     #[error("members with lower numbers dial this node, but it does not listen")]
     NoListener,
-    /// Connections are not encrypted yet, and this address can be reached from elsewhere: use a loopback
+    /// This address can be reached from elsewhere, and nobody has to prove who he is: call `Builder::tls`, use a loopback
     /// address, or say `Builder::insecure` where the network is trusted.
-    #[error("{0} is no loopback address, and connections are not encrypted")]
+    #[error("{0} is no loopback address, and without TLS nobody proves who he is")]
     NotLoopback(SocketAddr),
+    /// The node cannot prove itself to the others: correct what the message names.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
     /// The address cannot be listened on: see the cause.
     #[error("cannot listen")]
     Listen(#[source] io::Error),

@@ -13,6 +13,7 @@ use lockmaster_core::drive::{self, Outlet};
 use lockmaster_core::{Event, HeapMemory, Instant, LockId, Node, NodeId, OwnerId, ValueState};
 
 use crate::errands::Errands;
+use crate::gate::Gate;
 use crate::lifecycle::Lifecycle;
 use crate::links::{Claim, Detached, Links};
 use crate::outgoing::Written;
@@ -34,6 +35,8 @@ const CALL_FRAMES: u32 = 4;
 
 pub(crate) struct Shared<R: Runtime> {
     pub(crate) runtime: R,
+    /// What every connection passes first.
+    pub(crate) gate: Gate,
     state: Mutex<State<R::Writer>>,
 }
 
@@ -70,7 +73,7 @@ impl<R: Runtime> Shared<R> {
             now: runtime.now(),
             owners: 0,
         };
-        Self { runtime, state: Mutex::new(state) }
+        Self { runtime, gate: Gate::default(), state: Mutex::new(state) }
     }
 
     /// A look at the state, or a change that the node has nothing to say about.

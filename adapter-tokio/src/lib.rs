@@ -39,11 +39,12 @@ use std::net::TcpListener;
 use std::time::Instant as Clock;
 
 pub use lockmaster_async::{
-    ConvertError, Flags, Full, Grant, Limits, LinkStats, LockError, LockOptions, LockView, MapVersion,
-    MasterMap, MasterShare, Mode, Name, NodeId, OwnerId, Party, Path, PhysicalView, Priority, Progress,
-    QueueName, Refusal, ResourceEntry, Retention, Room, SetValueError, SlotId, SlotRange, SlotView, Snapshot,
-    SpaceConfig, SpaceId, Stage, StartError, Stats, TRANSFERS_MAX, Token, TransferError, TransferId, Value,
-    ValueState, Wait, WithdrawError, lockmaster_core,
+    ConvertError, FailedHandshakes, Flags, Full, Grant, Limits, LinkStats, LockError, LockOptions, LockView,
+    MapVersion, MasterMap, MasterShare, Mode, Name, NodeId, OwnerId, Party, Path, PhysicalView, Priority,
+    Progress, QueueName, Refusal, ResourceEntry, Retention, Room, SetValueError, SlotId, SlotRange, SlotView,
+    Snapshot, SpaceConfig, SpaceId, Stage, StartError, Stats, TRANSFERS_MAX, TlsConfig, TlsError, Token,
+    TransferError, TransferId, Value, ValueState, Wait, WithdrawError, cluster_domain, lockmaster_core,
+    node_name,
 };
 use lockmaster_async::{Instant, Runtime};
 

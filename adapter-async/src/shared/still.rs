@@ -17,6 +17,7 @@ use lockmaster_core::{
 use super::{Arc, HeapMemory, Instant, Node, NodeId, Runtime, Shared, Writer, poll_fn};
 use crate::LockError;
 use crate::links::LinkId;
+use crate::outgoing::Outgoing;
 use crate::runtime::{Listener, Reader};
 
 pub(crate) const EX: Mode = Mode::Exclusive;
@@ -155,7 +156,7 @@ pub(crate) fn link_up(node: &crate::Node<Still>, peer: NodeId, pipe: &Arc<Pipe>)
     let link = node.life.shared.turn(|state, _| {
         let hello = Hello { node: peer, ..state.node.hello() };
         state.node.handle_hello(Instant::from_nanos(1), &hello).unwrap();
-        state.links.attach(peer, Arc::clone(pipe)).0
+        state.links.attach(peer, Arc::clone(pipe), Outgoing::new(None)).0
     });
     link.unwrap()
 }

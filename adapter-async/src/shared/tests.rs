@@ -12,6 +12,7 @@ use lockmaster_core::wire::FRAME_HEADER_LEN;
 use super::still::{EX, ME, PEER, Pipe, Still, granted, name_at_peer, node, node_with_peer, own_slot, poll};
 use super::{Arc, Shared};
 use crate::connection::keep_writing;
+use crate::outgoing::Outgoing;
 use crate::{LockError, TRANSFERS_MAX, TransferError};
 
 /// Counts how often it was woken, and looks whether the mutex is free then.
@@ -143,7 +144,7 @@ fn a_connection_that_is_replaced_ends_its_writer_task() {
     let shared = &node.life.shared;
     let mut writing = pin!(keep_writing(Arc::clone(shared), link));
     assert!(poll(writing.as_mut(), Waker::noop()).is_pending());
-    let before = shared.turn(|state, _| state.links.attach(PEER, Arc::clone(&new)).1);
+    let before = shared.turn(|state, _| state.links.attach(PEER, Arc::clone(&new), Outgoing::new(None)).1);
     before.flatten().unwrap().close();
     assert_eq!(old.closed.load(Ordering::SeqCst), 1);
     assert!(poll(writing.as_mut(), Waker::noop()).is_ready());

@@ -7,6 +7,8 @@ mod connections;
 #[cfg(test)]
 mod locks;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod transfers;
 #[cfg(test)]
 mod waiting;

@@ -1,0 +1,82 @@
+//! Certificates for tests.
+
+use core::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use lockmaster_tokio::{NodeId, TlsConfig, node_name};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
+};
+
+/// Noon of a day on which all certificates are valid: days since 1970.
+const TODAY: u64 = 20_000;
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// An authority, and the clock of the nodes that it signs for.
+pub(crate) struct Authority {
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+    day: Arc<AtomicU64>,
+}
+
+/// What a node proves itself with.
+pub(crate) struct Papers {
+    pub(crate) authority: String,
+    pub(crate) chain: String,
+    pub(crate) key: String,
+    day: Arc<AtomicU64>,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "the authority of a test");
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { pem, issuer: Issuer::new(params, key), day: Arc::new(AtomicU64::new(TODAY)) }
+    }
+
+    /// The clocks of all nodes are set forward.
+    pub(crate) fn pass_days(&self, days: u64) {
+        self.day.fetch_add(days, Ordering::SeqCst);
+    }
+
+    /// Papers of a node of the cluster "test".
+    pub(crate) fn node(&self, number: u16) -> Papers {
+        self.named(&[node_name("test", NodeId(number)).unwrap()], 10)
+    }
+
+    /// Papers with these names, valid for some days.
+    pub(crate) fn named(&self, names: &[String], days: u64) -> Papers {
+        let mut params = CertificateParams::new(names).unwrap();
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        self.signed(params, days)
+    }
+
+    pub(crate) fn signed(&self, mut params: CertificateParams, days: u64) -> Papers {
+        let today = date_time_ymd(1970, 1, 1) + DAY * u32::try_from(TODAY).unwrap();
+        params.not_before = today;
+        params.not_after = today + DAY * u32::try_from(days).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let chain = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Papers { authority: self.pem.clone(), chain, key: key.serialize_pem(), day: Arc::clone(&self.day) }
+    }
+}
+
+impl Papers {
+    pub(crate) fn tls(&self) -> TlsConfig {
+        let (authority, chain, key) = (self.authority.as_bytes(), self.chain.as_bytes(), self.key.as_bytes());
+        let day = Arc::clone(&self.day);
+        let noon = move || {
+            let days = u32::try_from(day.load(Ordering::SeqCst)).unwrap();
+            SystemTime::UNIX_EPOCH + DAY * days + DAY / 2
+        };
+        TlsConfig::from_pem(authority, chain, key).unwrap().clock(noon)
+    }
+}
