@@ -23,6 +23,8 @@ pub(crate) enum Failed {
     Garbled(#[source] rustls::Error),
     #[error("more came than a handshake takes")]
     TooLong,
+    #[error("the peer speaks another protocol inside TLS")]
+    Foreign,
     #[error("the peer showed no certificate")]
     Uncertified,
     #[error("the peer's certificate is not valid now")]
@@ -44,7 +46,7 @@ impl Failed {
             Self::Io(_) | Self::HungUp => &mut failed.unreachable,
             Self::TimedOut => &mut failed.timed_out,
             Self::OneSided => &mut failed.one_sided,
-            Self::NoHello(_) | Self::Garbled(_) | Self::TooLong => &mut failed.garbled,
+            Self::NoHello(_) | Self::Garbled(_) | Self::Foreign | Self::TooLong => &mut failed.garbled,
             Self::Uncertified => &mut failed.uncertified,
             Self::Expired(_) => &mut failed.expired,
             Self::Untrusted(_) => &mut failed.untrusted,

@@ -169,13 +169,14 @@ fn malformed(what: &str, error: &pem::Error, missing: &'static str) -> TlsError 
         return TlsError::Missing { what: what.to_owned(), missing };
     }
     // A part of the text may be a part of a key: the error must not show it.
-    let reason = match error {
-        pem::Error::MissingSectionEnd { .. } => "a section has no end",
-        pem::Error::IllegalSectionStart { .. } => "a section begins wrongly",
-        pem::Error::Base64Decode(_) => "it is no Base64",
-        _ => "it cannot be read",
+    let reason = if matches!(error, pem::Error::MissingSectionEnd { .. }) {
+        "a section has no end"
+    } else if matches!(error, pem::Error::IllegalSectionStart { .. }) {
+        "a section begins wrongly"
+    } else {
+        "it is no Base64"
     };
-    TlsError::Pem { what: what.to_owned(), reason: reason.to_owned() }
+    TlsError::Pem { what: what.to_owned(), reason }
 }
 
 #[cfg(not(any(lockmaster_loom, lockmaster_shuttle)))]

@@ -36,7 +36,7 @@ pub enum TlsError {
         /// What was to be read.
         what: String,
         /// What is wrong.
-        reason: String,
+        reason: &'static str,
     },
     /// It is PEM, but not of what is needed: the files may have been mixed up.
     #[error("there is no {missing} in {what}")]

@@ -65,7 +65,7 @@ pub(crate) async fn shake_hands(
             return Err(Failed::TooLong);
         }
     }
-    let proved = Proved::by(&connection).ok_or(Failed::Uncertified)?;
+    let proved = Proved::by(&connection)?;
     let session = Arc::new(Session::new(connection));
     let (opening, sealing) = (Opening::new(Arc::clone(&session)), Sealing::new(session));
     Ok(Secured { proved, opening, sealing })
@@ -125,22 +125,36 @@ fn why(error: Error, beginning: &[u8]) -> Failed {
 
 /// The reason by which an error of TLS is counted.
 fn refusal(error: Error) -> Failed {
-    use CertificateError as Certificate;
-    match &error {
-        Error::NoCertificatesPresented => Failed::Uncertified,
-        Error::AlertReceived(_) => Failed::Rejected(error),
-        Error::InvalidCertificate(
-            Certificate::Expired
-            | Certificate::ExpiredContext { .. }
-            | Certificate::NotValidYet
-            | Certificate::NotValidYetContext { .. },
-        ) => Failed::Expired(error),
-        Error::InvalidCertificate(
-            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. },
-        ) => Failed::Misnamed,
-        Error::InvalidCertificate(_) => Failed::Untrusted(error),
-        _ => Failed::Garbled(error),
+    if let Error::InvalidCertificate(reason) = &error {
+        if is_about_time(reason) {
+            return Failed::Expired(error);
+        }
+        if is_about_name(reason) {
+            return Failed::Misnamed;
+        }
+        return Failed::Untrusted(error);
     }
+    if matches!(error, Error::AlertReceived(_)) {
+        return Failed::Rejected(error);
+    }
+    if matches!(error, Error::NoCertificatesPresented) {
+        return Failed::Uncertified;
+    }
+    Failed::Garbled(error)
+}
+
+const fn is_about_time(error: &CertificateError) -> bool {
+    matches!(
+        error,
+        CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. }
+    )
+}
+
+const fn is_about_name(error: &CertificateError) -> bool {
+    matches!(error, CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. })
 }
 
 /// The reason by which an error of reading a sealed connection is counted.

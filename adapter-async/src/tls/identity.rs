@@ -92,14 +92,16 @@ impl Identity {
 pub(crate) struct Proved(CertificateDer<'static>);
 
 impl Proved {
-    /// What the peer of a connection has proved; nothing before the handshake is over, and nothing about a peer that
-    /// speaks another protocol.
-    pub(super) fn by(connection: &Connection) -> Option<Self> {
-        if connection.is_handshaking() || connection.alpn_protocol() != Some(PROTOCOL) {
-            return None;
+    /// What the peer of a connection has proved, after the handshake.
+    ///
+    /// # Errors
+    /// [`Failed`] if it has proved nothing, or speaks something else inside.
+    pub(super) fn by(connection: &Connection) -> Result<Self, Failed> {
+        if connection.alpn_protocol() != Some(PROTOCOL) {
+            return Err(Failed::Foreign);
         }
-        let certificate = connection.peer_certificates()?.first()?;
-        Some(Self(certificate.clone().into_owned()))
+        let shown = connection.peer_certificates().and_then(<[_]>::first);
+        shown.map(|certificate| Self(certificate.clone().into_owned())).ok_or(Failed::Uncertified)
     }
 }
 

@@ -10,6 +10,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, date_time_ymd,
 };
+use rustls::pki_types::UnixTime;
+use rustls::time_provider::TimeProvider;
 
 /// Noon of a day on which all certificates are valid: days since 1970.
 const TODAY: u64 = 20_000;
@@ -72,11 +74,32 @@ impl Authority {
 impl Papers {
     pub(crate) fn tls(&self) -> TlsConfig {
         let (authority, chain, key) = (self.authority.as_bytes(), self.chain.as_bytes(), self.key.as_bytes());
-        let day = Arc::clone(&self.day);
-        let noon = move || {
-            let days = u32::try_from(day.load(Ordering::SeqCst)).unwrap();
-            SystemTime::UNIX_EPOCH + DAY * days + DAY / 2
-        };
+        let Noon(day) = self.noon();
+        let noon = move || SystemTime::UNIX_EPOCH + since(&day);
         TlsConfig::from_pem(authority, chain, key).unwrap().clock(noon)
     }
+
+    /// The clock of the authority's nodes, for others.
+    pub(crate) fn clock(&self) -> Arc<dyn TimeProvider> {
+        Arc::new(self.noon())
+    }
+
+    fn noon(&self) -> Noon {
+        Noon(Arc::clone(&self.day))
+    }
+}
+
+/// Noon of a day.
+#[derive(Debug)]
+struct Noon(Arc<AtomicU64>);
+
+impl TimeProvider for Noon {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(since(&self.0)))
+    }
+}
+
+/// From 1970 to noon of this day.
+fn since(day: &AtomicU64) -> Duration {
+    DAY * u32::try_from(day.load(Ordering::SeqCst)).unwrap() + DAY / 2
 }
