@@ -3,10 +3,10 @@
 mod papers;
 mod peer;
 
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::io::Write as _;
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::TcpStream;
 
 use lockmaster_tokio::lockmaster_core::ClusterId;
 use lockmaster_tokio::{FailedHandshakes, LinkStats, Mode, Node, NodeId, StartError, TlsError, node_name};

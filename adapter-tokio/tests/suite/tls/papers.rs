@@ -1,8 +1,8 @@
 //! Certificates for tests.
 
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use lockmaster_tokio::{NodeId, TlsConfig, node_name};

@@ -1,7 +1,8 @@
 //! A peer by hand: it keeps to TLS, and to nothing else.
 
+use core::net::SocketAddr;
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 
 use lockmaster_tokio::lockmaster_core::wire::Hello;
