@@ -227,8 +227,8 @@ impl<R: Runtime> Builder<R> {
     }
 
     /// Prepares what the node proves itself with.
-    fn start_gate(&mut self, id: NodeId) -> Result<Gate, StartError> {
-        let identity = self.tls.take().map(|tls| Identity::new(tls, &self.cluster, id)).transpose()?;
+    fn start_gate(&self, id: NodeId) -> Result<Gate, StartError> {
+        let identity = self.tls.as_ref().map(|tls| Identity::new(tls, &self.cluster, id)).transpose()?;
         Ok(Gate { identity, patience: self.handshake })
     }
 

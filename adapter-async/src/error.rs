@@ -197,7 +197,7 @@ pub enum StartError {
     #[error("{0} is no loopback address, and without TLS nobody proves who he is")]
     NotLoopback(SocketAddr),
     /// The node cannot prove itself to the others: correct what the message names.
-    #[error("TLS: {0}")]
+    #[error(transparent)]
     Tls(#[from] TlsError),
     /// The address cannot be listened on: see the cause.
     #[error("cannot listen")]

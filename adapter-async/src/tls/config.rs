@@ -8,11 +8,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use lockmaster_core::NodeId;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 
-use super::TlsError;
+use super::{Identity, TlsError};
 
 /// Longest file that is read: a chain of a hundred certificates fits.
 const FILE_MAX: u64 = 1 << 20;
@@ -22,9 +23,10 @@ const FILE_MAX: u64 = 1 << 20;
 /// Every node has a certificate of its own, signed by an authority of the cluster, and
 /// [`node_name`](crate::node_name) says what must stand in it. `lockmaster ca` makes both.
 ///
-/// Certificates are read once, before the node starts; so to replace one, start the node anew. None can be revoked: let
-/// them end soon, or replace the authority. Several authorities can be named, so that there is a time in which both
-/// count.
+/// Certificates are read once, before the node starts; so to replace one, start the node anew. What has ended opens no
+/// connection, but ends none. No certificate can be revoked: let them end soon, or replace the authority. Several
+/// authorities can be named, so that there is a time in which both count; when an authority's own certificate ends is
+/// not looked at.
 pub struct TlsConfig {
     pub(super) authorities: Vec<CertificateDer<'static>>,
     pub(super) chain: Vec<CertificateDer<'static>>,
@@ -73,6 +75,15 @@ impl TlsConfig {
     pub fn from_directory(directory: impl AsRef<Path>) -> Result<Self, TlsError> {
         let directory = directory.as_ref();
         Self::from_files(directory.join("ca.pem"), directory.join("cert.pem"), directory.join("key.pem"))
+    }
+
+    /// Would this node of this cluster be believed by the others, now? [`Builder::start`](crate::Builder::start) asks the
+    /// same.
+    ///
+    /// # Errors
+    /// [`TlsError`] says what is wrong.
+    pub fn check(&self, cluster: &str, node: NodeId) -> Result<(), TlsError> {
+        Identity::new(self, cluster, node).map(drop)
     }
 
     /// Decide by this clock, instead of the system's, whether a certificate is valid.

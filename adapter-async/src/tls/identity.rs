@@ -32,15 +32,15 @@ impl Identity {
     ///
     /// # Errors
     /// [`TlsError`] says what is wrong with it.
-    pub(crate) fn new(config: TlsConfig, cluster: &str, node: NodeId) -> Result<Self, TlsError> {
+    pub(crate) fn new(config: &TlsConfig, cluster: &str, node: NodeId) -> Result<Self, TlsError> {
         let names = Names::of(cluster)?;
         let provider = Arc::new(ring::default_provider());
-        let (servers, clients) = new_verifiers(&config, &provider)?;
-        new_check(&config, &names, node, &*servers, &*clients)?;
+        let (servers, clients) = new_verifiers(config, &provider)?;
+        new_check(config, &names, node, &*servers, &*clients)?;
 
         let TlsConfig { authorities: _, chain, key, clock } = config;
         let versions = &[&rustls::version::TLS13];
-        let dialling = ClientConfig::builder_with_details(Arc::clone(&provider), Arc::clone(&clock));
+        let dialling = ClientConfig::builder_with_details(Arc::clone(&provider), Arc::clone(clock));
         let dialling = dialling.with_protocol_versions(versions).map_err(TlsError::Key)?;
         let dialling = dialling.with_webpki_verifier(servers);
         let dialling = dialling.with_client_auth_cert(chain.clone(), key.clone_key());
@@ -49,9 +49,10 @@ impl Identity {
         dialling.resumption = Resumption::disabled();
         dialling.enable_sni = false;
 
-        let accepting = ServerConfig::builder_with_details(provider, clock);
+        let accepting = ServerConfig::builder_with_details(provider, Arc::clone(clock));
         let accepting = accepting.with_protocol_versions(versions).map_err(TlsError::Key)?;
-        let accepting = accepting.with_client_cert_verifier(clients).with_single_cert(chain, key);
+        let accepting =
+            accepting.with_client_cert_verifier(clients).with_single_cert(chain.clone(), key.clone_key());
         let mut accepting = accepting.map_err(TlsError::Key)?;
         accepting.alpn_protocols = vec![PROTOCOL.to_vec()];
         accepting.session_storage = Arc::new(NoServerSessionStorage {});

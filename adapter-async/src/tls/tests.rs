@@ -59,13 +59,13 @@ impl Authority {
 
     pub(super) fn identity(&self, node: NodeId) -> Identity {
         let config = self.config(&node_name("test", node).unwrap(), FIRST_DAY);
-        Identity::new(config, "test", node).unwrap()
+        Identity::new(&config, "test", node).unwrap()
     }
 }
 
 /// A node with this name in its certificate on this day.
 pub(super) fn try_identity(name: &str, today: u32) -> Result<Identity, TlsError> {
-    Identity::new(Authority::new().config(name, today), "test", ONE)
+    Identity::new(&Authority::new().config(name, today), "test", ONE)
 }
 
 /// One direction of a connection, in memory.

@@ -34,7 +34,7 @@ fn what_is_no_certificate_is_refused_by_whoever_uses_it() {
     let (chain, key) = authority.issue("node-1.test.lockmaster");
     let nonsense = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let config = TlsConfig::from_pem(nonsense.as_bytes(), chain.as_bytes(), key.as_bytes()).unwrap();
-    let refused = crate::tls::Identity::new(config, "test", lockmaster_core::NodeId(1));
+    let refused = crate::tls::Identity::new(&config, "test", lockmaster_core::NodeId(1));
     assert!(matches!(refused, Err(TlsError::Authority(_))));
 }
 

@@ -46,7 +46,7 @@ fn papers_that_do_not_belong_together_are_refused_at_the_start() {
         let config = TlsConfig::from_pem(authority.as_bytes(), chain.as_bytes(), key.as_bytes()).unwrap();
         let config =
             config.clock(|| std::time::UNIX_EPOCH + core::time::Duration::from_secs(86_400 * 20_001));
-        Identity::new(config, "test", ONE).map(drop)
+        Identity::new(&config, "test", ONE).map(drop)
     };
     attempt(&one.pem, &chain, &key).unwrap();
     attempt(&(two.pem.clone() + &one.pem), &chain, &key).unwrap();
