@@ -21,9 +21,16 @@
 //! # Connections
 //!
 //! Of two nodes the one with the lower number dials: there is one connection for each pair, and none has to be
-//! chosen from two. It is dialled again with growing pauses until the node shuts down. Connections are neither
-//! authenticated nor encrypted yet, so only loopback addresses are used unless [`Builder::insecure`] allows
-//! others.
+//! chosen from two. It is dialled again with growing pauses until the node shuts down.
+//!
+//! With [`Builder::tls`] both nodes prove who they are, by TLS 1.3 and certificates of an authority that is the
+//! cluster's own, and the hello must be of the node that the certificate names ([`node_name`]). Until then one hello of
+//! bounded size is read and nothing else, the time for all of it is bounded ([`Builder::handshake_timeout`]), and so is
+//! the number of connections that are that far. Every refusal is counted by its reason ([`FailedHandshakes`]). Without
+//! TLS only loopback addresses are used, unless [`Builder::insecure`] allows others.
+//!
+//! The layer sits above the sockets of the [`Runtime`] and asks nothing more of them: a call seals its frame and writes
+//! it itself, as without TLS, and what is sealed and not yet written is bounded.
 
 mod acquire;
 mod backoff;
