@@ -67,4 +67,4 @@ pub fn cluster_domain(cluster: &str) -> Result<String, TlsError> {
 
 #[cfg(not(any(lockmaster_loom, lockmaster_shuttle)))]
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

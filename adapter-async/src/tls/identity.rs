@@ -147,4 +147,4 @@ fn new_check(
 
 #[cfg(not(any(lockmaster_loom, lockmaster_shuttle)))]
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

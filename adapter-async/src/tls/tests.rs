@@ -18,22 +18,22 @@ use crate::connection::Side;
 use crate::handshake::Failed;
 use crate::runtime::{Reader, Writer};
 
-pub(super) const ONE: NodeId = NodeId(1);
-pub(super) const TWO: NodeId = NodeId(2);
+pub(crate) const ONE: NodeId = NodeId(1);
+pub(crate) const TWO: NodeId = NodeId(2);
 /// Certificates of tests are valid from this day on, in days since 1970.
-pub(super) const FIRST_DAY: u32 = 20_000;
+pub(crate) const FIRST_DAY: u32 = 20_000;
 /// And for so many days.
-pub(super) const DAYS: u32 = 10;
+pub(crate) const DAYS: u32 = 10;
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// An authority of tests.
-pub(super) struct Authority {
-    pub(super) pem: String,
+pub(crate) struct Authority {
+    pub(crate) pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
@@ -42,7 +42,7 @@ impl Authority {
     }
 
     /// A certificate with this name, and its key.
-    pub(super) fn issue(&self, name: &str) -> (String, String) {
+    pub(crate) fn issue(&self, name: &str) -> (String, String) {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.not_before = date_time_ymd(1970, 1, 1) + DAY * FIRST_DAY;
         params.not_after = params.not_before + DAY * DAYS;
@@ -51,50 +51,50 @@ impl Authority {
     }
 
     /// What a node has that calls itself this.
-    pub(super) fn config(&self, name: &str, today: u32) -> TlsConfig {
+    pub(crate) fn config(&self, name: &str, today: u32) -> TlsConfig {
         let (chain, key) = self.issue(name);
         let config = TlsConfig::from_pem(self.pem.as_bytes(), chain.as_bytes(), key.as_bytes()).unwrap();
         config.clock(move || SystemTime::UNIX_EPOCH + DAY * today + DAY / 2)
     }
 
-    pub(super) fn identity(&self, node: NodeId) -> Identity {
+    pub(crate) fn identity(&self, node: NodeId) -> Identity {
         let config = self.config(&node_name("test", node).unwrap(), FIRST_DAY);
         Identity::new(&config, "test", node).unwrap()
     }
 }
 
 /// A node with this name in its certificate on this day.
-pub(super) fn try_identity(name: &str, today: u32) -> Result<Identity, TlsError> {
+pub(crate) fn try_identity(name: &str, today: u32) -> Result<Identity, TlsError> {
     Identity::new(&Authority::new().config(name, today), "test", ONE)
 }
 
 /// One direction of a connection, in memory.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     /// Most bytes that are taken or given at once.
-    pub(super) step: usize,
+    pub(crate) step: usize,
     /// Bytes that it holds.
-    pub(super) room: usize,
-    pub(super) flow: Mutex<Flow>,
+    pub(crate) room: usize,
+    pub(crate) flow: Mutex<Flow>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Flow {
-    pub(super) bytes: VecDeque<u8>,
+pub(crate) struct Flow {
+    pub(crate) bytes: VecDeque<u8>,
     /// Bytes that have gone in.
-    pub(super) passed: usize,
+    pub(crate) passed: usize,
     /// The byte that is changed on its way.
-    pub(super) flipped: Option<usize>,
+    pub(crate) flipped: Option<usize>,
     /// Nothing goes in any more, and the end comes out after what is in.
-    pub(super) is_cut: bool,
+    pub(crate) is_cut: bool,
 }
 
 impl Line {
-    pub(super) fn new(step: usize, room: usize) -> Arc<Self> {
+    pub(crate) fn new(step: usize, room: usize) -> Arc<Self> {
         Arc::new(Self { step, room, flow: Mutex::default() })
     }
 
-    pub(super) fn wide() -> Arc<Self> {
+    pub(crate) fn wide() -> Arc<Self> {
         Self::new(usize::MAX, usize::MAX)
     }
 }
@@ -149,7 +149,7 @@ impl Reader for Arc<Line> {
 }
 
 /// Polls two futures in turn until both have resolved, or neither gets on.
-pub(super) fn both<A, B>(
+pub(crate) fn both<A, B>(
     first: impl Future<Output = A>,
     second: impl Future<Output = B>,
     lines: &[Arc<Line>; 2],
@@ -182,10 +182,10 @@ pub(super) fn both<A, B>(
 }
 
 /// How each side ends: that of node 1, which dials, and that of node 2. Absent if it waits for more.
-pub(super) type Ends = (Option<Result<Secured, Failed>>, Option<Result<Secured, Failed>>);
+pub(crate) type Ends = (Option<Result<Secured, Failed>>, Option<Result<Secured, Failed>>);
 
 /// Node 1 dials node 2.
-pub(super) fn handshake(one: &Identity, two: &Identity, lines: &[Arc<Line>; 2]) -> Ends {
+pub(crate) fn handshake(one: &Identity, two: &Identity, lines: &[Arc<Line>; 2]) -> Ends {
     let [there, back] = lines;
     let mut readers = [Arc::clone(back), Arc::clone(there)];
     let [at_one, at_two] = &mut readers;
@@ -197,7 +197,7 @@ pub(super) fn handshake(one: &Identity, two: &Identity, lines: &[Arc<Line>; 2]) 
 }
 
 /// Both sides after a handshake.
-pub(super) fn secured(lines: &[Arc<Line>; 2]) -> (Secured, Secured) {
+pub(crate) fn secured(lines: &[Arc<Line>; 2]) -> (Secured, Secured) {
     let authority = Authority::new();
     let ends = handshake(&authority.identity(ONE), &authority.identity(TWO), lines);
     let (Some(Ok(one)), Some(Ok(two))) = ends else { panic!("{ends:?} {lines:?}") };
@@ -205,7 +205,7 @@ pub(super) fn secured(lines: &[Arc<Line>; 2]) -> (Secured, Secured) {
 }
 
 /// The next number of the splitmix64 sequence.
-pub(super) const fn draw(state: &mut u64) -> u64 {
+pub(crate) const fn draw(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut mixed = *state;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
