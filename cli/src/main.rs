@@ -2,6 +2,7 @@
 //! histories that such processes record.
 
 mod args;
+mod ca;
 mod clock;
 mod demo;
 mod history;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Demo(args) => demo::run(&args),
         Command::DemoNode => demo::run_node(),
+        Command::Ca(command) => ca::run(&command),
         Command::CheckHistory { directory } => history::run(&directory),
     };
     match outcome {

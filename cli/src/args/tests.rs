@@ -8,7 +8,7 @@ fn check(words: &str) -> Result<DemoArgs, ErrorKind> {
     let words = ["lockmaster", "demo"].into_iter().chain(words.split_whitespace());
     match Args::try_parse_from(words).map_err(|error| error.kind())?.command {
         Command::Demo(args) => Ok(args),
-        Command::DemoNode | Command::CheckHistory { .. } => panic!("another command"),
+        Command::DemoNode | Command::Ca(_) | Command::CheckHistory { .. } => panic!("another command"),
     }
 }
 

@@ -32,6 +32,6 @@ pub(super) fn plan() -> Plan {
 pub(super) fn args() -> DemoArgs {
     match Args::parse_from(["lockmaster", "demo"]).command {
         Command::Demo(args) => args,
-        Command::DemoNode | Command::CheckHistory { .. } => panic!("another command"),
+        Command::DemoNode | Command::Ca(_) | Command::CheckHistory { .. } => panic!("another command"),
     }
 }
