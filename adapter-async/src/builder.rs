@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::net::TcpListener;
 use std::time::SystemTime;
 
@@ -13,12 +14,14 @@ use lockmaster_core::{
 use crate::balance::Balance;
 use crate::connection::{keep_accepting, keep_dialling};
 use crate::error::StartError;
+use crate::gate::Gate;
 use crate::members::Members;
 use crate::membership::{Candidate, ClusterMember, ClusterView, Keeper, Membership};
 use crate::node::Node;
 use crate::runtime::Runtime;
 use crate::shared::Shared;
 use crate::sync::Arc;
+use crate::tls::{Identity, TlsConfig};
 use crate::trace;
 
 /// Number of a node that has no other members.
@@ -35,7 +38,7 @@ const BALANCE: usize = 2;
 #[must_use]
 pub struct Builder<R> {
     runtime: Arc<R>,
-    cluster: ClusterId,
+    cluster: String,
     node: Option<NodeId>,
     listen: Listen,
     members: Vec<(NodeId, SocketAddr)>,
@@ -49,6 +52,8 @@ pub struct Builder<R> {
     window: Option<u32>,
     incarnation: Option<u64>,
     hash_seed: u64,
+    tls: Option<TlsConfig>,
+    handshake: Duration,
     is_insecure: bool,
 }
 
@@ -72,7 +77,7 @@ impl<R: Runtime> Builder<R> {
     pub fn new(cluster: &str, runtime: R) -> Self {
         Self {
             runtime: Arc::new(runtime),
-            cluster: ClusterId(hash(0, SpaceId(0), cluster.as_bytes())),
+            cluster: cluster.to_owned(),
             node: None,
             listen: Listen::No,
             members: Vec::new(),
@@ -86,6 +91,8 @@ impl<R: Runtime> Builder<R> {
             window: None,
             incarnation: None,
             hash_seed: 0,
+            tls: None,
+            handshake: Gate::default().patience,
             is_insecure: false,
         }
     }
@@ -184,8 +191,22 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// Allow addresses that can be reached from other machines, although nobody proves who he is and nothing
-    /// is encrypted.
+    /// Speak to the other members over TLS alone: each proves with a certificate which node it is, and nobody else
+    /// reads or changes what is said. All members must do so.
+    pub fn tls(mut self, tls: TlsConfig) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Longest time from the first attempt to connect to a peer until it has proved who it is and said hello: five
+    /// seconds unless it is named.
+    pub fn handshake_timeout(mut self, longest: Duration) -> Self {
+        self.handshake = longest;
+        self
+    }
+
+    /// Allow addresses that can be reached from other machines also without [`Builder::tls`], although then nobody
+    /// proves who he is and nothing is encrypted.
     pub fn insecure(mut self) -> Self {
         self.is_insecure = true;
         self
@@ -220,12 +241,13 @@ impl<R: Runtime> Builder<R> {
             config.members.push(member).map_err(|_| ConfigError::Members)?;
         }
         config.check()?;
+        let gate = self.start_gate(id)?;
         let listener = self.start_listen(Some(id))?;
         let own = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let view = self.start_view(id, incarnation, own);
-        let members = Members::fixed(id, self.is_insecure, view);
+        let members = Members::fixed(id, self.reaches_far(), view);
         let balance = Balance::new(0);
-        let started = self.start_node(config, listener, members, balance)?;
+        let started = self.start_node(config, gate, listener, members, balance)?;
         Ok(Node::new(started))
     }
 
@@ -235,6 +257,9 @@ impl<R: Runtime> Builder<R> {
         let mut config = self.start_config(self.node.unwrap_or(ALONE), Incarnation(1))?;
         config.check()?;
         let digest = config.digest();
+        if let (Some(tls), Some(id)) = (&self.tls, self.node) {
+            tls.check(&self.cluster, id)?;
+        }
         let listener = self.start_listen(None)?.ok_or(StartError::NoListener)?;
         let address = match self.advertised {
             Some(address) => address,
@@ -244,15 +269,16 @@ impl<R: Runtime> Builder<R> {
             return Err(StartError::Unspecified(address));
         }
         self.start_check(address)?;
-        let candidate = Candidate { cluster: self.cluster, node: self.node, address, digest };
+        let candidate = Candidate { cluster: self.cluster_id(), node: self.node, address, digest };
         let keeper = Keeper::start(Arc::clone(&self.runtime), provider, candidate, wall_clock());
         let keeper = keeper.map_err(StartError::Thread)?;
         let (id, incarnation) = keeper.joined().await?;
 
         let config = self.start_config(id, incarnation)?;
-        let members = Members::outside(id, self.is_insecure);
+        let gate = self.start_gate(id)?;
+        let members = Members::outside(id, self.reaches_far());
         let balance = Balance::new(self.balance.unwrap_or(BALANCE));
-        let shared = self.start_node(config, Some(listener), members, balance)?;
+        let shared = self.start_node(config, gate, Some(listener), members, balance)?;
         keeper.begin(&shared);
         Ok(Node::new(shared))
     }
@@ -261,18 +287,25 @@ impl<R: Runtime> Builder<R> {
     fn start_node(
         self,
         config: Config,
+        gate: Gate,
         listener: Option<TcpListener>,
         members: Members,
         balance: Balance,
     ) -> Result<Arc<Shared<R>>, StartError> {
         let (id, count) = (config.node, config.members.len());
+        let is_alone = config.is_static() && count == 1;
         let seed = hash(config.incarnation.0, SpaceId(id.0), b"back-off");
         let memory = HeapMemory::new(&self.limits, &config);
         let node = lockmaster_core::Node::new(config, memory)?;
         let listener = listener.map(|listener| self.runtime.listen(listener)).transpose();
         let listener = listener.map_err(StartError::Listen)?;
-        let shared = Arc::new(Shared::new(self.runtime, node, self.limits.locks, members, balance));
+        let mut shared = Shared::new(self.runtime, node, self.limits.locks, members, balance);
+        shared.gate = gate;
+        let shared = Arc::new(shared);
         trace::started(id, count);
+        if !is_alone {
+            trace::security(id, shared.gate.identity.is_some());
+        }
         Shared::spawn(&shared, Shared::keep_time(Arc::clone(&shared)));
         if let Some(listener) = listener {
             Shared::spawn(&shared, keep_accepting(Arc::clone(&shared), listener, seed));
@@ -281,9 +314,18 @@ impl<R: Runtime> Builder<R> {
         Ok(shared)
     }
 
+    fn cluster_id(&self) -> ClusterId {
+        ClusterId(hash(0, SpaceId(0), self.cluster.as_bytes()))
+    }
+
+    /// May addresses be used that other machines reach?
+    const fn reaches_far(&self) -> bool {
+        self.tls.is_some() || self.is_insecure
+    }
+
     /// The configuration but for the members.
     fn start_config(&self, id: NodeId, incarnation: Incarnation) -> Result<Config, StartError> {
-        let mut config = Config::new(self.cluster, id, incarnation);
+        let mut config = Config::new(self.cluster_id(), id, incarnation);
         config.hash_seed = self.hash_seed;
         config.chunk = self.chunk.unwrap_or(config.chunk);
         config.window = self.window.unwrap_or(config.window);
@@ -316,6 +358,12 @@ impl<R: Runtime> Builder<R> {
         ClusterView { epoch: Epoch(1), members }
     }
 
+    /// Prepares what the node proves itself with.
+    fn start_gate(&self, id: NodeId) -> Result<Gate, StartError> {
+        let identity = self.tls.as_ref().map(|tls| Identity::new(tls, &self.cluster, id)).transpose()?;
+        Ok(Gate { identity, patience: self.handshake })
+    }
+
     /// Checks all addresses and binds the one to listen on.
     fn start_listen(&mut self, id: Option<NodeId>) -> Result<Option<TcpListener>, StartError> {
         for (_, address) in &self.members {
@@ -340,7 +388,7 @@ impl<R: Runtime> Builder<R> {
     }
 
     fn start_check(&self, address: SocketAddr) -> Result<(), StartError> {
-        if address.ip().is_loopback() || self.is_insecure {
+        if self.reaches_far() || address.ip().is_loopback() {
             return Ok(());
         }
         Err(StartError::NotLoopback(address))

@@ -15,6 +15,7 @@ use lockmaster_core::{Dropped, HelloError, Instant, NodeId};
 
 use crate::backoff::{self, Backoff};
 use crate::errands::Errands;
+use crate::handshake::Failed;
 use crate::incoming::Incoming;
 use crate::links::{Claim, Detached, LinkId};
 use crate::members::Target;
@@ -23,30 +24,24 @@ use crate::runtime::{Listener, Reader, Runtime, Writer};
 use crate::shared::{Shared, State, TASK_BUDGET};
 use crate::stale::Stale;
 use crate::sync::Arc;
+use crate::tls::{self, Secured};
 use crate::trace;
 
-/// Longest time from the first attempt to connect to the peer's hello.
-const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Most accepted connections that have not said hello yet.
 const GUESTS_MAX: u32 = 128;
 /// Longest pause before a member is dialled again that is there, but does not take this node for one yet, or the reverse.
 const SOON: Duration = Duration::from_millis(250);
 
-/// Why a connection never began.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Failed {
-    #[error("the socket failed")]
-    Io(#[from] io::Error),
-    #[error("the peer hung up")]
-    HungUp,
-    #[error("no hello came in time")]
-    TimedOut,
-    #[error("no hello came first")]
-    NoHello(#[from] Dropped),
-    #[error("the hello is not of the member that is meant here")]
-    Stranger,
-    #[error("the node has begun another life since it said hello")]
-    AnotherLife,
+/// Most bytes that are read of a peer before it has said who it is, TLS apart: later versions append to a hello.
+const HELLO_MAX: usize = 1024;
+
+/// Who began a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// This node, and to reach this one.
+    Dialled(NodeId),
+    /// Somebody else.
+    Accepted,
 }
 
 /// How a connection ended whose peer had said hello.
@@ -68,16 +63,18 @@ pub(crate) struct Greeted<R: Runtime> {
     reader: R::Reader,
     writer: R::Writer,
     incoming: Incoming,
+    outgoing: Outgoing,
 }
 
-/// Says hello and waits for the peer's, on the connection that `socket` gives.
+/// Proves who this node is and says hello, and waits for the peer to do the same, on the connection that `socket` gives.
 pub(crate) async fn greet<R: Runtime>(
     shared: &Shared<R>,
+    side: Side,
     socket: impl Future<Output = io::Result<(R::Reader, R::Writer)>>,
 ) -> Result<Greeted<R>, Failed> {
-    let until = shared.runtime.now().after(HANDSHAKE);
+    let until = shared.runtime.now().after(shared.gate.patience);
     let mut asleep = pin!(shared.runtime.sleep_until(until));
-    let mut greeting = pin!(greet_both(shared, socket));
+    let mut greeting = pin!(greet_both(shared, side, socket));
     poll_fn(|context| {
         if let Poll::Ready(greeted) = greeting.as_mut().poll(context) {
             return Poll::Ready(greeted);
@@ -89,34 +86,73 @@ pub(crate) async fn greet<R: Runtime>(
 
 async fn greet_both<R: Runtime>(
     shared: &Shared<R>,
+    side: Side,
     socket: impl Future<Output = io::Result<(R::Reader, R::Writer)>>,
 ) -> Result<Greeted<R>, Failed> {
     let (mut reader, writer) = socket.await?;
+    let Some(identity) = &shared.gate.identity else {
+        let (mut incoming, mut outgoing) = (Incoming::new(None), Outgoing::new(None));
+        let life = say_hello(shared, &mut outgoing, &writer).await?;
+        let hello = hear_hello(&mut incoming, &mut reader).await?;
+        return greeted_in(shared, Greeted { hello, life, reader, writer, incoming, outgoing });
+    };
+
+    let Secured { proved, opening, sealing } = tls::shake_hands(identity, side, &mut reader, &writer).await?;
+    let (mut incoming, mut outgoing) = (Incoming::new(Some(opening)), Outgoing::new(Some(sealing)));
+    // Who dials knows already to whom it speaks; who accepts says nothing before it does.
+    let (life, hello) = match side {
+        Side::Dialled(_) => {
+            let life = say_hello(shared, &mut outgoing, &writer).await?;
+            let hello = hear_hello(&mut incoming, &mut reader).await?;
+            identity.check(&proved, hello.node)?;
+            (life, hello)
+        }
+        Side::Accepted => {
+            let hello = hear_hello(&mut incoming, &mut reader).await?;
+            identity.check(&proved, hello.node)?;
+            (say_hello(shared, &mut outgoing, &writer).await?, hello)
+        }
+    };
+    greeted_in(shared, Greeted { hello, life, reader, writer, incoming, outgoing })
+}
+
+/// A node that has begun another life meanwhile has said what is not so any more.
+fn greeted_in<R: Runtime>(shared: &Shared<R>, greeted: Greeted<R>) -> Result<Greeted<R>, Failed> {
+    if shared.lock().members.life() != greeted.life {
+        return Err(Failed::AnotherLife);
+    }
+    Ok(greeted)
+}
+
+/// Gives the life of which it was said.
+async fn say_hello<R: Runtime>(
+    shared: &Shared<R>,
+    outgoing: &mut Outgoing,
+    writer: &R::Writer,
+) -> Result<u64, Failed> {
     let (life, hello) = {
         let state = shared.lock();
         (state.members.life(), state.node.hello())
     };
-    let mut outgoing = Outgoing::new();
     let is_whole = outgoing.fill(|frame| hello.encode(frame));
     assert!(is_whole, "a hello fits any frame");
-    if !write_out(&mut outgoing, &writer).await {
-        return Err(Failed::HungUp);
-    }
+    if write_out(outgoing, writer).await { Ok(life) } else { Err(Failed::HungUp) }
+}
 
-    let mut incoming = Incoming::new();
-    let hello = loop {
-        if let Some(frame) = incoming.next_frame()? {
-            break Hello::decode(frame)?;
+async fn hear_hello(incoming: &mut Incoming, reader: &mut impl Reader) -> Result<Hello, Failed> {
+    while !incoming.has_next() {
+        if incoming.len() >= HELLO_MAX {
+            return Err(Failed::TooLong);
         }
-        match reader.read(incoming.room()).await? {
-            0 => return Err(Failed::HungUp),
-            len => incoming.filled(len),
+        if incoming.read(reader, HELLO_MAX - incoming.len()).await.map_err(tls::failed_read)? == 0 {
+            return Err(Failed::HungUp);
         }
-    };
-    if shared.lock().members.life() != life {
-        return Err(Failed::AnotherLife);
     }
-    Ok(Greeted { hello, life, reader, writer, incoming })
+    if tls::is_tls(incoming.unread()) {
+        return Err(Failed::OneSided);
+    }
+    let frame = incoming.next_frame()?.expect("a whole frame is there");
+    Ok(Hello::decode(frame)?)
 }
 
 /// Writes a whole frame; `false` if the connection broke.
@@ -135,10 +171,10 @@ async fn write_out(outgoing: &mut Outgoing, writer: &impl Writer) -> bool {
 
 /// Runs a connection to its end.
 pub(crate) async fn serve<R: Runtime>(shared: &Arc<Shared<R>>, greeted: Greeted<R>) -> Served {
-    let Greeted { hello, life, mut reader, writer, mut incoming } = greeted;
+    let Greeted { hello, life, mut reader, writer, mut incoming, outgoing } = greeted;
     let writer = Arc::new(writer);
     let mut errands = Errands::new();
-    let link = match serve_begin(shared, &mut errands, &hello, life, &writer) {
+    let link = match serve_begin(shared, &mut errands, &hello, life, &writer, outgoing) {
         Ok(link) => link,
         Err(served) => {
             writer.close();
@@ -147,9 +183,16 @@ pub(crate) async fn serve<R: Runtime>(shared: &Arc<Shared<R>>, greeted: Greeted<
     };
     Shared::spawn(shared, keep_writing(Arc::clone(shared), link));
     while serve_frames(shared, &mut errands, link, &mut incoming) {
-        match reader.read(incoming.room()).await {
-            Ok(0) | Err(_) => break,
-            Ok(len) => incoming.filled(len),
+        match incoming.read(&mut reader, usize::MAX).await {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => {
+                // Somebody changed what the peer has sealed.
+                if error.kind() == io::ErrorKind::InvalidData {
+                    shared.lock().stats.malformed += 1;
+                }
+                break;
+            }
         }
     }
     serve_end(shared, &mut errands, link);
@@ -164,6 +207,7 @@ fn serve_begin<R: Runtime>(
     hello: &Hello,
     life: u64,
     writer: &Arc<R::Writer>,
+    outgoing: Outgoing,
 ) -> Result<LinkId, Served> {
     let now = shared.runtime.now();
     let begun = shared.turn_with(errands, TASK_BUDGET, |state, _| {
@@ -186,7 +230,7 @@ fn serve_begin<R: Runtime>(
         }
         state.stats.begun += 1;
         trace::peer_up(node, hello.node);
-        Ok(state.links.attach(hello.node, Arc::clone(writer)))
+        Ok(state.links.attach(hello.node, Arc::clone(writer), outgoing))
     });
     errands.run(shared);
     let (link, before) = begun.unwrap_or(Err(Served::Ended))?;
@@ -313,7 +357,7 @@ pub(crate) async fn keep_dialling_one<R: Runtime>(shared: Arc<Shared<R>>, peer: 
         let target = shared.lock().members.target_or_end(peer);
         let Some(target) = target else { return };
         let began = shared.runtime.now();
-        let socket = greet(&shared, shared.runtime.connect(target.address));
+        let socket = greet(&shared, Side::Dialled(peer), shared.runtime.connect(target.address));
         let served = match shared.while_dialled(peer, target, socket).await {
             None => None,
             Some(Ok(greeted)) if greeted.hello.node == peer => Some(serve(&shared, greeted).await),
@@ -412,7 +456,7 @@ fn accept<R: Runtime>(shared: &Arc<Shared<R>>, socket: (R::Reader, R::Writer)) {
 }
 
 async fn answer<R: Runtime>(shared: Arc<Shared<R>>, socket: (R::Reader, R::Writer)) {
-    let greeted = shared.unless_closed(greet(&shared, ready(Ok(socket)))).await;
+    let greeted = shared.unless_closed(greet(&shared, Side::Accepted, ready(Ok(socket)))).await;
     let me = {
         let mut state = shared.lock();
         state.guests -= 1;
@@ -431,5 +475,6 @@ async fn answer<R: Runtime>(shared: Arc<Shared<R>>, socket: (R::Reader, R::Write
 fn failed<R: Runtime>(shared: &Shared<R>, error: &Failed) {
     let mut state = shared.lock();
     state.stats.handshakes_failed += 1;
+    error.count(&mut state.stats.failed);
     trace::handshake_failed(state.node.config().node, error);
 }

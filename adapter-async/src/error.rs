@@ -9,6 +9,7 @@ use lockmaster_core::{
 };
 
 use crate::membership::MembershipError;
+use crate::tls::TlsError;
 
 /// Why a lock was not granted. Nothing is held, and nothing waits any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -213,10 +214,13 @@ pub enum StartError {
     /// Other members dial this node, and it does not listen: call `Builder::listen`.
     #[error("other members dial this node, but it does not listen")]
     NoListener,
-    /// Connections are not encrypted yet, and this address can be reached from elsewhere: use a loopback
+    /// This address can be reached from elsewhere, and nobody has to prove who he is: call `Builder::tls`, use a loopback
     /// address, or say `Builder::insecure` where the network is trusted.
-    #[error("{0} is no loopback address, and connections are not encrypted")]
+    #[error("{0} is no loopback address, and without TLS nobody proves who he is")]
     NotLoopback(SocketAddr),
+    /// The node cannot prove itself to the others: correct what the message names.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The address cannot be listened on: see the cause.
     #[error("cannot listen")]
     Listen(#[source] io::Error),

@@ -22,8 +22,16 @@
 //!
 //! Of two nodes the one with the lower number dials: there is one connection for each pair, and none has to be
 //! chosen from two. It is dialled again with growing pauses until the node shuts down, or the member departs; where it
-//! is dialled is looked up each time. Connections are neither authenticated nor encrypted yet, so only loopback
-//! addresses are used unless [`Builder::insecure`] allows others.
+//! is dialled is looked up each time.
+//!
+//! With [`Builder::tls`] both nodes prove who they are, by TLS 1.3 and certificates of an authority that is the
+//! cluster's own, and the hello must be of the node that the certificate names ([`node_name`]). Until then one hello of
+//! bounded size is read and nothing else, the time for all of it is bounded ([`Builder::handshake_timeout`]), and so is
+//! the number of connections that are that far. Every refusal is counted by its reason ([`FailedHandshakes`]). Without
+//! TLS only loopback addresses are used, unless [`Builder::insecure`] allows others.
+//!
+//! The layer sits above the sockets of the [`Runtime`] and asks nothing more of them: a call seals its frame and writes
+//! it itself, as without TLS, and what is sealed and not yet written is bounded.
 //!
 //! # Members
 //!
@@ -49,7 +57,9 @@ mod connection;
 mod convert;
 mod errands;
 mod error;
+mod gate;
 mod guard;
+mod handshake;
 mod incoming;
 mod leave;
 mod lifecycle;
@@ -71,6 +81,7 @@ mod stale;
 mod stats;
 mod sync;
 mod timer;
+mod tls;
 mod trace;
 mod transfer;
 mod waiters;
@@ -100,5 +111,6 @@ pub use node::Node;
 pub use options::LockOptions;
 pub use runtime::{Listener, Reader, Runtime, Writer};
 pub use snapshot::{Party, ResourceEntry, Snapshot, Wait};
-pub use stats::LinkStats;
+pub use stats::{FailedHandshakes, LinkStats};
+pub use tls::{TlsConfig, TlsError, cluster_domain, node_name};
 pub use transfer::Transfer;

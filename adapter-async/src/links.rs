@@ -95,11 +95,16 @@ impl<W> Links<W> {
         dropped
     }
 
-    /// A connection to a peer is there. Returns its name, and the connection that it replaces.
-    pub(crate) fn attach(&mut self, peer: NodeId, writer: Arc<W>) -> (LinkId, Option<Detached<W>>) {
+    /// A connection to a peer is there, and how to write on it. Returns its name, and the connection that it replaces.
+    pub(crate) fn attach(
+        &mut self,
+        peer: NodeId,
+        writer: Arc<W>,
+        outgoing: Outgoing,
+    ) -> (LinkId, Option<Detached<W>>) {
         self.serial += 1;
         let id = LinkId { peer, serial: self.serial };
-        let output = Output::Idle(Box::new(Outgoing::new()));
+        let output = Output::Idle(Box::new(outgoing));
         let place = self.links_peer(peer).expect("a peer that was greeted is a member");
         let before = place.link.replace(Link { id, writer, output, task: None });
         (id, before.map(Link::detached))

@@ -43,7 +43,8 @@ pub(crate) enum Duty {
 #[derive(Debug)]
 pub(crate) struct Members {
     me: NodeId,
-    is_insecure: bool,
+    /// Are members dialled also where addresses are not loopback?
+    reaches_far: bool,
     /// Counts lives; an inbox of another does nothing.
     life: u64,
     view: Option<ClusterView>,
@@ -78,10 +79,10 @@ enum Leaving {
 
 impl Members {
     /// The members of a node that is told of views.
-    pub(crate) fn outside(me: NodeId, is_insecure: bool) -> Self {
+    pub(crate) fn outside(me: NodeId, reaches_far: bool) -> Self {
         Self {
             me,
-            is_insecure,
+            reaches_far,
             life: 1,
             view: None,
             standing: Standing::Outside,
@@ -97,9 +98,9 @@ impl Members {
     }
 
     /// Members that never change.
-    pub(crate) fn fixed(me: NodeId, is_insecure: bool, view: ClusterView) -> Self {
+    pub(crate) fn fixed(me: NodeId, reaches_far: bool, view: ClusterView) -> Self {
         let standing = Standing::Member;
-        Self { view: Some(view), standing, ..Self::outside(me, is_insecure) }
+        Self { view: Some(view), standing, ..Self::outside(me, reaches_far) }
     }
 
     pub(crate) const fn life(&self) -> u64 {
@@ -198,7 +199,7 @@ impl Members {
     }
 
     fn is_dialled(&self, member: &ClusterMember) -> bool {
-        member.node > self.me && (self.is_insecure || member.address.ip().is_loopback())
+        member.node > self.me && (self.reaches_far || member.address.ip().is_loopback())
     }
 
     // ---- leaving, and the thread that joined ----

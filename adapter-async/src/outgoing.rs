@@ -5,6 +5,7 @@ use std::io;
 use lockmaster_core::wire::FRAME_MAX;
 
 use crate::runtime::Writer;
+use crate::tls::Sealing;
 
 /// A buffer with the frame that is being written to a socket.
 #[derive(Debug)]
@@ -12,6 +13,8 @@ pub(crate) struct Outgoing {
     bytes: Box<[u8]>,
     start: usize,
     end: usize,
+    /// Seals what is written, if the connection is secured.
+    sealing: Option<Sealing>,
 }
 
 /// How far a frame got.
@@ -26,13 +29,14 @@ pub(crate) enum Written {
 }
 
 impl Outgoing {
-    pub(crate) fn new() -> Self {
-        Self { bytes: vec![0; FRAME_MAX].into_boxed_slice(), start: 0, end: 0 }
+    /// For a connection that is secured, if `sealing` is there.
+    pub(crate) fn new(sealing: Option<Sealing>) -> Self {
+        Self { bytes: vec![0; FRAME_MAX].into_boxed_slice(), start: 0, end: 0, sealing }
     }
 
     /// Is all of it written?
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.start == self.end
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end && self.sealing.as_ref().is_none_or(Sealing::is_empty)
     }
 
     /// Fills the empty buffer. `fill` gives the length of the frame, or nothing if there is none; returns
@@ -47,15 +51,24 @@ impl Outgoing {
 
     /// Writes what the socket takes.
     pub(crate) fn write(&mut self, writer: &impl Writer) -> Written {
-        while self.start < self.end {
-            match writer.try_write(&self.bytes[self.start..self.end]) {
-                Ok(0) => return Written::Broken,
-                Ok(len) => self.start += len,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Written::Part,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Written::Broken,
-            }
+        let frame = &self.bytes[..self.end];
+        match &mut self.sealing {
+            None => push(writer, frame, &mut self.start),
+            Some(sealing) => sealing.write(writer, frame, &mut self.start),
         }
-        Written::All
     }
+}
+
+/// Writes `bytes` from `start` on, as many as the socket takes, and moves `start` behind them.
+pub(crate) fn push(writer: &impl Writer, bytes: &[u8], start: &mut usize) -> Written {
+    while *start < bytes.len() {
+        match writer.try_write(&bytes[*start..]) {
+            Ok(0) => return Written::Broken,
+            Ok(len) => *start += len,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Written::Part,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return Written::Broken,
+        }
+    }
+    Written::All
 }

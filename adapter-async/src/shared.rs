@@ -15,6 +15,7 @@ use lockmaster_core::{Event, HeapMemory, Instant, LockId, Node, NodeId, OwnerId,
 
 use crate::balance::Balance;
 use crate::errands::Errands;
+use crate::gate::Gate;
 use crate::lifecycle::Lifecycle;
 use crate::links::{Claim, Detached, Links};
 use crate::members::Members;
@@ -39,6 +40,8 @@ const ALIVE_EVERY: Duration = Duration::from_millis(500);
 
 pub(crate) struct Shared<R: Runtime> {
     pub(crate) runtime: Arc<R>,
+    /// What every connection passes first.
+    pub(crate) gate: Gate,
     state: Mutex<State<R::Writer>>,
 }
 
@@ -93,7 +96,7 @@ impl<R: Runtime> Shared<R> {
             now,
             owners: 0,
         };
-        Self { runtime, state: Mutex::new(state) }
+        Self { runtime, gate: Gate::default(), state: Mutex::new(state) }
     }
 
     /// A look at the state, or a change that the node has nothing to say about.

@@ -14,6 +14,15 @@ pub(crate) fn started(node: NodeId, members: usize) {
     tracing::info!(node = node.0, members, "node started");
 }
 
+pub(crate) fn security(node: NodeId, is_secured: bool) {
+    #[cfg(feature = "tracing")]
+    if is_secured {
+        tracing::info!(node = node.0, "members prove themselves and connections are encrypted");
+    } else {
+        tracing::warn!(node = node.0, "no member proves itself and no connection is encrypted");
+    }
+}
+
 pub(crate) fn opened(node: NodeId) {
     #[cfg(feature = "tracing")]
     tracing::info!(node = node.0, "every member was heard");

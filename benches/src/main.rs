@@ -5,11 +5,15 @@
 mod compare;
 mod echo;
 mod huge;
+mod papers;
 mod process;
 mod remote;
 mod retained;
+mod secured;
 mod table;
 mod transfer;
+
+use std::path::Path;
 
 use compare::Row;
 
@@ -21,6 +25,8 @@ const LINES: &[Line] = &[
     ("retained", retained::run),
     ("remote-one", remote::one_task),
     ("remote-many", remote::many_tasks),
+    ("secured-one", secured::one_task),
+    ("secured-many", secured::many_tasks),
     ("transfer-alone", transfer::alone),
     ("transfer-load", transfer::under_load),
 ];
@@ -31,7 +37,7 @@ static ALLOCATOR: huge::HugePages = huge::HugePages;
 fn main() {
     let choice = std::env::args().nth(1).unwrap_or_default();
     match choice.as_str() {
-        "peer" => return remote::serve(),
+        remote::ROLE => return remote::serve(std::env::args_os().nth(2).as_deref().map(Path::new)),
         transfer::ROLE => return transfer::serve(),
         _ => {}
     }

@@ -1,6 +1,7 @@
 //! Two processes on one machine, one tokio thread each: the other one is this program again.
 
 use core::net::SocketAddr;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -32,8 +33,14 @@ pub(crate) struct Other(Child);
 impl Other {
     /// Starts it in this role and tells it where our node listens.
     pub(crate) fn start(role: &str, ours: &TcpListener) -> (Self, Addresses) {
+        Self::start_with(&[role.as_ref()], ours)
+    }
+
+    /// The same with other arguments behind the role.
+    pub(crate) fn start_with(arguments: &[&OsStr], ours: &TcpListener) -> (Self, Addresses) {
         let program = std::env::current_exe().expect("this program has a path");
-        let command = Command::new(program).arg(role).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut command = Command::new(program);
+        let command = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = command.expect("this program can be started");
         let mut line = String::new();
         let output = child.stdout.take().expect("its output is piped");

@@ -3,7 +3,9 @@
 //! Both processes run one tokio thread each. The other one (`peer`) masters the resources and echoes.
 
 use core::net::SocketAddr;
+use std::ffi::OsStr;
 use std::net::TcpListener;
+use std::path::Path;
 use std::time::Instant as Clock;
 
 use lockmaster_tokio::{Mode, Node, NodeId, Retention, SpaceConfig, SpaceId};
@@ -11,32 +13,38 @@ use tokio::runtime::Runtime;
 
 use crate::compare::{Plan, Row, Side, WARM_UP, name};
 use crate::echo::{self, Echo};
+use crate::papers::{self, CLUSTER};
 use crate::process::{self, Other};
 
+/// What the other process is called with.
+pub(crate) const ROLE: &str = "peer";
 const BATCH_ONE: u32 = 200;
-const TASKS: u32 = 1024;
+pub(crate) const TASKS: u32 = 1024;
 /// Locks that each of the tasks takes in a round.
 const TURNS: u32 = 4;
 
-async fn node(number: u16, listener: TcpListener, other: SocketAddr) -> Node {
+async fn node(number: u16, listener: TcpListener, other: SocketAddr, papers: Option<&Path>) -> Node {
     let space =
         SpaceConfig { retention: Retention::Never, ..SpaceConfig::new("bench").expect("a short name") };
-    let builder = Node::builder("bench").node(number).listener(listener).space(space);
+    let mut builder = Node::builder(CLUSTER).node(number).listener(listener).space(space);
+    if let Some(papers) = papers {
+        builder = builder.tls(papers::tls(papers, number));
+    }
     builder.member(3 - number, other).start().await.expect("loopback is there")
 }
 
-/// The other process: serves until its input ends.
-pub(crate) fn serve() {
+/// The other process: serves until its input ends, over TLS if it has papers.
+pub(crate) fn serve(papers: Option<&Path>) {
     process::runtime().block_on(async {
         let begun = process::begin().await;
-        let _node = node(2, begun.node, begun.other).await;
+        let _node = node(2, begun.node, begun.other, papers).await;
         echo::serve(begun.baseline).await;
     });
 }
 
 /// This process's side: a node, an echo connection, and the other process.
-struct Pair {
-    runtime: Runtime,
+pub(crate) struct Pair {
+    pub(crate) runtime: Runtime,
     node: Node,
     echo: Echo,
     names: Vec<[u8; 16]>,
@@ -44,12 +52,15 @@ struct Pair {
 }
 
 impl Pair {
-    fn start() -> Self {
+    /// Over TLS if there are papers.
+    pub(crate) fn start(papers: Option<&Path>) -> Self {
         let listener = process::listener();
-        let (other, addresses) = Other::start("peer", &listener);
+        let mut arguments = vec![OsStr::new(ROLE)];
+        arguments.extend(papers.map(Path::as_os_str));
+        let (other, addresses) = Other::start_with(&arguments, &listener);
         let runtime = process::runtime();
         let (node, echo) = runtime.block_on(async {
-            let node = node(1, listener, addresses.node).await;
+            let node = node(1, listener, addresses.node, papers).await;
             node.opened().await;
             (node, Echo::connect(addresses.baseline).await)
         });
@@ -58,14 +69,14 @@ impl Pair {
         Self { runtime, node, echo, names, _other: other }
     }
 
-    async fn lock(&self, at: u32) {
+    pub(crate) async fn lock(&self, at: u32) {
         drop(self.node.lock(&self.names[at as usize], Mode::Exclusive).await.expect("the other node grants"));
     }
 }
 
 /// One task: a lock and its release cost one round trip and one message more.
 pub(crate) fn one_task() -> Vec<Row> {
-    let pair = Pair::start();
+    let pair = Pair::start(None);
     let plan = Plan {
         what: "remote lock + unlock, not retained, one task",
         baseline: "raw tokio loopback echo",
@@ -90,7 +101,7 @@ pub(crate) fn one_task() -> Vec<Row> {
 
 /// Many tasks over one connection: frames with many messages, beside requests and responses of as many tasks.
 pub(crate) fn many_tasks() -> Vec<Row> {
-    let pair = Pair::start();
+    let pair = Pair::start(None);
     let plan = Plan {
         what: "remote lock + unlock, not retained, 1024 tasks, one connection",
         baseline: "1024 tasks, request and response, one connection, echo server",

@@ -14,6 +14,8 @@ pub(crate) use self::lock::{LockArgs, StageArgs};
 pub(crate) use self::node::{NodeArgs, RangeArg, ReachArgs, ShowArgs};
 use crate::lock::stage;
 
+use crate::ca::CaCommand;
+
 /// Longest time that can be asked for.
 const SPAN_MAX: Duration = Duration::from_secs(86_400);
 
@@ -95,6 +97,9 @@ pub(crate) enum Command {
     /// One node of a demonstration, started by `demo`
     #[command(hide = true)]
     DemoNode,
+    /// Make what nodes prove themselves with to each other: an authority, and certificates
+    #[command(subcommand)]
+    Ca(CaCommand),
     /// Verify the history that `demo --history DIR` recorded
     ///
     /// Reads every *.jsonl file in the directory, one for each process, in the order of the clock that they

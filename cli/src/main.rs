@@ -2,6 +2,7 @@
 //! demonstration of the lock manager on real processes, and a checker of the lock histories that they record.
 
 mod args;
+mod ca;
 mod clock;
 mod control;
 mod demo;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         Command::Transfer { range, to, reach } => show::transfer(&reach, range, to),
         Command::Demo(args) => demo::run(&args),
         Command::DemoNode => demo::run_node(),
+        Command::Ca(command) => ca::run(&command),
         Command::CheckHistory { directory } => history::run(&directory),
     };
     match outcome {

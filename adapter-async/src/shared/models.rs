@@ -22,6 +22,7 @@ use super::still::{
 use super::{Alarm, Arc, Instant, Shared, Sleep, Ticket};
 use crate::connection::keep_writing;
 use crate::lifecycle::Lifecycle;
+use crate::outgoing::Outgoing;
 use crate::stale::Stale;
 use crate::{ConvertError, LockError, LockOptions, Mode, Node, TransferError, TransferId};
 
@@ -547,7 +548,7 @@ fn a_writer_task_ends_with_its_connection() {
         let (node, link) = node_with_peer(&old);
         let writer = keep_writing(Arc::clone(&node.life.shared), link);
         let writer = thread::spawn(move || block_on(writer));
-        let (_, before) = node.life.shared.lock().links.attach(PEER, Arc::clone(&new));
+        let (_, before) = node.life.shared.lock().links.attach(PEER, Arc::clone(&new), Outgoing::new(None));
         before.unwrap().close();
         writer.join().unwrap();
     });

@@ -18,6 +18,7 @@ use super::{Arc, Balance, HeapMemory, Instant, Members, Node, NodeId, Runtime, S
 use crate::LockError;
 use crate::links::LinkId;
 use crate::membership::{ClusterMember, ClusterView};
+use crate::outgoing::Outgoing;
 use crate::runtime::{Listener, Reader};
 
 pub(crate) const EX: Mode = Mode::Exclusive;
@@ -140,33 +141,12 @@ pub(crate) fn node_of(id: NodeId, members: &[NodeId]) -> crate::Node<Still> {
     node_with(config, Members::fixed(id, false, view))
 }
 
-fn config(id: NodeId) -> Config {
+pub(crate) fn config(id: NodeId) -> Config {
     let mut config = Config::new(ClusterId(1), id, Incarnation(1));
     let mut space = SpaceConfig::new("default").unwrap();
     space.slots = 16;
     config.spaces.push(space).unwrap();
     config
-}
-
-/// A node that is told of views: a member of one with nobody else, in its first life.
-pub(crate) fn lone_member() -> crate::Node<Still> {
-    let node = outsider();
-    node.life.shared.hear_view(1, view(1, 1, &[]));
-    node
-}
-
-/// A node that is told of views, and was told of none yet.
-pub(crate) fn outsider() -> crate::Node<Still> {
-    let mut config = config(ME);
-    config.places = 2;
-    node_with(config, Members::outside(ME, false))
-}
-
-/// A view of this node, in this life, and of others.
-pub(crate) fn view(epoch: u32, incarnation: u64, others: &[NodeId]) -> ClusterView {
-    let own = ClusterMember { incarnation: Incarnation(incarnation), ..member(ME) };
-    let others = others.iter().copied().map(member);
-    ClusterView { epoch: Epoch(epoch), members: [own].into_iter().chain(others).collect() }
 }
 
 /// A member of the first view, which a node dials in vain.
@@ -175,7 +155,7 @@ pub(crate) fn member(node: NodeId) -> ClusterMember {
     ClusterMember { node, incarnation: Incarnation(1), joined: Epoch(1), is_leaving: false, address }
 }
 
-fn node_with(config: Config, members: Members) -> crate::Node<Still> {
+pub(crate) fn node_with(config: Config, members: Members) -> crate::Node<Still> {
     let memory = HeapMemory::new(&Limits::uniform(64), &config);
     let node = Node::new(config, memory).unwrap();
     let balance = Balance::new(0);
@@ -194,7 +174,7 @@ pub(crate) fn link_up(node: &crate::Node<Still>, peer: NodeId, pipe: &Arc<Pipe>)
     let link = node.life.shared.turn(|state, _| {
         let hello = Hello { node: peer, ..state.node.hello() };
         state.node.handle_hello(Instant::from_nanos(1), &hello).unwrap();
-        state.links.attach(peer, Arc::clone(pipe)).0
+        state.links.attach(peer, Arc::clone(pipe), Outgoing::new(None)).0
     });
     link.unwrap()
 }

@@ -7,11 +7,14 @@ use core::task::{Poll, Waker};
 use std::panic::catch_unwind;
 use std::task::Wake;
 
-use lockmaster_core::wire::FRAME_HEADER_LEN;
+use lockmaster_core::wire::{FRAME_HEADER_LEN, Frames};
 
 use super::still::{EX, ME, PEER, Pipe, Still, granted, name_at_peer, node, node_with_peer, own_slot, poll};
 use super::{Arc, Shared};
 use crate::connection::keep_writing;
+use crate::links::Detached;
+use crate::outgoing::Outgoing;
+use crate::tls::tests::{Line, secured};
 use crate::{LockError, TRANSFERS_MAX, TransferError};
 
 /// Counts how often it was woken, and looks whether the mutex is free then.
@@ -143,13 +146,51 @@ fn a_connection_that_is_replaced_ends_its_writer_task() {
     let shared = &node.life.shared;
     let mut writing = pin!(keep_writing(Arc::clone(shared), link));
     assert!(poll(writing.as_mut(), Waker::noop()).is_pending());
-    let before = shared.turn(|state, _| state.links.attach(PEER, Arc::clone(&new)).1);
+    let before = shared.turn(|state, _| state.links.attach(PEER, Arc::clone(&new), Outgoing::new(None)).1);
     before.flatten().unwrap().close();
     assert_eq!(old.closed.load(Ordering::SeqCst), 1);
     assert!(poll(writing.as_mut(), Waker::noop()).is_ready());
     let mut waiting = pin!(node.lock(name_at_peer(&node, 0), EX));
     assert!(poll(waiting.as_mut(), Waker::noop()).is_pending());
     assert_eq!((old.frames(), new.frames()), ((0, 0), (1, 0)));
+}
+
+/// What is sealed is left to the writer task as a whole: a call may not take the connection over although its own frame
+/// was sealed to the end, and once the socket takes it everything comes out in order.
+#[test]
+fn what_is_sealed_and_not_written_is_left_to_the_writer_task() {
+    let lines = [Line::wide(), Line::wide()];
+    let (mine, mut theirs) = secured(&lines);
+    let (old, pipe) = (Pipe::with_room(0), Pipe::with_room(10));
+    let (node, _) = node_with_peer(&old);
+    let shared = &node.life.shared;
+    let sealing = Outgoing::new(Some(mine.sealing));
+    let attached = shared.turn(|state, _| state.links.attach(PEER, Arc::clone(&pipe), sealing));
+    let (link, before) = attached.unwrap();
+    before.into_iter().for_each(Detached::close);
+
+    let mut first = pin!(node.lock(name_at_peer(&node, 0), EX));
+    assert!(poll(first.as_mut(), Waker::noop()).is_pending());
+    let mut second = pin!(node.lock(name_at_peer(&node, 1000), EX));
+    assert!(poll(second.as_mut(), Waker::noop()).is_pending());
+    assert_eq!(pipe.taken.lock().unwrap().len(), 10, "a part of one record");
+    assert_eq!(node.stats().frames_out, 1, "no frame is made before the last has left");
+    let mut writing = pin!(keep_writing(Arc::clone(shared), link));
+    assert!(poll(writing.as_mut(), Waker::noop()).is_pending());
+    for room in [1, 60, usize::MAX / 2] {
+        pipe.room.store(room, Ordering::SeqCst);
+        assert!(poll(writing.as_mut(), Waker::noop()).is_pending());
+    }
+
+    lines[0].flow.lock().unwrap().bytes.extend(pipe.taken.lock().unwrap().iter());
+    let (mut reader, mut room) = (Arc::clone(&lines[0]), vec![0; 4096]);
+    let len = {
+        let opened = pin!(theirs.opening.read(&mut reader, &mut room));
+        let Poll::Ready(Ok(len)) = poll(opened, Waker::noop()) else { panic!("everything was written") };
+        len
+    };
+    let first = Frames::next_len(&room[..len]).unwrap().unwrap();
+    assert_eq!(Frames::next_len(&room[first..len]).unwrap(), Some(len - first));
 }
 
 #[test]

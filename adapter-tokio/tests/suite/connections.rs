@@ -143,7 +143,7 @@ async fn pretend(node: &Node, at: SocketAddr, number: u16) -> TcpStream {
     stream
 }
 
-fn read_hello(stream: &mut TcpStream) -> Hello {
+pub(crate) fn read_hello(stream: &mut impl Read) -> Hello {
     let mut bytes = Vec::new();
     loop {
         if let Some(len) = Frames::next_len(&bytes).unwrap() {
@@ -156,7 +156,7 @@ fn read_hello(stream: &mut TcpStream) -> Hello {
 }
 
 /// Has the other side hung up?
-fn is_at_end(stream: &mut TcpStream) -> bool {
+pub(crate) fn is_at_end(stream: &mut impl Read) -> bool {
     let mut sink = [0; 4096];
     loop {
         match stream.read(&mut sink) {

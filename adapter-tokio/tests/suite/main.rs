@@ -13,6 +13,8 @@ mod membership;
 #[cfg(test)]
 mod script;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod transfers;
 #[cfg(test)]
 mod waiting;
