@@ -15,7 +15,7 @@ const TURNS_MAX: u32 = 4_000;
 const TURNS_SHORT: u32 = 600;
 const TURN: Duration = Duration::from_millis(5);
 /// Turns within which balance is found, unless there is no room.
-const BALANCES_MAX: u32 = 1_000;
+const BALANCES_MAX: u32 = 300;
 
 impl<S: Storage> Cluster<S> {
     /// The engine makes peace: everybody that runs is or becomes a member, for ever, and all agree about the map.
