@@ -66,7 +66,7 @@ pub use lockmaster_core::{
 };
 pub use map::{MasterMap, MasterShare};
 pub use membership::{
-    Candidate, ClusterMember, ClusterView, Inbox, Joined, Membership, MembershipError, Session,
+    Candidate, ClusterMember, ClusterView, Hear, Inbox, Joined, Membership, MembershipError, Session,
 };
 pub use node::Node;
 pub use options::LockOptions;

@@ -85,12 +85,17 @@ pub struct ClusterMember {
     pub address: SocketAddr,
 }
 
-/// What a provider tells a node.
-pub(crate) trait Hear: Send + Sync {
+/// The node's end of an [`Inbox`]: what a provider tells it and asks of it. Tests of a provider have one of their own.
+pub trait Hear: Send + Sync {
+    /// See [`Inbox::view`].
     fn view(&self, view: ClusterView);
+    /// See [`Inbox::certainty`].
     fn certainty(&self, certainty: Certainty);
+    /// See [`Inbox::fenced`].
     fn fenced(&self, why: &str);
+    /// See [`Inbox::now`].
     fn now(&self) -> Instant;
+    /// See [`Inbox::last_alive`].
     fn last_alive(&self) -> Instant;
 }
 
@@ -101,7 +106,8 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    pub(crate) fn new(hear: std::sync::Arc<dyn Hear>) -> Self {
+    /// An inbox that leads there.
+    pub fn new(hear: std::sync::Arc<dyn Hear>) -> Self {
         Self { hear }
     }
 
