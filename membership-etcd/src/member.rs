@@ -275,15 +275,12 @@ impl Member {
 
     /// What [`Event::Keep`] asked for failed: nothing that comes after it may be told.
     pub(crate) fn handle_unkept(&mut self, path: String, source: std::io::Error) {
+        let was_told = !self.events.iter().any(|event| matches!(event, Event::Joined(_)));
         self.events.clear();
-        match self.stage {
-            Stage::Seated(_) if self.was_told() => self.end(&format!("cannot write {path}: {source}")),
-            Stage::Seated(_)
-            | Stage::Seeking
-            | Stage::Granting(_)
-            | Stage::Registering(_)
-            | Stage::Candidate(_)
-            | Stage::Over => self.refuse(MembershipError::Io { path, source }),
+        if was_told {
+            self.end(&format!("cannot write {path}: {source}"));
+        } else {
+            self.refuse(MembershipError::Io { path, source });
         }
     }
 

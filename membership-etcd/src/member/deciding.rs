@@ -77,11 +77,13 @@ impl Member {
             Some(turn) if turn.duty == duty => turn.at,
             Some(_) | None => now.after(self.plan.timing.turn_after(rank, self.random.f64())),
         };
-        self.turn = Some(Turn { duty, at });
         if now < at {
+            self.turn = Some(Turn { duty, at });
             self.decide_at = self.decide_at.min(at);
             return None;
         }
+        // If it does not help, it is not done again at once.
+        self.turn = Some(Turn { duty, at: now.after(self.timing().retry_after()) });
         Some(call)
     }
 

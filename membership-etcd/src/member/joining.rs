@@ -32,7 +32,7 @@ impl Member {
         if let Some(registered) = self.snapshot.members.get(&node) {
             let (incarnation, ttl) = (registered.incarnation, registered.record.ttl());
             if self.plan.previous == Some(registered.lease) {
-                return Some(Call::Revoke(registered.lease));
+                return self.plan.previous.take().map(Call::Revoke);
             }
             return self.seek_wait(now, node, incarnation, ttl);
         }

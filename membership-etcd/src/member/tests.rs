@@ -1,6 +1,7 @@
 //! The member against a small model of etcd: scripts for single rules, and clusters by lot.
 
 mod acts;
+mod desk;
 mod engine;
 mod ledger;
 mod scripts;

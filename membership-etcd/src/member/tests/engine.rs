@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use lockmaster_async::NodeId;
+
 use crate::keys::{Keys, Topic};
 use crate::member::Renewed;
-use crate::record::{Record as _, ViewRecord};
+use crate::record::{MemberRecord, Record as _, ViewRecord};
 use crate::store::{Answer, Call, Compare, Entry, LeaseId, Op, Revision, Transaction, created};
 
 /// A server. Its time is nanoseconds on its own clock.
@@ -103,6 +105,18 @@ impl Engine {
         self.apply_transaction(&Transaction { compares: Vec::new(), ops: vec![op] });
     }
 
+    /// Another node lives, and is renewed for ever.
+    pub(super) fn enliven(&mut self, node: u16, digest: u64) {
+        self.granted += 1;
+        let lease = LeaseId(self.granted);
+        self.leases.insert(lease, Lease { ttl: 0, ends_at: u64::MAX });
+        let ttl = core::time::Duration::from_secs(10);
+        let record = MemberRecord::new("127.0.0.1:1".parse().unwrap(), digest, ttl, false);
+        let key = self.keys.name(Topic::Member(NodeId(node)));
+        let ops = vec![Op::Put(key, record.to_bytes(), Some(lease))];
+        self.apply_transaction(&Transaction { compares: Vec::new(), ops });
+    }
+
     pub(super) fn view(&self) -> Option<&ViewRecord> {
         self.views.last().map(|(_, view)| view)
     }
@@ -152,8 +166,9 @@ impl Engine {
                 let entry =
                     Entry { key: key.clone(), value: value.clone(), created, modified: revision, lease };
                 self.entries.insert(key.clone(), entry);
-                if self.keys.topic(key) == Some(Topic::View) {
-                    self.views.push((revision, ViewRecord::from_bytes(value).unwrap()));
+                // A test may store what is none.
+                if let (Some(Topic::View), Ok(view)) = (self.keys.topic(key), ViewRecord::from_bytes(value)) {
+                    self.views.push((revision, view));
                 }
             }
             Op::Delete(key) => drop(self.entries.remove(key)),
