@@ -17,6 +17,8 @@ use crate::version;
 
 /// gRPC's number for "not found".
 const NOT_FOUND: i32 = 5;
+/// gRPC's numbers for what a user may not do: a wrong password, no permission, no user.
+const DENIED: [i32; 3] = [3, 7, 16];
 
 /// A way to etcd: one server at a time, the next when it does not answer.
 pub(crate) struct Link {
@@ -41,14 +43,13 @@ impl Link {
 
     /// Makes a call.
     pub(crate) async fn call(&mut self, call: Call) -> Answer {
-        let keys = self.keys.clone();
-        let client = match self.client().await {
-            Ok(client) => client,
-            Err(why) => return Answer::Nothing(why),
-        };
         let deadline = self.timing.call_max();
-        let answer = timeout(deadline, perform(client, &keys, call)).await;
-        match self.outcome(answer.map_err(|_| deadline)) {
+        let answer = timeout(deadline, async {
+            let client = self.client().await?;
+            perform(client, &self.keys, call).await
+        });
+        let answer = answer.await.map_err(|_| deadline);
+        match self.outcome(answer) {
             Ok((answer, revision)) => {
                 if let Answer::Read(_) = answer {
                     self.read = revision;
@@ -56,15 +57,16 @@ impl Link {
                 }
                 answer
             }
-            Err(why) => Answer::Nothing(why),
+            Err(Failure { why, is_denied: true }) => Answer::Denied(why),
+            Err(Failure { why, is_denied: false }) => Answer::Nothing(why),
         }
     }
 
     /// Renews a lease.
     pub(crate) async fn renew(&mut self, lease: LeaseId) -> Renewed {
-        let Ok(mut client) = self.client().await else { return Renewed::Nothing };
         let deadline = self.timing.call_max();
         let answer = timeout(deadline, async {
+            let mut client = self.client().await?;
             match client.lease_keep_alive(lease.0).await {
                 Ok(_) => Ok(Renewed::Yes),
                 // The lease may be gone; what etcd knows of it says so for certain.
@@ -75,18 +77,19 @@ impl Link {
                 Err(error) => Err(error),
             }
         });
-        self.outcome(answer.await.map_err(|_| deadline)).unwrap_or(Renewed::Nothing)
+        let answer = answer.await.map_err(|_| deadline);
+        self.outcome(answer).unwrap_or(Renewed::Nothing)
     }
 
     /// Watches all keys of the cluster from after what was read last.
     pub(crate) async fn watch(&mut self) -> Option<WatchStream> {
         let Revision(read) = self.read?;
         let prefix = self.keys.prefix().to_owned();
-        let mut client = self.client().await.ok()?;
-        let deadline = self.timing.call_max();
         let options = WatchOptions::new().with_prefix().with_start_revision(read + 1);
-        let answer = timeout(deadline, client.watch(prefix, Some(options))).await;
-        self.outcome(answer.map_err(|_| deadline)).ok()
+        let deadline = self.timing.call_max();
+        let answer = timeout(deadline, async { self.client().await?.watch(prefix, Some(options)).await });
+        let answer = answer.await.map_err(|_| deadline);
+        self.outcome(answer).ok()
     }
 
     /// What is to be said about the servers, once.
@@ -94,14 +97,12 @@ impl Link {
         core::mem::take(&mut self.warnings)
     }
 
-    async fn client(&mut self) -> Result<Client, String> {
+    async fn client(&mut self) -> Result<Client, Error> {
         if let Some(client) = &self.client {
             return Ok(client.clone());
         }
-        let deadline = self.timing.call_max();
         let endpoint = self.options.endpoints[self.at].clone();
-        let connected = timeout(deadline, Client::connect([endpoint], Some(self.connect_options()))).await;
-        let client = self.outcome(connected.map_err(|_| deadline))?;
+        let client = Client::connect([endpoint], Some(self.connect_options())).await?;
         self.client = Some(client.clone());
         Ok(client)
     }
@@ -125,17 +126,19 @@ impl Link {
     }
 
     /// Whoever does not answer, or answers with an error, is left for the next server.
-    fn outcome<T>(&mut self, answer: Result<Result<T, Error>, Duration>) -> Result<T, String> {
-        let why = match answer {
+    fn outcome<T>(&mut self, answer: Result<Result<T, Error>, Duration>) -> Result<T, Failure> {
+        let (why, is_denied) = match answer {
             Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => error.to_string(),
-            Err(deadline) => format!("no answer within {deadline:?}"),
+            Ok(Err(Error::GRpcStatus(status))) => {
+                (status.message().to_owned(), DENIED.contains(&i32::from(status.code())))
+            }
+            Ok(Err(error)) => (error.to_string(), false),
+            Err(deadline) => (format!("no answer within {deadline:?}"), false),
         };
-        let endpoint = &self.options.endpoints[self.at];
-        let why = format!("{endpoint}: {why}");
+        let why = format!("{}: {why}", self.options.endpoints[self.at]);
         self.client = None;
         self.at = (self.at + 1) % self.options.endpoints.len();
-        Err(why)
+        Err(Failure { why, is_denied })
     }
 
     async fn look_at_version(&mut self) {
@@ -150,6 +153,12 @@ impl Link {
             self.warnings.push(format!("{}: {warning}", self.options.endpoints[self.at]));
         }
     }
+}
+
+/// Why there is no answer.
+struct Failure {
+    why: String,
+    is_denied: bool,
 }
 
 async fn perform(mut client: Client, keys: &Keys, call: Call) -> Result<(Answer, Option<Revision>), Error> {

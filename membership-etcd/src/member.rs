@@ -143,6 +143,8 @@ pub(crate) struct Member {
     turn: Option<Turn>,
     wants_to_announce: bool,
     leave_by: Option<Instant>,
+    /// When the thread that decides came by last.
+    turned_at: Instant,
     is_stuck: bool,
     is_garbled: bool,
 
@@ -175,6 +177,7 @@ impl Member {
             turn: None,
             wants_to_announce: false,
             leave_by: None,
+            turned_at: now,
             is_stuck: false,
             is_garbled: false,
             unreachable: BTreeMap::new(),
@@ -194,7 +197,8 @@ impl Member {
             Answer::Read(entries) => self.handle_entries(now, &entries),
             Answer::Granted(lease, ttl_s) => self.handle_grant(sent_at, lease, ttl_s),
             Answer::Committed | Answer::Revoked => self.read_at = now,
-            Answer::Nothing(why) => {
+            Answer::Denied(why) if self.is_joining() => self.refuse(MembershipError::Unreachable(why)),
+            Answer::Denied(why) | Answer::Nothing(why) => {
                 self.last_failure = Some(why);
                 if let Stage::Granting(_) = self.stage {
                     self.stage = Stage::Seeking;
@@ -304,6 +308,7 @@ impl Member {
     /// The next call to make, if none is on its way.
     #[must_use]
     pub(crate) fn poll_call(&mut self, now: Instant) -> Option<Call> {
+        self.turned_at = now;
         self.handle_timeout(now);
         if self.outstanding.is_some() {
             return None;
@@ -366,7 +371,8 @@ impl Member {
         at
     }
 
-    /// Is it time to renew the lease? The node's driver ran last at `last_alive`.
+    /// Is it time to renew the lease? The node's driver ran last at `last_alive`. If that is long ago, or if nobody has
+    /// asked for calls for a whole lease, the node is stuck and must lose its lease.
     ///
     /// Of a renewal that is sent, `now` is the instant that counts.
     #[must_use]
@@ -377,9 +383,11 @@ impl Member {
         }
         let timing = self.timing();
         let Some(lease) = self.lease else { return Renewal::Wait(now.after(timing.renew_every())) };
-        if now.since(last_alive) > timing.alive_within() {
+        let is_node_stuck = now.since(last_alive) > timing.alive_within();
+        if is_node_stuck || now.since(self.turned_at) > timing.ttl {
             if !core::mem::replace(&mut self.is_stuck, true) {
-                self.warn("the node's driver does not run: its lease is not renewed");
+                let who = if is_node_stuck { "the node's driver" } else { "the thread that decides" };
+                self.warn(&format!("{who} does not run: the lease is not renewed"));
             }
             return Renewal::Wait(now.after(timing.retry_after()));
         }

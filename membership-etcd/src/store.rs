@@ -42,6 +42,8 @@ pub(crate) enum Answer {
     Committed,
     /// The lease is gone, now or before.
     Revoked,
+    /// etcd does not let this user do it. Asking again does not help.
+    Denied(String),
     /// Nothing was heard in time, or an error. What was asked for may have happened, or happen later.
     Nothing(String),
 }

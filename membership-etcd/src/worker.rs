@@ -259,7 +259,7 @@ impl Decider {
         for warning in self.link.take_warnings() {
             tracing::warn!("{warning}");
         }
-        if let Answer::Nothing(why) = &answer {
+        if let Answer::Nothing(why) | Answer::Denied(why) = &answer {
             tracing::debug!(why, "etcd did not answer");
             self.watch = None;
         }

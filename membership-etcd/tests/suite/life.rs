@@ -1,8 +1,12 @@
 //! Joining, leaving, crashing.
 
+use etcd_client::{Client, Error, Permission, PermissionType};
 use lockmaster_async::{Candidate, MembershipError, NodeId};
+use lockmaster_etcd::Etcd;
 
-use crate::cluster::{MARGIN, Node, SETTLE, Site, TTL, candidate, check_views, ids, key, member, now};
+use crate::cluster::{
+    MARGIN, Node, SETTLE, Site, TTL, candidate, check_views, ids, key, member, now, options,
+};
 use crate::server::Servers;
 
 #[test]
@@ -171,4 +175,33 @@ fn the_smaller_side_of_a_split_is_revoked_and_waited_for() {
         assert!(!node.is_fenced());
     }
     check_views(&nodes);
+}
+
+#[test]
+fn where_etcd_asks_for_users_one_that_may_use_our_keys_is_enough() {
+    let servers = Servers::start(1);
+    let authorised = servers.with(0, async |mut client: Client| {
+        client.user_add("root", "root", None).await?;
+        client.user_grant_role("root", "root").await?;
+        client.role_add("lockmaster").await?;
+        let ours = Permission::new(PermissionType::Readwrite, "/lockmaster/").with_prefix();
+        client.role_grant_permission("lockmaster", ours).await?;
+        client.user_add("orders", "secret", None).await?;
+        client.user_grant_role("orders", "lockmaster").await?;
+        client.auth_enable().await?;
+        Ok::<(), Error>(())
+    });
+    authorised.unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let join = |options| Node::join(&Etcd::new(options).unwrap(), 1);
+    let options = || options(&servers.endpoints(), state.path());
+    for denied in [options(), options().user("orders", "guess")] {
+        let start = now();
+        let why = join(denied).err().unwrap();
+        assert!(matches!(why, MembershipError::Unreachable(_)), "{why}");
+        assert!(now() < start.after(TTL * 4), "it is not tried again and again: {why}");
+    }
+    let node = join(options().user("orders", "secret")).unwrap();
+    node.wait_view(&[1]);
+    node.wait_renewed();
 }

@@ -59,6 +59,28 @@ fn a_leader_that_dies_changes_no_membership() {
 }
 
 #[test]
+fn a_server_that_freezes_is_left_for_another() {
+    let servers = Servers::start(3);
+    // The one that is used at first, and does not lead.
+    let frozen = (servers.leader() + 1) % 3;
+    let mut endpoints = servers.endpoints();
+    endpoints.rotate_left(frozen);
+    let site = Site::new(&endpoints);
+    let nodes = [site.join(1), site.join(2)];
+    nodes[0].wait_view(&[1, 2]);
+    servers.pause(frozen);
+    for node in &nodes {
+        node.wait_renewed();
+        node.wait_renewed();
+    }
+    let third = site.join(3);
+    for node in nodes.iter().chain([&third]) {
+        assert_eq!(node.wait_view(&[1, 2, 3]).1.epoch.0, 3);
+        assert!(!node.is_fenced());
+    }
+}
+
+#[test]
 fn a_short_stall_of_etcd_changes_nothing() {
     let servers = Servers::start(1);
     let site = Site::of(&servers);

@@ -258,6 +258,20 @@ fn a_node_that_is_stuck_is_not_renewed_and_one_that_runs_again_is() {
 }
 
 #[test]
+fn nor_is_one_whose_views_nobody_looks_at() {
+    let mut desk = Desk::joined(1, &[]);
+    let turned_at = desk.now;
+    let renews = |desk: &mut Desk, at: Instant| {
+        matches!(desk.member.poll_renewal(at, at), Renewal::Send(_))
+            .then(|| desk.member.handle_renewed(at, at, Renewed::Yes))
+    };
+    for part in 1..=5 {
+        assert!(renews(&mut desk, turned_at.after(T / 5 * part)).is_some());
+    }
+    assert!(renews(&mut desk, turned_at.after(T + T / 5)).is_none());
+}
+
+#[test]
 fn who_is_suspect_proposes_nothing() {
     let mut desk = Desk::joined(1, &[2]);
     desk.engine.enliven(3, 1);
@@ -510,4 +524,20 @@ fn an_engine_that_never_answers_is_unreachable() {
     desk.is_cut = true;
     desk.pass(T * 7);
     assert_eq!(desk.refused().unwrap(), MembershipError::Unreachable("cut".to_owned()).to_string());
+}
+
+#[test]
+fn whom_etcd_denies_is_told_so_at_once_unless_it_is_a_member() {
+    let mut desk = Desk::new(plan(1));
+    assert_eq!(desk.member.poll_call(desk.now), Some(Call::Read));
+    desk.member.handle_answer(desk.now, Answer::Denied("no permission".to_owned()));
+    desk.settle();
+    assert!(desk.refused().unwrap().contains("no permission"));
+
+    let mut desk = Desk::joined(1, &[]);
+    desk.member.handle_hint(desk.now);
+    assert_eq!(desk.member.poll_call(desk.now), Some(Call::Read));
+    desk.member.handle_answer(desk.now, Answer::Denied("no permission".to_owned()));
+    desk.pass(T);
+    assert_eq!(desk.fenced(), None);
 }
