@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lockmaster_async::lockmaster_core::ClusterId;
-use lockmaster_async::{Candidate, Inbox, Joined, Membership, MembershipError, NodeId, Session};
+use lockmaster_async::{Candidate, Inbox, Instant, Joined, Membership, MembershipError, NodeId, Session};
 
+use crate::exile::Exile;
 use crate::floor::FloorFile;
 use crate::keys::Keys;
 use crate::link::Link;
@@ -20,8 +21,17 @@ use crate::worker::{self, Shared};
 pub struct Etcd {
     options: Arc<EtcdOptions>,
     timing: Timing,
-    /// Leases of lives that have ended here, the last of each node: they stand in the way of the next.
-    ended: Arc<Mutex<BTreeMap<(ClusterId, NodeId), LeaseId>>>,
+    ended: Arc<Mutex<Ended>>,
+}
+
+/// What is left of lives that have ended in this process, the last of each node.
+type Ended = BTreeMap<(ClusterId, NodeId), Past>;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Past {
+    /// It stands in the way of the next life.
+    lease: Option<LeaseId>,
+    exile: Exile,
 }
 
 impl Etcd {
@@ -34,11 +44,20 @@ impl Etcd {
         Ok(Self { options: Arc::new(options), timing, ended: Arc::default() })
     }
 
-    fn join_plan(&self, candidate: &Candidate, floor: &FloorFile) -> Result<Plan, MembershipError> {
+    fn join_past(&self, candidate: &Candidate) -> Past {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = candidate.node.map(|node| (candidate.cluster, node));
+        place.and_then(|place| ended.get(&place).copied()).unwrap_or_default()
+    }
+
+    fn join_plan(
+        &self,
+        candidate: &Candidate,
+        floor: &FloorFile,
+        previous: Option<LeaseId>,
+    ) -> Result<Plan, MembershipError> {
         let path = floor.path().display().to_string();
         let floor = floor.read().map_err(|source| MembershipError::Io { path, source })?;
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let previous = candidate.node.and_then(|node| ended.get(&(candidate.cluster, node)).copied());
         Ok(Plan {
             keys: Keys::new(candidate.cluster),
             node: candidate.node,
@@ -55,15 +74,28 @@ impl Etcd {
 impl Membership for Etcd {
     fn join(&self, candidate: &Candidate, inbox: Inbox) -> Result<Joined, MembershipError> {
         let floor = FloorFile::new(&self.options.state, candidate.cluster, candidate.node);
-        let plan = self.join_plan(candidate, &floor)?;
+        let past = self.join_past(candidate);
+        let left = past.exile.left(inbox.now());
+        if !left.is_zero() {
+            let why = format!("other members could not reach this node: it may join again in {left:?}");
+            return Err(MembershipError::Unreachable(why));
+        }
+        let plan = self.join_plan(candidate, &floor, past.lease)?;
         let keys = plan.keys.clone();
         let member = Member::new(inbox.now(), plan);
+        let clock = inbox.clone();
         let link = || Link::new(Arc::clone(&self.options), keys.clone(), self.timing);
         let shared = worker::start(member, inbox, floor, link)
             .map_err(|source| MembershipError::Io { path: "a thread".to_owned(), source })?;
         let life = shared.wait_joined()?;
-        let ended = Arc::clone(&self.ended);
-        let session = EtcdSession { shared, place: (candidate.cluster, life.node), ended };
+        let session = EtcdSession {
+            shared,
+            place: (candidate.cluster, life.node),
+            ended: Arc::clone(&self.ended),
+            exile: past.exile,
+            joined_at: clock.now(),
+            clock,
+        };
         Ok(Joined { node: life.node, incarnation: life.incarnation, session: Box::new(session) })
     }
 }
@@ -72,7 +104,12 @@ impl Membership for Etcd {
 struct EtcdSession {
     shared: Arc<Shared>,
     place: (ClusterId, NodeId),
-    ended: Arc<Mutex<BTreeMap<(ClusterId, NodeId), LeaseId>>>,
+    ended: Arc<Mutex<Ended>>,
+    /// The exile before this life.
+    exile: Exile,
+    joined_at: Instant,
+    /// Asked for nothing but the time.
+    clock: Inbox,
 }
 
 impl Session for EtcdSession {
@@ -102,10 +139,9 @@ impl Session for EtcdSession {
 
 impl Drop for EtcdSession {
     fn drop(&mut self) {
-        let lease = self.shared.lease();
-        self.shared.stop();
-        if let Some(lease) = lease {
-            self.ended.lock().unwrap_or_else(PoisonError::into_inner).insert(self.place, lease);
-        }
+        let (lease, ttl, is_exiled) = self.shared.stop();
+        let exile = self.exile.after(self.joined_at, self.clock.now(), is_exiled, ttl);
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.insert(self.place, Past { lease, exile });
     }
 }

@@ -130,8 +130,9 @@ impl Link {
         let (why, is_denied) = match answer {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(Error::GRpcStatus(status))) => {
-                (status.message().to_owned(), DENIED.contains(&i32::from(status.code())))
+                (with_causes(status.message(), &status), DENIED.contains(&i32::from(status.code())))
             }
+            Ok(Err(Error::TransportError(error))) => (with_causes(&error.to_string(), &error), false),
             Ok(Err(error)) => (error.to_string(), false),
             Err(deadline) => (format!("no answer within {deadline:?}"), false),
         };
@@ -159,6 +160,16 @@ impl Link {
 struct Failure {
     why: String,
     is_denied: bool,
+}
+
+/// What went wrong, with everything that made it go wrong.
+fn with_causes(what: &str, error: &dyn core::error::Error) -> String {
+    let causes = core::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(what.to_owned(), |told, cause| {
+        let cause = cause.to_string();
+        // Some say what their cause says.
+        if told.ends_with(&cause) { told } else { format!("{told}: {cause}") }
+    })
 }
 
 async fn perform(mut client: Client, keys: &Keys, call: Call) -> Result<(Answer, Option<Revision>), Error> {

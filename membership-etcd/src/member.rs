@@ -21,7 +21,7 @@ use lockmaster_async::{ClusterView, Instant, MembershipError, NodeId};
 
 use crate::floor::Floor;
 use crate::keys::Keys;
-use crate::record::{Seat, ViewRecord};
+use crate::record::{Seat, ViewRecord, Why};
 use crate::sides::Cut;
 use crate::store::{Answer, Call, Entry, LeaseId, Revision, Snapshot};
 use crate::succession::{Absences, Life};
@@ -145,6 +145,7 @@ pub(crate) struct Member {
     leave_by: Option<Instant>,
     /// When the thread that decides came by last.
     turned_at: Instant,
+    is_exiled: bool,
     is_stuck: bool,
     is_garbled: bool,
 
@@ -178,6 +179,7 @@ impl Member {
             wants_to_announce: false,
             leave_by: None,
             turned_at: now,
+            is_exiled: false,
             is_stuck: false,
             is_garbled: false,
             unreachable: BTreeMap::new(),
@@ -407,6 +409,11 @@ impl Member {
         })
     }
 
+    /// Did the others revoke the lease because they could not reach this node?
+    pub(crate) fn is_exiled(&self) -> bool {
+        self.is_exiled
+    }
+
     /// The lease, if it was granted.
     pub(crate) fn lease(&self) -> Option<LeaseId> {
         self.lease.map(|lease| lease.id)
@@ -475,6 +482,7 @@ impl Member {
             return if self.leave_by.is_some() { self.left() } else { self.end("its key at etcd is gone") };
         }
         if let Some(fence) = self.snapshot.fences.get(&(node, incarnation)) {
+            self.is_exiled = fence.why == Why::Unreachable;
             return self.end(&format!("node {} revokes the lease: {}", fence.by, fence.why));
         }
         if self.snapshot.holds.contains(&node) {

@@ -108,14 +108,14 @@ impl Shared {
         done
     }
 
-    /// Ends it all at once.
-    pub(crate) fn stop(&self) {
-        self.with(|member, _| member.handle_drop());
+    /// Ends it all at once. Returns the lease, how long it lives, and whether the node was exiled.
+    pub(crate) fn stop(&self) -> (Option<LeaseId>, Duration, bool) {
+        let past = self.with(|member, _| {
+            member.handle_drop();
+            (member.lease(), member.timing().ttl, member.is_exiled())
+        });
         self.renew.notify_one();
-    }
-
-    pub(crate) fn lease(&self) -> Option<LeaseId> {
-        self.member().lease()
+        past
     }
 
     fn member(&self) -> MutexGuard<'_, Member> {

@@ -23,7 +23,7 @@ pub(crate) fn check(root: &Path) -> Result<Done, String> {
         command.args([subcommand, "-p", PACKAGE, "--locked"]).args(args);
         command
     };
-    let clippy = ["--all-targets", "--all-features", "--", "-Dwarnings"];
+    let clippy = ["--all-targets", "--all-features", "--no-deps", "--", "-Dwarnings"];
     check_succeeds(&mut cargo("clippy", &clippy), "it has lints")?;
     let mut doc = cargo("doc", &["--no-deps", "--all-features"]);
     check_succeeds(doc.env("RUSTDOCFLAGS", "-Dwarnings"), "its documentation does not build")?;

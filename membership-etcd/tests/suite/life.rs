@@ -159,7 +159,7 @@ fn a_node_that_is_stuck_loses_its_lease() {
 fn the_smaller_side_of_a_split_is_revoked_and_waited_for() {
     let servers = Servers::start(1);
     let site = Site::of(&servers);
-    let nodes = [site.join(1), site.join(2), site.join(3)];
+    let mut nodes = [site.join(1), site.join(2), site.join(3)];
     for node in &nodes {
         node.wait_view(&[1, 2, 3]);
     }
@@ -175,6 +175,10 @@ fn the_smaller_side_of_a_split_is_revoked_and_waited_for() {
         assert!(!node.is_fenced());
     }
     check_views(&nodes);
+
+    nodes[0].crash();
+    let away = Node::join(&site.etcd, 1).err().unwrap();
+    assert!(away.to_string().contains("may join again in"), "{away}");
 }
 
 #[test]
