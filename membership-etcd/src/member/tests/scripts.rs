@@ -236,8 +236,34 @@ fn who_wakes_too_late_looks_at_the_clock_before_anything_else() {
     desk.now = desk.now.after(T);
     desk.member.handle_answer(desk.now, answer);
     desk.settle();
+    assert_eq!(desk.told.len(), 1, "{:?}", desk.told);
     assert!(desk.fenced().is_some());
     assert_eq!(desk.commits(Topic::View), 0, "it proposes nothing");
+
+    // Nor does it tell of a view that it has read.
+    let mut desk = Desk::joined(2, &[1]);
+    desk.member.handle_hint(desk.now);
+    assert_eq!(desk.member.poll_call(desk.now), Some(Call::Read));
+    let mut view = desk.engine.view().unwrap().clone();
+    view.epoch += 1;
+    desk.engine.operate(Op::Put(name(Topic::View), view.to_bytes(), None));
+    let answer = desk.engine.apply(desk.now.as_nanos(), &Call::Read);
+    desk.now = desk.now.after(T);
+    desk.member.handle_answer(desk.now, answer);
+    desk.settle();
+    assert_eq!(desk.told.len(), 1, "{:?}", desk.told);
+    assert!(desk.fenced().is_some());
+}
+
+#[test]
+fn a_renewal_counts_from_its_sending_and_never_shortens_what_is_certain() {
+    let mut desk = Desk::joined(1, &[]);
+    let sent_at = desk.now.after(T / 5);
+    let certainty = desk.member.handle_renewed(sent_at.after(T / 10), sent_at, Renewed::Yes).unwrap();
+    assert_eq!(certainty.fenced_at, sent_at.after(Duration::from_millis(8980)));
+    // An answer to one that was sent before.
+    let again = desk.member.handle_renewed(sent_at.after(T / 5), desk.now, Renewed::Yes).unwrap();
+    assert_eq!(again, certainty);
 }
 
 #[test]
@@ -430,18 +456,18 @@ fn a_short_break_is_not_reported_and_reports_are_not_frequent() {
         desk.pass(MOMENT);
     }
     assert_eq!(desk.commits(reach), 0);
-    // Whatever changes, and how often: one report every fifth of a lease.
-    let start = desk.now;
-    for round in 0..200 {
-        let lost = [NodeId(2), NodeId(3)][round % 2];
-        desk.member
-            .handle_reachable(desk.now, if round % 50 < 25 { &[] } else { core::slice::from_ref(&lost) });
+
+    // One breaks after the other: that is said in two reports, a fifth of a lease apart.
+    let others = [2, 3, 4, 5].map(NodeId);
+    let mut desk = Desk::joined(1, &[2, 3, 4, 5]);
+    for reachable in [&others[1..], &others[2..], &others[3..], &[]] {
+        desk.member.handle_reachable(desk.now, reachable);
         desk.pass(T / 50);
     }
-    let most = desk.now.since(start).as_millis() / (T / 5).as_millis() + 1;
-    let reports = u128::try_from(desk.commits(reach)).unwrap();
-    assert!((1..=most).contains(&reports), "{reports} of {most}");
-    desk.member.handle_reachable(desk.now, &[NodeId(2), NodeId(3)]);
+    desk.pass(T / 2);
+    assert_eq!(desk.commits(reach), 2);
+    assert_eq!(desk.member.snapshot.reach[&NodeId(1)].cut.len(), 4);
+    desk.member.handle_reachable(desk.now, &others);
     desk.pass(T / 2);
     assert!(desk.member.snapshot.reach.is_empty(), "what is well again is not kept");
 }
@@ -498,6 +524,7 @@ fn the_smaller_side_revokes_nobody() {
     let mut desk = split(3, &[(1, 3), (2, 3), (3, 1), (3, 2)]);
     desk.pass(T * 4);
     assert!(!revoked(&desk));
+    assert_eq!(desk.fenced(), None, "not even itself");
     assert_eq!(desk.members(), [1, 2, 3]);
 }
 
