@@ -57,7 +57,8 @@
 //! applications, can share them. If etcd asks for users, give one a role that may read and write below `/lockmaster/`.
 //!
 //! To take a node out by hand, `etcdctl put /lockmaster/<cluster>/fence/<node> 'why'`; to let it in again, delete that
-//! key. Never delete a member key by hand: the others would take the lease for ended, and its holder would not know.
+//! key. Never delete a member key by hand: the others would take the lease for ended, and its holder would not know. Nor
+//! write one: while a key makes no sense, no view changes, and every node says so in its log.
 //! After etcd was restored from an older backup, nodes refuse to join. If that backup is to be lived with, stop all
 //! nodes, delete their state files (`*.floor`), and make sure that no storage relies on tokens of before.
 

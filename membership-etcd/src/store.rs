@@ -123,6 +123,10 @@ impl Snapshot {
                 let digest = xxhash_rust::xxh3::xxh3_64(bytes);
                 self.view = Some((ViewRecord::from_bytes(bytes)?, entry.modified, digest));
             }
+            // The node that it names may live, and hold a lease that is not this key's any more.
+            Topic::Member(_) if entry.lease == LeaseId(0) => {
+                return Err(Garbled("it has no lease, so no node has written it".to_owned()));
+            }
             Topic::Member(node) => {
                 let incarnation = Incarnation(u64::try_from(entry.created.0).unwrap_or(0));
                 let record = MemberRecord::from_bytes(bytes)?;

@@ -264,7 +264,8 @@ impl Decider {
             self.watch = None;
         }
         shared.member().handle_answer(shared.inbox.now(), answer);
-        if is_read && self.watch.is_none() {
+        shared.tell();
+        if is_read && self.watch.is_none() && !shared.member().is_over() {
             self.watch = self.link.watch().await;
         }
     }

@@ -35,6 +35,15 @@ fn a_key_that_makes_no_sense_spoils_the_snapshot() {
 }
 
 #[test]
+fn a_member_key_that_no_node_has_written_spoils_the_snapshot() {
+    let keys = Keys::new(ClusterId(1));
+    let entry = entry(&keys.name(Topic::Member(NodeId(2))), &member());
+    assert!(Snapshot::new(&keys, core::slice::from_ref(&entry)).is_ok());
+    let told = Snapshot::new(&keys, &[Entry { lease: LeaseId(0), ..entry }]).unwrap_err();
+    assert!(told.0.contains("no lease"), "{}", told.0);
+}
+
+#[test]
 fn keys_of_others_and_what_an_operator_wrote_are_taken_as_they_are() {
     let keys = Keys::new(ClusterId(1));
     let entries =
