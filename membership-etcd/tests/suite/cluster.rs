@@ -17,10 +17,13 @@ use crate::server::Servers;
 use crate::time::PATIENCE;
 
 pub(crate) const CLUSTER: ClusterId = ClusterId(0x10c);
-/// Short, so that the tests are; long enough that a busy machine does not break it.
+/// Of nodes that are to lose their leases: short, so that the tests are.
 pub(crate) const TTL: Duration = Duration::from_secs(3);
 pub(crate) const MARGIN: Duration = Duration::from_millis(300);
 pub(crate) const SETTLE: Duration = Duration::from_millis(300);
+
+/// Of nodes that are to keep their leases, however busy the machine is.
+const TTL_LASTING: Duration = Duration::from_secs(10);
 
 /// A key of the cluster.
 pub(crate) fn key(rest: &str) -> String {
@@ -40,8 +43,17 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new(endpoints: &[String]) -> Self {
+        Self::with_ttl(endpoints, TTL)
+    }
+
+    /// A site whose nodes are to keep their leases.
+    pub(crate) fn lasting(endpoints: &[String]) -> Self {
+        Self::with_ttl(endpoints, TTL_LASTING)
+    }
+
+    fn with_ttl(endpoints: &[String], ttl: Duration) -> Self {
         let state = tempfile::tempdir().unwrap();
-        let etcd = Etcd::new(options(endpoints, state.path())).unwrap();
+        let etcd = Etcd::new(options(endpoints, state.path()).ttl(ttl)).unwrap();
         Self { etcd, state }
     }
 

@@ -12,7 +12,7 @@ use crate::server::Servers;
 #[test]
 fn nodes_join_and_leave() {
     let servers = Servers::start(1);
-    let site = Site::of(&servers);
+    let site = Site::lasting(&servers.endpoints());
     let first = site.join(1);
     let (_, view) = first.wait_view(&[1]);
     assert_eq!(view.epoch.0, 1);
@@ -25,7 +25,7 @@ fn nodes_join_and_leave() {
     assert_eq!(member(&view, 2).address.port(), 7002);
 
     // Whoever does not care gets the lowest number that is free.
-    let chosen = Site::of(&servers);
+    let chosen = Site::lasting(&servers.endpoints());
     let third = Node::join_as(&chosen.etcd, candidate(None)).unwrap();
     assert_eq!(third.id, NodeId(3));
     first.wait_view(&[1, 2, 3]);
@@ -49,7 +49,8 @@ fn nodes_join_and_leave() {
 fn a_crashed_member_is_removed_once_it_has_stopped_and_its_number_waits() {
     let servers = Servers::start(1);
     let site = Site::of(&servers);
-    let first = site.join(1);
+    let near = Site::lasting(&servers.endpoints());
+    let first = near.join(1);
     let mut second = site.join(2);
     first.wait_view(&[1, 2]);
     second.wait_renewed();
@@ -70,7 +71,7 @@ fn a_crashed_member_is_removed_once_it_has_stopped_and_its_number_waits() {
 #[test]
 fn many_that_join_and_leave_at_once_agree() {
     let servers = Servers::start(1);
-    let site = Site::of(&servers);
+    let site = Site::lasting(&servers.endpoints());
     let nodes: Vec<Node> = std::thread::scope(|scope| {
         let joins: Vec<_> = (1..=8)
             .map(|number| {
@@ -125,7 +126,8 @@ fn another_configuration_is_refused() {
 fn whom_an_operator_holds_is_removed_and_kept_out() {
     let servers = Servers::start(1);
     let site = Site::of(&servers);
-    let first = site.join(1);
+    let near = Site::lasting(&servers.endpoints());
+    let first = near.join(1);
     let second = site.join(2);
     first.wait_view(&[1, 2]);
     servers.put(&key("fence/2"), "disk is being replaced");
@@ -144,7 +146,8 @@ fn whom_an_operator_holds_is_removed_and_kept_out() {
 fn a_node_that_is_stuck_loses_its_lease() {
     let servers = Servers::start(1);
     let site = Site::of(&servers);
-    let first = site.join(1);
+    let near = Site::lasting(&servers.endpoints());
+    let first = near.join(1);
     let second = site.join(2);
     first.wait_view(&[1, 2]);
     second.ear.get_stuck();

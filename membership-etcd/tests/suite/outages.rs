@@ -11,9 +11,9 @@ use crate::time::until_true;
 fn a_member_that_is_cut_off_is_suspect_then_fenced_before_anybody_removes_it() {
     let servers = Servers::start(1);
     let proxy = Proxy::start(servers.address());
-    let site = Site::of(&servers);
     let far = Site::new(&[proxy.endpoint()]);
-    let first = site.join(1);
+    let near = Site::lasting(&servers.endpoints());
+    let first = near.join(1);
     let second = far.join(2);
     first.wait_view(&[1, 2]);
     second.wait_renewed();
@@ -40,7 +40,7 @@ fn a_member_that_is_cut_off_is_suspect_then_fenced_before_anybody_removes_it() {
 #[test]
 fn a_leader_that_dies_changes_no_membership() {
     let mut servers = Servers::start(3);
-    let site = Site::of(&servers);
+    let site = Site::lasting(&servers.endpoints());
     let nodes = [site.join(1), site.join(2)];
     nodes[0].wait_view(&[1, 2]);
     servers.kill(servers.leader());
@@ -65,7 +65,7 @@ fn a_server_that_freezes_is_left_for_another() {
     let frozen = (servers.leader() + 1) % 3;
     let mut endpoints = servers.endpoints();
     endpoints.rotate_left(frozen);
-    let site = Site::new(&endpoints);
+    let site = Site::lasting(&endpoints);
     let nodes = [site.join(1), site.join(2)];
     nodes[0].wait_view(&[1, 2]);
     servers.pause(frozen);
@@ -83,7 +83,7 @@ fn a_server_that_freezes_is_left_for_another() {
 #[test]
 fn a_short_stall_of_etcd_changes_nothing() {
     let servers = Servers::start(1);
-    let site = Site::of(&servers);
+    let site = Site::lasting(&servers.endpoints());
     let nodes = [site.join(1), site.join(2)];
     for node in &nodes {
         node.wait_view(&[1, 2]);
@@ -149,7 +149,7 @@ fn a_long_stall_of_etcd_is_a_total_restart() {
 #[test]
 fn a_server_that_restarts_with_its_data_changes_nothing() {
     let mut servers = Servers::start(1);
-    let site = Site::of(&servers);
+    let site = Site::lasting(&servers.endpoints());
     let nodes = [site.join(1), site.join(2)];
     nodes[0].wait_view(&[1, 2]);
     servers.kill(0);
@@ -169,8 +169,8 @@ fn a_server_that_restarts_with_its_data_changes_nothing() {
 fn a_node_whose_watch_is_compacted_away_reads_anew() {
     let servers = Servers::start(1);
     let proxy = Proxy::start(servers.address());
-    let site = Site::of(&servers);
-    let far = Site::new(&[proxy.endpoint()]);
+    let site = Site::lasting(&servers.endpoints());
+    let far = Site::lasting(&[proxy.endpoint()]);
     let first = site.join(1);
     let second = far.join(2);
     first.wait_view(&[1, 2]);
@@ -192,7 +192,7 @@ fn a_node_whose_watch_is_compacted_away_reads_anew() {
 #[test]
 fn an_older_backup_is_refused() {
     let mut servers = Servers::start(1);
-    let site = Site::of(&servers);
+    let site = Site::lasting(&servers.endpoints());
     let first = site.join(1);
     servers.kill(0);
     let backup = tempfile::tempdir().unwrap();
