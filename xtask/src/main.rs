@@ -1,6 +1,7 @@
 //! Chores of the workspace: `cargo xtask help`.
 
 mod command;
+mod etcd;
 mod freestanding;
 mod fuzz;
 mod image;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::{freestanding, fuzz, image, orders, scoreboard, tidy};
+use crate::{etcd, freestanding, fuzz, image, orders, scoreboard, tidy};
 
 /// One step of the gate.
 pub(crate) struct Step {
@@ -65,20 +65,22 @@ pub(crate) const STEPS: &[Step] = &[
         name: "clippy",
         proves: "no lint has anything to say, with all features",
         is_slow: false,
-        action: Action::cargo("clippy --workspace --all-targets --all-features --locked -- -D warnings"),
+        action: Action::cargo(
+            "clippy --workspace --exclude lockmaster-etcd --all-targets --all-features --locked -- -D warnings",
+        ),
     },
     Step {
         name: "test",
         proves: "unit, integration and doc tests pass",
         is_slow: false,
-        action: Action::cargo("test --workspace --locked"),
+        action: Action::cargo("test --workspace --exclude lockmaster-etcd --locked"),
     },
     Step {
         name: "doc",
         proves: "the documentation builds without a warning",
         is_slow: true,
         action: Action::Cargo(Cargo {
-            args: "doc --workspace --no-deps --locked",
+            args: "doc --workspace --exclude lockmaster-etcd --no-deps --locked",
             flags: Some(("RUSTDOCFLAGS", "-Dwarnings")),
         }),
     },
@@ -105,6 +107,12 @@ pub(crate) const STEPS: &[Step] = &[
         proves: "the simulator does the same on a Cortex-M4 without an operating system",
         is_slow: true,
         action: Action::Perhaps(image::check),
+    },
+    Step {
+        name: "etcd",
+        proves: "membership holds with real servers of etcd that stall, die, restart and lose their memory",
+        is_slow: true,
+        action: Action::Perhaps(etcd::check),
     },
     Step {
         name: "loom",

@@ -1,0 +1,70 @@
+//! How long a node stays away that the others could not reach.
+
+use core::time::Duration;
+
+use lockmaster_async::Instant;
+
+/// Most times that the pause is doubled.
+const DOUBLED_MAX: u32 = 6;
+/// A membership of so many leases was a good one.
+const GOOD: u32 = 16;
+
+/// A node whose lease was revoked because nobody could reach it would only be a nuisance if it came back at once: every
+/// coming and going is a view. So it stays away for a lease, and for twice as long each time that it did not help.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Exile {
+    times: u32,
+    until: Instant,
+}
+
+impl Exile {
+    /// After a membership from `joined_at` to `now`, which ended in exile or otherwise.
+    pub(crate) fn after(self, joined_at: Instant, now: Instant, is_exiled: bool, ttl: Duration) -> Self {
+        let was_good = now.since(joined_at) > ttl * GOOD;
+        let times = if was_good { 0 } else { self.times };
+        if !is_exiled {
+            return Self { times, until: Instant::START };
+        }
+        let pause = ttl * 2_u32.pow(times.min(DOUBLED_MAX));
+        Self { times: times.saturating_add(1), until: now.after(pause) }
+    }
+
+    /// How long it still has to stay away.
+    pub(crate) fn left(self, now: Instant) -> Duration {
+        self.until.since(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn each_exile_after_a_short_membership_is_twice_as_long_up_to_a_bound() {
+        let mut now = Instant::START;
+        let mut exile = Exile::default();
+        for expected in [1, 2, 4, 8, 16, 32, 64, 64, 64] {
+            let joined_at = now;
+            now = now.after(T);
+            exile = exile.after(joined_at, now, true, T);
+            assert_eq!(exile.left(now), T * expected);
+            now = now.after(T * expected);
+            assert_eq!(exile.left(now), Duration::ZERO);
+        }
+        let joined_at = now;
+        now = now.after(T * 17);
+        exile = exile.after(joined_at, now, true, T);
+        assert_eq!(exile.left(now), T, "after a good one it begins anew");
+    }
+
+    #[test]
+    fn another_end_is_no_exile() {
+        let now = Instant::START.after(T);
+        let exile = Exile::default().after(Instant::START, now, true, T);
+        let other = exile.after(now, now.after(T), false, T);
+        assert_eq!(other.left(now), Duration::ZERO);
+        assert_eq!(other.after(now, now, true, T).left(now), T * 2, "but it does not excuse either");
+    }
+}

@@ -1,0 +1,144 @@
+//! From the wish to join to a key of one's own.
+
+use core::time::Duration;
+
+use lockmaster_async::lockmaster_core::MEMBERS_MAX;
+use lockmaster_async::{Instant, MembershipError, NodeId};
+
+use super::{Lease, Member, Stage};
+use crate::keys::Topic;
+use crate::record::{MemberRecord, Record};
+use crate::store::{Call, Compare, LeaseId, Op, Revision, Transaction};
+use crate::succession::Life;
+
+impl Member {
+    /// What to do about a number that is to become this node's.
+    pub(super) fn seek(&mut self, now: Instant) -> Option<Call> {
+        if let Some(why) = self.distrust() {
+            self.refuse(MembershipError::Untrusted(why));
+            return None;
+        }
+        let Some(node) = self.plan.node.or_else(|| self.seek_number()) else {
+            self.refuse(MembershipError::Configuration(format!("it has {MEMBERS_MAX} members already")));
+            return None;
+        };
+        if self.snapshot.holds.contains(&node) {
+            self.end_held(node);
+            return None;
+        }
+        if self.is_configured_otherwise() {
+            return None;
+        }
+        if let Some(registered) = self.snapshot.members.get(&node) {
+            let (incarnation, ttl) = (registered.incarnation, registered.record.ttl());
+            if self.plan.previous == Some(registered.lease) {
+                return self.plan.previous.take().map(Call::Revoke);
+            }
+            return self.seek_wait(now, node, incarnation, ttl);
+        }
+        if !self.seek_has_room(node) {
+            self.refuse(MembershipError::Configuration(format!("it has {MEMBERS_MAX} members already")));
+            return None;
+        }
+        self.stage = Stage::Granting(node);
+        Some(Call::Grant(i64::try_from(self.plan.timing.ttl.as_secs()).unwrap_or(i64::MAX)))
+    }
+
+    /// Waits for the lease of whoever has the number; if it does not end, its holder is alive.
+    fn seek_wait(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        incarnation: lockmaster_async::lockmaster_core::Incarnation,
+        ttl: Duration,
+    ) -> Option<Call> {
+        let since = match self.occupant {
+            Some((occupant, since)) if occupant == incarnation => since,
+            Some(_) | None => now,
+        };
+        self.occupant = Some((incarnation, since));
+        let taken_at = since.after(self.plan.timing.with_ttl(ttl).taken_after());
+        // Its lease may be much longer than this node's, and the wait with it.
+        self.join_by = self.join_by.max(taken_at.after(self.plan.timing.ttl));
+        if now >= taken_at {
+            self.refuse(MembershipError::Taken(node));
+            return None;
+        }
+        self.decide_at = taken_at;
+        None
+    }
+
+    /// The lowest number that nobody has, had lately, or must not have.
+    fn seek_number(&self) -> Option<NodeId> {
+        let snapshot = &self.snapshot;
+        let is_free = |node: &NodeId| {
+            let is_seated = snapshot.view().is_some_and(|view| view.seat(*node).is_some());
+            !snapshot.members.contains_key(node) && !is_seated && !snapshot.holds.contains(node)
+        };
+        (1..=u16::MAX).map(NodeId).find(is_free)
+    }
+
+    fn seek_has_room(&self, node: NodeId) -> bool {
+        let seats = self.snapshot.view().map_or(&[][..], |view| &view.members);
+        let lives = |seat: &&crate::record::Seat| {
+            seat.node() != node && self.snapshot.life(seat.node(), seat.incarnation()).is_some()
+        };
+        seats.iter().filter(lives).count() < MEMBERS_MAX
+    }
+
+    /// Refuses if live members have another configuration.
+    pub(super) fn is_configured_otherwise(&mut self) -> bool {
+        let Some(view) = self.snapshot.view() else { return false };
+        let other = view.members.iter().find(|seat| {
+            let life = self.snapshot.life(seat.node(), seat.incarnation());
+            life.is_some_and(|life| life.record.digest != self.plan.digest)
+        });
+        let Some(other) = other else { return false };
+        let why = format!("node {} has spaces, slots or a hash seed that this node has not", other.node);
+        self.refuse(MembershipError::Configuration(why));
+        true
+    }
+
+    pub(super) fn handle_grant(&mut self, sent_at: Instant, id: LeaseId, ttl_s: u64) {
+        let timing = self.plan.timing.with_ttl(Duration::from_secs(ttl_s));
+        let Stage::Granting(node) = self.stage else {
+            self.farewell = Some(id);
+            return;
+        };
+        self.stage = Stage::Registering(node);
+        self.lease = Some(Lease { id, timing, sent_at, renew_at: sent_at.after(timing.renew_every()) });
+        self.decide_at = sent_at;
+    }
+
+    /// Registers, but only where nobody is.
+    pub(super) fn register(&mut self, node: NodeId) -> Option<Call> {
+        let lease = self.lease.expect("who registers has a lease");
+        if self.snapshot.members.contains_key(&node) {
+            // Somebody was faster. The lease has no key.
+            self.stage = Stage::Seeking;
+            self.lease = None;
+            return Some(Call::Revoke(lease.id));
+        }
+        let key = self.plan.keys.name(Topic::Member(node));
+        let hold = self.plan.keys.name(Topic::Hold(node));
+        let record = MemberRecord::new(self.plan.address, self.plan.digest, lease.timing.ttl, false);
+        let compares = vec![Compare::Created(key.clone(), Revision(0)), Compare::Created(hold, Revision(0))];
+        let ops = vec![Op::Put(key, record.to_bytes(), Some(lease.id))];
+        Some(Call::Commit(Transaction { compares, ops }))
+    }
+
+    /// Is there a key with this node's lease? Then it has registered, whether it was told so or not.
+    pub(super) fn recognise(&mut self) {
+        let Some(lease) = self.lease else { return };
+        let mut members = self.snapshot.members.iter();
+        let Some((node, mine)) = members.find(|(_, registered)| registered.lease == lease.id) else { return };
+        let life = Life { node: *node, incarnation: mine.incarnation };
+        if life.incarnation <= self.plan.floor.incarnation {
+            let (new, old) = (life.incarnation.0, self.plan.floor.incarnation.0);
+            let why = format!("etcd is at revision {new}, but this node has lived at revision {old} before");
+            return self.refuse(MembershipError::Untrusted(why));
+        }
+        self.plan.node = Some(life.node);
+        self.stage = Stage::Candidate(life);
+    }
+}

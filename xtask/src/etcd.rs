@@ -1,0 +1,57 @@
+//! The membership provider for etcd: the only package that needs more than a Rust toolchain to build, so it has a step
+//! of its own, and the others leave it out.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::command::{check_succeeds, run, said};
+use crate::verify::{self, Done};
+
+/// What every other step that looks at the whole workspace leaves out.
+const PACKAGE: &str = "lockmaster-etcd";
+
+/// Does the provider build without lints, and do its tests pass, with real servers of etcd?
+///
+/// # Errors
+/// What went wrong, for people.
+pub(crate) fn check(root: &Path) -> Result<Done, String> {
+    if let Err(missing) = find_tools() {
+        return Ok(Done::Skipped(missing));
+    }
+    let cargo = |subcommand: &str, args: &[&str]| {
+        let mut command = verify::cargo(root);
+        command.args([subcommand, "-p", PACKAGE, "--locked"]).args(args);
+        command
+    };
+    let clippy = ["--all-targets", "--all-features", "--no-deps", "--", "-Dwarnings"];
+    check_succeeds(&mut cargo("clippy", &clippy), "it has lints")?;
+    let mut doc = cargo("doc", &["--no-deps", "--all-features"]);
+    check_succeeds(doc.env("RUSTDOCFLAGS", "-Dwarnings"), "its documentation does not build")?;
+    // Servers and nodes have deadlines: more of them at a time than there are cores would miss them.
+    let mut tests = cargo("test", &["--", "--test-threads=2"]);
+    let output = run(&mut tests)?;
+    println!("{}", said(&output));
+    if !output.status.success() {
+        return Err(format!("{tests:?} ended with {}", output.status));
+    }
+    Ok(Done::Passed)
+}
+
+/// An error is what is missing.
+fn find_tools() -> Result<(), String> {
+    let answers = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
+    let protoc = std::env::var_os("PROTOC").unwrap_or_else(|| "protoc".into());
+    if !answers(Command::new(&protoc).arg("--version")) {
+        return Err("protoc is not installed (Debian: protobuf-compiler)".to_owned());
+    }
+    // Its own definitions come apart from it.
+    let mut definitions = Command::new(&protoc);
+    definitions.args(["--descriptor_set_out=/dev/null", "google/protobuf/struct.proto"]);
+    if !answers(&mut definitions) {
+        return Err("protoc has no definitions of its own (Debian: libprotobuf-dev)".to_owned());
+    }
+    if !answers(Command::new("etcd").arg("--version")) {
+        return Err("etcd is not installed (Debian: etcd-server)".to_owned());
+    }
+    Ok(())
+}
