@@ -65,6 +65,25 @@ pub(crate) async fn leave<R: Runtime>(node: &Node<R>, within: Duration) -> Left 
     left
 }
 
+/// Gives away what the node masters and takes nothing any more. Returns whether it is all gone.
+pub(crate) async fn drain<R: Runtime>(node: &Node<R>) -> bool {
+    let shared = &node.life.shared;
+    loop {
+        let now = shared.runtime.now();
+        let outcome = shared.turn(|state, errands| {
+            let now = state.advance(now);
+            state.members.begin_leaving(now);
+            state.lifecycle.waiters.wake(|waker| errands.wake(waker));
+            state.drain_step()
+        });
+        match outcome {
+            None => return false,
+            Some(Some(is_drained)) => return is_drained,
+            Some(None) => shared.runtime.sleep_until(shared.runtime.now().after(LOOK_EVERY)).await,
+        }
+    }
+}
+
 /// Gives up everything that can be given up, and waits for the rest.
 async fn leave_drain<R: Runtime>(shared: &Shared<R>) {
     loop {
@@ -89,6 +108,19 @@ async fn leave_drain<R: Runtime>(shared: &Shared<R>) {
 }
 
 impl<W: Writer> State<W> {
+    /// Whether the node is drained, once that is known.
+    fn drain_step(&mut self) -> Option<bool> {
+        if self.node.is_drained() {
+            return Some(true);
+        }
+        let is_member = matches!(self.node.standing(self.now()), Standing::Member | Standing::Suspect);
+        if !is_member || self.node.config().is_static() || self.is_alone() {
+            return Some(false);
+        }
+        self.balance.call_for();
+        None
+    }
+
     fn leave_step(&mut self) -> Step {
         let now = self.now();
         if matches!(self.node.standing(now), Standing::Outside | Standing::Fenced) {

@@ -6,8 +6,10 @@ mod store;
 mod watch;
 
 use core::time::Duration;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Instant as Clock;
 
@@ -48,12 +50,27 @@ const TAKEN_WAIT: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct LocalDir {
     path: PathBuf,
+    /// The member that was made here last, if it still is one.
+    member: Arc<Mutex<Weak<Member>>>,
 }
 
 impl LocalDir {
     /// The directory at this path.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), member: Arc::default() }
+    }
+
+    /// A share in what makes this process a member: as long as anybody has one, the member is not taken for dead, even if
+    /// this process is. It may be sent to another process that acts under locks of this node and ends when this process
+    /// does: then nobody else gets those locks before it has ended. A member that leaves, leaves all the same.
+    ///
+    /// Absent if this provider, or a clone of it, has made no member, or if that is one no more.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn share(&self) -> io::Result<Option<OwnedFd>> {
+        let member = self.member.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        member.map(|member| member.share()).transpose()
     }
 }
 
@@ -65,6 +82,7 @@ impl Membership for LocalDir {
         let stop = Arc::new(Stop::new(&store)?);
         let (member, view) = admit(&store, candidate, &inbox)?;
         let (node, incarnation, member) = (member.node, member.incarnation, Arc::new(member));
+        *self.member.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&member);
         inbox.certainty(Certainty::FOR_EVER);
         inbox.view(view.clone());
         let watcher = Watcher::new(Arc::clone(&member), watch, Arc::clone(&stop), inbox.clone(), view);

@@ -118,6 +118,13 @@ impl<R: Runtime> Node<R> {
         leave::leave(self, within).await
     }
 
+    /// Gives away what the node masters, for good: it stays a member and grants to its owners as before, but is given no
+    /// slots any more. Resolves when it masters nothing, with `false` if nobody is there to take it, if members never
+    /// change, or if the node is no member any more. If the future is dropped, the node goes on giving slots away.
+    pub async fn drain(&self) -> bool {
+        leave::drain(self).await
+    }
+
     /// Resolves when the node has another view or standing than when it was called; also once it is shut down.
     ///
     /// Call it, then look, then wait: so that nothing is missed in between.

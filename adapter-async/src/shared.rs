@@ -110,6 +110,8 @@ impl<R: Runtime> Shared<R> {
     }
 
     /// One turn of an application's call; nothing if the node is shut down.
+    // Inlined, for a retained lock is hardly more than this.
+    #[inline]
     pub(crate) fn turn<T>(
         &self,
         act: impl FnOnce(&mut State<R::Writer>, &mut Errands<R::Writer>) -> T,
@@ -121,6 +123,7 @@ impl<R: Runtime> Shared<R> {
     }
 
     /// One turn whose errands the caller runs; nothing if the node is shut down.
+    #[inline]
     pub(crate) fn turn_with<T>(
         &self,
         errands: &mut Errands<R::Writer>,

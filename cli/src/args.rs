@@ -1,17 +1,25 @@
 //! What can be said on the command line.
 
+mod demo;
+mod lock;
+mod node;
+
 use core::time::Duration;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, value_parser};
-use serde::{Deserialize, Serialize};
+use clap::{Parser, Subcommand};
+
+pub(crate) use self::demo::{DemoArgs, Retain};
+pub(crate) use self::lock::{LockArgs, StageArgs};
+pub(crate) use self::node::{NodeArgs, RangeArg, ReachArgs, ShowArgs};
+use crate::lock::stage;
 
 use crate::ca::CaCommand;
 
 /// Longest time that can be asked for.
 const SPAN_MAX: Duration = Duration::from_secs(86_400);
 
-/// A distributed lock manager: see it work, and check what it did.
+/// A distributed lock manager: run nodes, run commands under locks, and look at what goes on
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub(crate) struct Args {
@@ -21,6 +29,58 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run a node of a cluster
+    ///
+    /// The node runs until it is told to end by SIGTERM or SIGINT. Then it takes no more locks from `lockmaster lock`,
+    /// gives the slots that it masters to other nodes, and waits for the locks of its clients, all of it for at most
+    /// --leave-within. What still runs under a lock then is told to end. A second signal ends the node at once.
+    ///
+    /// When the node can be used it prints one line with its number and its control socket.
+    Node(NodeArgs),
+    /// Run a command under a lock
+    ///
+    /// Waits for the lock, runs the command, and releases the lock when the command has ended, with everything in its
+    /// process group. The command finds the lock's fencing token in LOCKMASTER_TOKEN (32 hexadecimal digits, which
+    /// compare as the tokens do) and the resource's name in LOCKMASTER_NAME.
+    ///
+    /// If the lock is about to be lost the command gets SIGTERM and then SIGKILL, so early that it has ended by then;
+    /// if the node dies it is killed at once, with all its descendants.
+    ///
+    /// The exit status is that of the command, or 128 and the number of the signal that ended it; 75 if the lock is busy
+    /// (-n), 124 if it was not granted in time (-w), 79 if the command was ended because of the lock, 69 if no node
+    /// answers or the node leaves, 125 if something else went wrong, 126 if the command cannot be run, 127 if there is
+    /// no such command.
+    Lock(LockArgs),
+    /// The process that becomes the command of `lock`
+    #[command(hide = true, name = stage::NAME)]
+    LockStage(StageArgs),
+    /// Show what a node is and does
+    Status(ShowArgs),
+    /// Show who is in the cluster
+    Members(ShowArgs),
+    /// Show the locks that a node knows
+    ///
+    /// A node knows the locks of its own owners, and those of all nodes on the resources that it masters.
+    Locks(ShowArgs),
+    /// Show who waits for whom, as far as a node knows it
+    Waiters(ShowArgs),
+    /// Show which node masters which slots
+    Map(ShowArgs),
+    /// Give all slots of a node to the others, and wait until that is done
+    Drain(ReachArgs),
+    /// Give slots of a node to another one, and wait until that is done
+    Transfer {
+        /// The slots, both ends included, or one slot; `map` shows them
+        #[arg(value_name = "FIRST..LAST", value_parser = RangeArg::parse)]
+        range: RangeArg,
+        /// The node that gets them
+        #[arg(long, value_name = "N")]
+        to: u16,
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
+    /// Show everything that a node knows, for a bug report
+    Dump(ShowArgs),
     /// Run a small shared-disk cluster on this machine and say whether its locks held
     ///
     /// Starts several node processes on loopback that share one real data file: accounts in pages of 8 KiB, each
@@ -53,77 +113,6 @@ pub(crate) enum Command {
     },
 }
 
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct DemoArgs {
-    /// Node processes
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u16).range(1..=64))]
-    pub(crate) nodes: u16,
-    /// Tasks on every node
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = value_parser!(u32).range(1..=4096))]
-    pub(crate) tasks: u32,
-    /// Pages of the data file, 8 KiB each
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = value_parser!(u32).range(1..=65_536))]
-    pub(crate) pages: u32,
-    /// How long the tasks work
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u32).range(1..=86_400))]
-    pub(crate) seconds: u32,
-    /// Share of page choices that fall on the hot set, the first tenth of the pages; 0.1 is even
-    #[arg(long, value_name = "SHARE", default_value_t = 0.8, value_parser = share)]
-    pub(crate) skew: f64,
-    /// Share of operations that audit a page; the others transfer money
-    #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = share)]
-    pub(crate) read_share: f64,
-    /// How long a node keeps a lock that nobody on it uses: `demanded` (until another node wants it), `idle:MS`
-    /// (that, or until unused for so many milliseconds) or `never`
-    #[arg(long, value_name = "HOW", default_value = "demanded", value_parser = Retain::parse)]
-    pub(crate) retention: Retain,
-    /// Grants that a node still makes to its own tasks once another node wants the lock
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) grants_after_demand: u32,
-    /// How often every node transfers some of the slots that it masters to another node while their locks are in use,
-    /// like `200ms` or `1s`; `0` is never
-    ///
-    /// A node has one transfer under way at a time. Each takes slots that follow each other, at most an eighth of all.
-    #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = span)]
-    pub(crate) transfer_interval: Duration,
-    /// Seed of the tasks' choices
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) seed: u64,
-    /// Record every grant and release in this directory, one file a process, for `check-history`; replaces the
-    /// files of an earlier run
-    #[arg(long, value_name = "DIR")]
-    pub(crate) history: Option<PathBuf>,
-    /// Make the data file in this directory and keep it; without this it is temporary
-    #[arg(long, value_name = "DIR")]
-    pub(crate) dir: Option<PathBuf>,
-    /// Take no locks, to see the verdict fail
-    #[arg(long)]
-    pub(crate) without_locks: bool,
-}
-
-/// What becomes of a node's lock when nobody on the node uses it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Retain {
-    Never,
-    Idle(Duration),
-    UntilDemanded,
-}
-
-impl Retain {
-    fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "never" => Ok(Self::Never),
-            "demanded" => Ok(Self::UntilDemanded),
-            other => other
-                .strip_prefix("idle:")
-                .and_then(|millis| millis.parse().ok())
-                .filter(|millis| *millis > 0)
-                .map(|millis| Self::Idle(Duration::from_millis(millis)))
-                .ok_or_else(|| "expected `never`, `idle:MS` (like `idle:100`) or `demanded`".to_owned()),
-        }
-    }
-}
-
 fn share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
@@ -142,6 +131,14 @@ fn span(text: &str) -> Result<Duration, String> {
     });
     span.filter(|span| *span <= SPAN_MAX)
         .ok_or_else(|| "expected a time of up to a day like `200ms` or `1s`, or `0`".to_owned())
+}
+
+/// Seconds, with decimals or without.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds
+        .filter(|seconds| *seconds <= SPAN_MAX)
+        .ok_or_else(|| "expected a number of seconds of up to a day, like `5` or `0.5`".to_owned())
 }
 
 #[cfg(test)]

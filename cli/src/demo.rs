@@ -2,6 +2,7 @@
 
 mod cluster;
 mod data_file;
+mod disturber;
 mod figures;
 mod locks;
 mod message;
@@ -9,22 +10,28 @@ mod mover;
 mod node;
 mod place;
 mod progress;
+mod redo;
 mod summary;
 mod table;
+mod watch;
 mod worker;
 mod workload;
 
 use core::time::Duration;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+use tempfile::TempDir;
 
 pub(crate) use self::node::run as run_node;
 use crate::args::DemoArgs;
 use crate::demo::cluster::{Cluster, Member, News, Stage};
 use crate::demo::data_file::DataFile;
+use crate::demo::disturber::Disturber;
 use crate::demo::message::{Order, Plan};
 use crate::demo::place::Place;
 use crate::demo::progress::Progress;
+use crate::demo::redo::RedoLog;
 use crate::demo::summary::Summary;
 use crate::text::print;
 use crate::{Failure, Verdict, history};
@@ -61,22 +68,35 @@ async fn demonstrate(args: &DemoArgs) -> Result<Verdict, Failure> {
         history::clear(directory).map_err(unusable(directory))?;
     }
 
+    // The nodes make the place where they meet, as it has to be.
+    let meeting =
+        args.has_disturbances().then(|| TempDir::with_prefix("lockmaster-demo-").map_err(unusable(path)));
+    let meeting = meeting.transpose()?;
+    let meeting_path = meeting.as_ref().map(|meeting| meeting.path().join("meeting"));
     let mut cluster = Cluster::start(args.nodes)?;
-    demonstrate_start(&mut cluster, args, path).await?;
+    let plan = demonstrate_start(&mut cluster, args, path, meeting_path.clone()).await?;
     let mut progress = Progress::start(args);
     cluster.order(|_| Order::Go).await;
-    let was_interrupted = demonstrate_run(&mut cluster, args, &mut progress).await;
+    let mut disturber = Disturber::new(args, plan);
+    let was_interrupted = demonstrate_run(&mut cluster, args, &mut progress, &mut disturber).await?;
     let elapsed = progress.elapsed();
+    demonstrate_settle(&mut cluster, &mut disturber).await?;
     demonstrate_stop(&mut cluster).await;
     demonstrate_survey(&mut cluster).await;
     progress.end();
 
     let mut summary = Summary::new(args, elapsed, was_interrupted);
+    summary.events = disturber.events();
     for member in &mut cluster.members {
         summary.take(member);
     }
     cluster.end().await;
-    summary.audit = data_file.audit(args.pages).map_err(unusable(path))?;
+    let redo = meeting_path.map(|meeting| {
+        let entries = u32::from(args.nodes + 1) * args.tasks;
+        RedoLog::open(&node::redo_path(&meeting), entries)
+    });
+    let redo = redo.transpose().map_err(unusable(path))?;
+    summary.audit = data_file.audit(args.pages, redo.as_ref()).map_err(unusable(path))?;
 
     let verdict = if summary.is_clean() { Verdict::Clean } else { Verdict::Failed };
     print(&table::render(&summary));
@@ -87,13 +107,20 @@ async fn demonstrate(args: &DemoArgs) -> Result<Verdict, Failure> {
 }
 
 /// Brings all nodes to the point where they could work.
-async fn demonstrate_start(cluster: &mut Cluster, args: &DemoArgs, path: &Path) -> Result<(), Failure> {
+async fn demonstrate_start(
+    cluster: &mut Cluster,
+    args: &DemoArgs,
+    path: &Path,
+    meeting: Option<PathBuf>,
+) -> Result<Plan, Failure> {
     let deadline = Instant::now() + START_MAX;
     start_until(cluster, Stage::Listening, deadline).await?;
     let addresses: Vec<_> = cluster.members.iter().filter_map(|member| member.address).collect();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let plan = Plan {
         node: 0,
+        life: 0,
+        meeting,
         addresses,
         threads: (cores / usize::from(args.nodes)).clamp(1, 2),
         data_file: path.to_owned(),
@@ -109,7 +136,8 @@ async fn demonstrate_start(cluster: &mut Cluster, args: &DemoArgs, path: &Path) 
         without_locks: args.without_locks,
     };
     cluster.order(|member| Order::Join(Box::new(Plan { node: member.node, ..plan.clone() }))).await;
-    start_until(cluster, Stage::Opened, deadline).await
+    start_until(cluster, Stage::Opened, deadline).await?;
+    Ok(plan)
 }
 
 async fn start_until(cluster: &mut Cluster, stage: Stage, deadline: Instant) -> Result<(), Failure> {
@@ -131,15 +159,37 @@ async fn start_until(cluster: &mut Cluster, stage: Stage, deadline: Instant) -> 
 }
 
 /// Lets the nodes work. Returns whether somebody wanted them to end early.
-async fn demonstrate_run(cluster: &mut Cluster, args: &DemoArgs, progress: &mut Progress) -> bool {
+async fn demonstrate_run(
+    cluster: &mut Cluster,
+    args: &DemoArgs,
+    progress: &mut Progress,
+    disturber: &mut Disturber,
+) -> Result<bool, Failure> {
     let deadline = Instant::now() + Duration::from_secs(args.seconds.into());
     loop {
-        match cluster.news(deadline).await {
+        let until = disturber.next().map_or(deadline, |next| next.min(deadline));
+        match cluster.news(until).await {
             News::Said => progress.show(cluster.operations()),
-            News::Interrupted => return true,
-            News::Died | News::Late => return false,
+            News::Interrupted => return Ok(true),
+            News::Died => return Ok(false),
+            News::Late if deadline <= Instant::now() => return Ok(false),
+            News::Late => {}
         }
+        disturber.attend(cluster, true).await?;
     }
+}
+
+/// Lets what happens to a node come to its end.
+async fn demonstrate_settle(cluster: &mut Cluster, disturber: &mut Disturber) -> Result<(), Failure> {
+    let deadline = Instant::now() + START_MAX;
+    while !disturber.is_quiet() && deadline > Instant::now() {
+        let until = disturber.next().map_or(deadline, |next| next.min(deadline));
+        if cluster.news(until).await == News::Died {
+            return Ok(());
+        }
+        disturber.attend(cluster, false).await?;
+    }
+    Ok(())
 }
 
 /// Lets the tasks of all nodes end.
@@ -162,9 +212,22 @@ async fn demonstrate_survey(cluster: &mut Cluster) {
     if !cluster.is_at(Stage::Finished) {
         return;
     }
-    cluster.order(|_| Order::Survey).await;
     let deadline = Instant::now() + ANSWER_MAX;
-    while !cluster.is_at(Stage::Surveyed) && cluster.news(deadline).await != News::Late {}
+    loop {
+        cluster.order(|_| Order::Survey).await;
+        while !cluster.is_at(Stage::Surveyed) {
+            if cluster.news(deadline).await == News::Late {
+                return;
+            }
+        }
+        // Where members change, slots may still be on their way.
+        if cluster.is_map_agreed() || Instant::now() >= deadline {
+            return;
+        }
+        for member in cluster.members.iter_mut().filter(|member| member.stage == Stage::Surveyed) {
+            member.stage = Stage::Finished;
+        }
+    }
 }
 
 /// Tells all nodes to stop. Returns when they should have answered.

@@ -68,6 +68,7 @@ pub(crate) enum Torn {
 }
 
 /// One page in memory.
+#[derive(Clone)]
 pub(crate) struct Page {
     bytes: Box<[u8; PAGE_SIZE]>,
 }
@@ -103,6 +104,11 @@ impl Page {
             Ok(found) if found == number.0 => Ok(()),
             found => Err(Torn::Number(PageNumber(found.unwrap_or(u32::MAX)))),
         }
+    }
+
+    /// Place of the page in the data file, as it says.
+    pub(crate) fn number(&self) -> PageNumber {
+        PageNumber(u32::try_from(self.word(NUMBER)).unwrap_or(u32::MAX))
     }
 
     /// Fencing token of the last writer.

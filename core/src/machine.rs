@@ -561,7 +561,7 @@ impl<'a> Machine<'a> {
             return true;
         }
         match resource.passage {
-            Passage::None => false,
+            Passage::None | Passage::Rebuilt => false,
             Passage::Coming | Passage::Packed => true,
             Passage::Installed => {
                 let slot = self.slot(resource.slot);

@@ -65,6 +65,8 @@ pub(crate) enum Passage {
     Coming,
     /// The new master has all of it, and decides about it. Says nothing once the slot is complete.
     Installed,
+    /// It was made from reports, and is to be looked at once its slot is open.
+    Rebuilt,
     /// The old master has packed it: it is the new master's, and a copy that nothing changes any more.
     Packed,
 }

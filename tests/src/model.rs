@@ -31,7 +31,7 @@ use crate::cluster::Word;
 use world::Cluster;
 
 pub use ghost::Rule;
-pub use scenario::{Budget, Scenario};
+pub use scenario::{Budget, Changes, Scenario};
 #[cfg(lockmaster_faults)]
 pub use scenarios::{Caught, hunt};
 pub use scenarios::{full, reduced};

@@ -29,6 +29,12 @@ fn expected(scenario: &Scenario) -> BTreeSet<Word> {
             Word::EndAck,
         ]);
     }
+    if let Some(changes) = scenario.changes {
+        words.extend([Word::Here, Word::MapReport, Word::MapReported, Word::MapInstall, Word::MapInstalled]);
+        if changes.crashes > 0 {
+            words.extend([Word::Report, Word::Reported]);
+        }
+    }
     words
 }
 

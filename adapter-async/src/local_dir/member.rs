@@ -1,6 +1,8 @@
 //! What one member does to the view, while the directory is locked.
 
 use core::time::Duration;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::Instant as Clock;
 
@@ -71,6 +73,11 @@ impl Member {
         let record = Record { digest: candidate.digest, incarnations, view, ..before };
         locked.write(&record)?;
         Ok((Self { store: store.clone(), node, incarnation, file }, record.view))
+    }
+
+    /// Another hold on this member's file.
+    pub(super) fn share(&self) -> io::Result<OwnedFd> {
+        self.file.share()
     }
 
     /// Makes a view without the members that are dead.

@@ -10,6 +10,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -52,6 +53,13 @@ pub(super) struct Held(File);
 pub(super) enum Pulse {
     Alive,
     Dead,
+}
+
+impl Held {
+    /// Another hold on the same lock: as long as it is open, the lock is not let go of by the end of this process.
+    pub(super) fn share(&self) -> io::Result<OwnedFd> {
+        Ok(self.0.try_clone()?.into())
+    }
 }
 
 impl Store {

@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::thread;
@@ -200,6 +200,20 @@ fn a_dropped_session_is_a_dead_member() {
     assert_eq!(two.log.until_members(&[2, 3]), three.log.until_members(&[2, 3]));
     drop(three.session);
     assert_eq!(two.log.until_members(&[2]).epoch, Epoch(5));
+}
+
+#[test]
+fn a_share_is_of_the_members_own_file_as_long_as_it_is_one() {
+    let (_home, dir) = dir();
+    let provider = LocalDir::new(&dir);
+    assert!(provider.share().unwrap().is_none());
+    let inbox = Inbox::new(Arc::new(Log::default()));
+    let joined = provider.clone().join(&candidate(Some(3)), inbox).unwrap();
+    let share = fs::File::from(provider.share().unwrap().unwrap()).metadata().unwrap();
+    assert_eq!(share.ino(), fs::metadata(dir.join("members/3")).unwrap().ino());
+    assert!(LocalDir::new(&dir).share().unwrap().is_none(), "another provider made no member");
+    drop(joined);
+    assert!(provider.share().unwrap().is_none());
 }
 
 #[test]

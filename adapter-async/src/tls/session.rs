@@ -108,6 +108,8 @@ impl Sealing {
 
     /// Seals `bytes` from `start` on and writes what the socket takes. `start` says how much has been sealed; all of
     /// it is with the socket when this returns [`Written::All`].
+    // Kept apart, so that who writes without TLS does not carry it along.
+    #[inline(never)]
     pub(crate) fn write(&mut self, writer: &impl Writer, bytes: &[u8], start: &mut usize) -> Written {
         loop {
             match push(writer, &self.sealed, &mut self.start) {

@@ -228,6 +228,7 @@ impl<S: Storage> Cluster<S> {
         })?;
         self.see_lock(node, lock, LockSight::Asked(mode));
         if let Some(grant) = grant {
+            self.check_standing_of(node, &grant)?;
             self.granted(node, lock, &grant)?;
         }
         self.settle(node)?;
@@ -320,7 +321,7 @@ impl<S: Storage> Cluster<S> {
         if transfer == ValueTransfer::Write {
             self.wrote(node, resource, write);
         }
-        let is_lowered = held.covers(mode) && !waits_for_value;
+        let is_lowered = held.covers(mode) && !waits_for_value && !self.is_told_late(node);
         ensure!(granted.is_some() || !is_lowered, LostWakeup, "a conversion from {held} to {mode} waits");
         let ghost = &mut self.ghost.locks[at];
         ghost.standing = Standing::Converting { held, wanted: mode };
@@ -330,6 +331,7 @@ impl<S: Storage> Cluster<S> {
         ghost.floor = floor;
         self.see_lock(node, lock, LockSight::Converts(mode));
         if let Some(grant) = granted {
+            self.check_standing_of(node, &grant)?;
             self.changed(node, lock, &grant)?;
         }
         self.settle(node)

@@ -57,6 +57,24 @@ async fn a_node_that_leaves_gives_everything_away() {
 }
 
 #[tokio::test]
+async fn a_drained_node_masters_nothing_and_grants() {
+    let script = Script::default();
+    let nodes = spread(&script, 2).await;
+    let held = nodes[1].lock("a", EX).await.unwrap();
+    assert!(nodes[1].drain().await);
+    assert_eq!(nodes[1].map().slots_of(NodeId(2)), 0);
+    assert!(!held.is_lost() && nodes[1].standing() == Standing::Member);
+    drop(nodes[1].lock("b", EX).await.unwrap());
+    until(|| nodes[0].map().slots_of(NodeId(1)) == SLOTS).await;
+    assert!(nodes[1].drain().await);
+    drop(held);
+    assert!(nodes[1].leave(LONG).await.is_clean());
+    // Nobody is there any more.
+    until(|| nodes[0].members().len() == 1).await;
+    assert!(!nodes[0].drain().await);
+}
+
+#[tokio::test]
 async fn a_node_that_leaves_waits_for_its_guards() {
     let script = Script::default();
     let nodes = spread(&script, 2).await;

@@ -5,11 +5,14 @@ use super::*;
 
 /// What the demonstration is told by these words.
 fn check(words: &str) -> Result<DemoArgs, ErrorKind> {
-    let words = ["lockmaster", "demo"].into_iter().chain(words.split_whitespace());
-    match Args::try_parse_from(words).map_err(|error| error.kind())?.command {
-        Command::Demo(args) => Ok(args),
-        Command::DemoNode | Command::Ca(_) | Command::CheckHistory { .. } => panic!("another command"),
-    }
+    let Command::Demo(args) = parse(&format!("demo {words}"))? else { panic!("another command") };
+    Ok(args)
+}
+
+/// The command that these words make.
+fn parse(words: &str) -> Result<Command, ErrorKind> {
+    let words = ["lockmaster"].into_iter().chain(words.split_whitespace());
+    Args::try_parse_from(words).map(|args| args.command).map_err(|error| error.kind())
 }
 
 #[test]
@@ -55,5 +58,61 @@ fn the_interval_of_transfers_has_a_unit() {
 fn counts_have_bounds() {
     for wrong in ["--nodes 0", "--nodes 65", "--tasks 0", "--pages 0", "--pages 65537", "--seconds 0"] {
         assert_eq!(check(wrong).unwrap_err(), ErrorKind::ValueValidation);
+    }
+}
+
+#[test]
+fn a_command_talks_to_one_node() {
+    assert!(parse("status --dir d --id 3").is_ok());
+    assert!(parse("status --socket s --json").is_ok());
+    for wrong in ["status", "lock NAME -- true", "drain"] {
+        assert_eq!(parse(wrong).unwrap_err(), ErrorKind::MissingRequiredArgument, "{wrong}");
+    }
+    for wrong in ["status --dir d --socket s", "status --socket s --id 3"] {
+        assert_eq!(parse(wrong).unwrap_err(), ErrorKind::ArgumentConflict, "{wrong}");
+    }
+}
+
+#[test]
+fn a_node_meets_others_in_one_place() {
+    assert!(parse("node --dir d").is_ok());
+    assert!(parse("node --etcd http://a http://b --socket s").is_ok());
+    assert_eq!(parse("node").unwrap_err(), ErrorKind::MissingRequiredArgument);
+    assert_eq!(parse("node --etcd http://a").unwrap_err(), ErrorKind::MissingRequiredArgument);
+    assert_eq!(parse("node --dir d --etcd http://a").unwrap_err(), ErrorKind::ArgumentConflict);
+    assert_eq!(parse("node --dir d --id 0").unwrap_err(), ErrorKind::ValueValidation);
+    assert_eq!(parse("node --dir d --listen here").unwrap_err(), ErrorKind::ValueValidation);
+}
+
+#[test]
+fn a_lock_has_a_mode_a_patience_and_a_command() {
+    let lock = |words: &str| {
+        let Command::Lock(args) = parse(&format!("lock --dir d {words}"))? else { panic!("another command") };
+        Ok::<_, ErrorKind>(args)
+    };
+    let args = lock("-m pr -w 1.5 jobs/a -- sh -c true -n").unwrap();
+    assert_eq!(
+        (args.mode, args.wait),
+        (lockmaster_tokio::Mode::ProtectedRead, Some(Duration::from_millis(1500)))
+    );
+    assert_eq!((args.name.as_str(), args.no_wait), ("jobs/a", false));
+    assert_eq!(args.command, ["sh", "-c", "true", "-n"]);
+    assert!(lock("-n a -- true").unwrap().no_wait);
+    assert_eq!(lock("-n -w 1 a -- true").unwrap_err(), ErrorKind::ArgumentConflict);
+    assert_eq!(lock("a").unwrap_err(), ErrorKind::MissingRequiredArgument);
+    assert_eq!(lock("a true").unwrap_err(), ErrorKind::UnknownArgument);
+    for wrong in ["-m XX a -- true", "-w -1 a -- true", "-w NaN a -- true", "-w 86401 a -- true"] {
+        assert!(lock(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_range_has_both_its_ends() {
+    let range = |first, last| Ok(RangeArg { first, last });
+    assert_eq!(RangeArg::parse("16..31"), range(16, 31));
+    assert_eq!(RangeArg::parse("16..=31"), range(16, 31));
+    assert_eq!(RangeArg::parse("16"), range(16, 16));
+    for wrong in ["31..16", "..", "a..b", "1..", "-1..2", "1..2..3", ""] {
+        assert!(RangeArg::parse(wrong).is_err(), "{wrong}");
     }
 }

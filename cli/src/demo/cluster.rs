@@ -3,6 +3,7 @@
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::process::{ExitStatus, Stdio};
 use std::time::Instant;
 
@@ -15,6 +16,7 @@ use tokio::time::{sleep_until, timeout};
 use crate::Failure;
 use crate::demo::figures::{Figures, Survey};
 use crate::demo::message::{Order, Word};
+use crate::demo::watch::Disturbance;
 
 /// How long a process whose pipes are closed may take to end.
 const END_MAX: Duration = Duration::from_secs(5);
@@ -23,8 +25,11 @@ const END_MAX: Duration = Duration::from_secs(5);
 ///
 /// ```text
 /// Started ──listening──► Listening ──opened──► Opened ──finished──► Finished ──surveyed──► Surveyed
-///    └───────────────────────┴─────────────────────┴─────────────────────┴── failed, or gone ──► Dead
+///    └───────────────────────┴─────────────────────┴───────────┬─────────┴── failed, or gone ──► Dead
+///                                                              └── let go ──► Left
 /// ```
+///
+/// A node that is killed on purpose is started again as another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
     Started,
@@ -32,6 +37,8 @@ pub(super) enum Stage {
     Opened,
     Finished,
     Surveyed,
+    /// It was let go before the others.
+    Left,
     /// It reached none of the later stages and never will.
     Dead,
 }
@@ -41,10 +48,18 @@ pub(super) struct Member {
     /// Its node, from 1.
     pub(super) node: u16,
     pub(super) stage: Stage,
+    /// Its processes before this one.
+    pub(super) life: u32,
+    /// The last event that it watches.
+    pub(super) watching: u32,
     /// Where it listens, from [`Stage::Listening`] on.
     pub(super) address: Option<SocketAddr>,
     /// What it has told of its operations.
     pub(super) operations: u64,
+    /// The same of its processes before.
+    operations_before: u64,
+    /// What it has measured of events, but the last.
+    pub(super) disturbances: BTreeMap<u32, Disturbance>,
     /// What it has told in the end.
     pub(super) figures: Option<Figures>,
     /// What it knew of the master map in the end.
@@ -71,7 +86,8 @@ pub(super) enum News {
 /// All node processes. Those that still run are killed when this is dropped.
 pub(super) struct Cluster {
     pub(super) members: Vec<Member>,
-    heard: Receiver<(usize, Option<Word>)>,
+    say: Sender<(usize, u32, Option<Word>)>,
+    heard: Receiver<(usize, u32, Option<Word>)>,
     interrupt: Signal,
     terminate: Signal,
 }
@@ -79,40 +95,67 @@ pub(super) struct Cluster {
 impl Cluster {
     /// Starts so many processes.
     pub(super) fn start(nodes: u16) -> Result<Self, Failure> {
-        let starting = |error| Failure::Broken(format!("starting the nodes: {error}"));
-        let program = std::env::current_exe().map_err(starting)?;
         let (say, heard) = channel(usize::from(nodes) * 4);
-        let mut members = Vec::new();
-        for (place, node) in (1..=nodes).enumerate() {
-            let mut process = Command::new(&program)
-                .arg("demo-node")
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                // Ctrl-C on the terminal is for this process alone.
-                .process_group(0)
-                .kill_on_drop(true)
-                .spawn()
-                .map_err(starting)?;
-            let output = process.stdout.take().expect("the output is a pipe");
-            tokio::spawn(listen(place, BufReader::new(output).lines(), say.clone()));
-            members.push(Member {
-                node,
-                stage: Stage::Started,
-                address: None,
-                operations: 0,
-                figures: None,
-                survey: None,
-                death: None,
-                orders: process.stdin.take(),
-                process,
-            });
-        }
-        Ok(Self {
-            members,
+        let mut cluster = Self {
+            members: Vec::new(),
+            say,
             heard,
             interrupt: signal(SignalKind::interrupt()).map_err(starting)?,
             terminate: signal(SignalKind::terminate()).map_err(starting)?,
-        })
+        };
+        for node in 1..=nodes {
+            cluster.add(node)?;
+        }
+        Ok(cluster)
+    }
+
+    /// Starts the process of one more node. Returns its place.
+    pub(super) fn add(&mut self, node: u16) -> Result<usize, Failure> {
+        let place = self.members.len();
+        let (process, orders) = self.spawn(place, 0)?;
+        self.members.push(Member {
+            node,
+            stage: Stage::Started,
+            life: 0,
+            watching: 0,
+            address: None,
+            operations: 0,
+            operations_before: 0,
+            disturbances: BTreeMap::new(),
+            figures: None,
+            survey: None,
+            death: None,
+            orders,
+            process,
+        });
+        Ok(place)
+    }
+
+    /// Starts a process for a node whose last one has ended.
+    pub(super) fn restart(&mut self, place: usize) -> Result<(), Failure> {
+        let life = self.members[place].life + 1;
+        let (process, orders) = self.spawn(place, life)?;
+        let member = &mut self.members[place];
+        member.operations_before += core::mem::take(&mut member.operations);
+        (member.process, member.orders) = (process, orders);
+        (member.life, member.stage, member.address) = (life, Stage::Started, None);
+        Ok(())
+    }
+
+    fn spawn(&self, place: usize, life: u32) -> Result<(Child, Option<ChildStdin>), Failure> {
+        let mut process = Command::new(std::env::current_exe().map_err(starting)?)
+            .arg("demo-node")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Ctrl-C on the terminal is for this process alone.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(starting)?;
+        let output = process.stdout.take().expect("the output is a pipe");
+        tokio::spawn(listen(place, life, BufReader::new(output).lines(), self.say.clone()));
+        let orders = process.stdin.take();
+        Ok((process, orders))
     }
 
     /// Waits for the next news.
@@ -121,7 +164,9 @@ impl Cluster {
             biased;
             _ = self.interrupt.recv() => News::Interrupted,
             _ = self.terminate.recv() => News::Interrupted,
-            Some((place, word)) = self.heard.recv() => match word {
+            Some((place, life, word)) = self.heard.recv() => match word {
+                // What was on its way from a process that was killed.
+                _ if self.members[place].life != life => News::Said,
                 Some(word) => self.members[place].hear(word),
                 None => self.members[place].gone().await,
             },
@@ -134,18 +179,21 @@ impl Cluster {
         self.members.iter().all(|member| member.stage >= stage)
     }
 
+    /// Did all nodes that were asked say the same of who is the master of what?
+    pub(super) fn is_map_agreed(&self) -> bool {
+        let surveys = || self.members.iter().filter_map(|member| member.survey.as_ref());
+        surveys().zip(surveys().skip(1)).all(|(one, other)| one.shares == other.shares)
+    }
+
     /// Operations of all nodes so far.
     pub(super) fn operations(&self) -> u64 {
-        self.members.iter().map(|member| member.operations).sum()
+        self.members.iter().map(|member| member.operations_before + member.operations).sum()
     }
 
     /// Gives each living node an order. A node that cannot take it will be found dead.
     pub(super) async fn order(&mut self, order: impl Fn(&Member) -> Order) {
         for member in &mut self.members {
-            let line = serde_json::to_string(&order(member)).expect("every order has its JSON") + "\n";
-            if let Some(orders) = &mut member.orders {
-                let _dead = orders.write_all(line.as_bytes()).await;
-            }
+            member.order(&order(member)).await;
         }
     }
 
@@ -164,6 +212,37 @@ impl Cluster {
 }
 
 impl Member {
+    /// Gives it an order.
+    pub(super) async fn order(&mut self, order: &Order) {
+        let line = serde_json::to_string(order).expect("every order has its JSON") + "\n";
+        if let Some(orders) = &mut self.orders {
+            let _dead = orders.write_all(line.as_bytes()).await;
+        }
+    }
+
+    /// Kills its process.
+    pub(super) async fn kill(&mut self) {
+        // An error here says that it has just ended by itself, which is heard.
+        let _ended = self.process.kill().await;
+    }
+
+    /// Sends its process a signal.
+    pub(super) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = self
+            .process
+            .id()
+            .and_then(|pid| i32::try_from(pid).ok())
+            .and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid {
+            let _ended = rustix::process::kill_process(pid, signal);
+        }
+    }
+
+    /// Lets it leave before the others.
+    pub(super) fn let_go(&mut self) {
+        self.orders = None;
+    }
+
     fn hear(&mut self, word: Word) -> News {
         match word {
             Word::Listening { address } => {
@@ -174,8 +253,17 @@ impl Member {
             Word::Progress { operations } => self.operations = operations,
             Word::Finished(figures) => {
                 self.operations = figures.operations();
-                self.figures = Some(*figures);
+                match &mut self.figures {
+                    Some(before) => before.add(*figures),
+                    None => self.figures = Some(*figures),
+                }
                 self.stage = Stage::Finished;
+            }
+            Word::Watching { event, before } => {
+                self.watching = event;
+                for (event, disturbance) in &before {
+                    self.disturbances.entry(*event).or_default().add(disturbance);
+                }
             }
             Word::Surveyed(survey) => {
                 self.survey = Some(survey);
@@ -189,7 +277,11 @@ impl Member {
     /// The process will say nothing more.
     async fn gone(&mut self) -> News {
         match self.stage {
-            Stage::Surveyed | Stage::Dead => News::Said,
+            Stage::Surveyed | Stage::Left | Stage::Dead => News::Said,
+            Stage::Finished if self.orders.is_none() => {
+                self.stage = Stage::Left;
+                News::Said
+            }
             Stage::Started | Stage::Listening | Stage::Opened | Stage::Finished => {
                 let end = match timeout(END_MAX, self.process.wait()).await {
                     Ok(Ok(status)) => Ending(status).to_string(),
@@ -207,6 +299,10 @@ impl Member {
     }
 }
 
+fn starting(error: std::io::Error) -> Failure {
+    Failure::Broken(format!("starting the nodes: {error}"))
+}
+
 /// How a process ended, for people.
 struct Ending(ExitStatus);
 
@@ -222,14 +318,19 @@ impl fmt::Display for Ending {
 }
 
 /// Passes on what a process says, and at last that it says nothing more.
-async fn listen(place: usize, mut lines: Lines<BufReader<ChildStdout>>, say: Sender<(usize, Option<Word>)>) {
+async fn listen(
+    place: usize,
+    life: u32,
+    mut lines: Lines<BufReader<ChildStdout>>,
+    say: Sender<(usize, u32, Option<Word>)>,
+) {
     while let Ok(Some(line)) = lines.next_line().await {
         let word = serde_json::from_str(&line)
             .unwrap_or_else(|error| Word::Failed { reason: format!("said `{line}`: {error}") });
-        if say.send((place, Some(word))).await.is_err() {
+        if say.send((place, life, Some(word))).await.is_err() {
             return;
         }
     }
     // If this cannot be said, nobody wants to know.
-    let _unheard = say.send((place, None)).await;
+    let _unheard = say.send((place, life, None)).await;
 }

@@ -10,7 +10,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use lockmaster_tokio::Token;
+use lockmaster_tokio::lockmaster_core::Epoch;
 
+use crate::demo::redo::RedoLog;
 use crate::page::{ACCOUNTS_PER_PAGE, PAGE_SIZE, Page, PageNumber, Torn};
 
 /// Money in every account at the start.
@@ -73,15 +75,26 @@ impl DataFile {
         Ok(Self { file: File::options().read(true).write(true).open(path)? })
     }
 
-    /// Reads a page under a lock with this fencing token, and checks it as a storage would.
+    /// Reads a page under a lock with this fencing token, with what a dead node left of it, and checks it as a storage
+    /// would.
     ///
     /// The token on the page must be lower, also for a lock that only reads: it is of an earlier grant, and that
     /// grant was for writing.
     ///
     /// # Errors
     /// [`ReadError`]; what `page` holds then must not be used.
-    pub(super) fn read(&self, number: PageNumber, ours: Token, page: &mut Page) -> Result<(), ReadError> {
-        self.read_whole(number, page)?;
+    pub(super) fn read(
+        &self,
+        number: PageNumber,
+        ours: Token,
+        page: &mut Page,
+        redo: Option<&RedoLog>,
+    ) -> Result<(), ReadError> {
+        self.file.read_exact_at(page.bytes_mut(), offset(number))?;
+        if let Some(redo) = redo {
+            redo.mend(number, ours, page)?;
+        }
+        page.check(number).map_err(|torn| Suspect::Torn(number, torn))?;
         let written = page.token();
         if written >= ours {
             return Err(Suspect::TokenBack { page: number, written, ours }.into());
@@ -89,22 +102,18 @@ impl DataFile {
         Ok(())
     }
 
-    fn read_whole(&self, number: PageNumber, page: &mut Page) -> Result<(), ReadError> {
-        self.file.read_exact_at(page.bytes_mut(), offset(number))?;
-        page.check(number).map_err(|torn| Suspect::Torn(number, torn).into())
-    }
-
     /// Writes a page, which must have been sealed.
     pub(super) fn write(&self, number: PageNumber, page: &Page) -> io::Result<()> {
         self.file.write_all_at(page.bytes(), offset(number))
     }
 
-    /// Looks at all pages. Nobody may be writing.
-    pub(super) fn audit(&self, pages: u32) -> io::Result<Audit> {
+    /// Looks at all pages, with what dead nodes left of them. Nobody may be writing.
+    pub(super) fn audit(&self, pages: u32, redo: Option<&RedoLog>) -> io::Result<Audit> {
+        let last = Token { epoch: Epoch(u32::MAX), grant: u64::MAX, local: u32::MAX };
         let mut audit = Audit::default();
         let mut page = Page::vacant();
         for number in (0..pages).map(PageNumber) {
-            match self.read_whole(number, &mut page) {
+            match self.read(number, last, &mut page, redo) {
                 Ok(()) => audit.total += page.total(),
                 Err(ReadError::Suspect(suspect)) => audit.torn.push(suspect),
                 Err(ReadError::Io(error)) => return Err(error),

@@ -4,12 +4,15 @@ mod latencies;
 mod slots;
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 use lockmaster_tokio::Path;
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::latencies::Latencies;
 pub(super) use self::slots::{SlotTransfers, Survey};
+
+use crate::demo::watch::Disturbance;
 
 /// Descriptions that are kept of what went wrong; all of it is counted.
 const NOTES_MAX: usize = 5;
@@ -55,6 +58,8 @@ pub(super) struct Figures {
     pub(super) notes: Vec<String>,
     /// Transfers of slots.
     pub(super) slots: SlotTransfers,
+    /// What was measured of each event.
+    pub(super) disturbances: BTreeMap<u32, Disturbance>,
 }
 
 impl Figures {
@@ -106,6 +111,9 @@ impl Figures {
             self.note(note);
         }
         self.slots.add(&other.slots);
+        for (event, disturbance) in &other.disturbances {
+            self.disturbances.entry(*event).or_default().add(disturbance);
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! The locks on the pages: the only file of the demonstration that knows where they come from.
 
+use core::time::Duration;
 use std::net::TcpListener;
 
 use lockmaster_tokio::lockmaster_core::Epoch;
 use lockmaster_tokio::{
-    Guard, Limits, LockError, LockOptions, Mode, Node, OwnerId, Path, Retention, SlotId, SpaceConfig,
-    SpaceId, Stats, Token,
+    Builder, Guard, Limits, LocalDir, LockError, LockOptions, Mode, Node, NodeId, OwnerId, Path, Retention,
+    SlotId, SpaceConfig, SpaceId, Stats, Token,
 };
 
 use crate::Failure;
@@ -50,8 +51,15 @@ impl Locks {
         space.grants_after_demand = plan.grants_after_demand;
         let builder = Node::builder("demo").node(plan.node).listener(listener);
         let builder = builder.space(space).limits(limits(plan)).hash_seed(plan.seed);
+        if let Some(meeting) = &plan.meeting {
+            return Self::joined(builder.join(LocalDir::new(meeting)), plan).await;
+        }
         let others = (1..).zip(&plan.addresses).filter(|(member, _)| *member != plan.node);
         let builder = others.fold(builder, |builder, (member, address)| builder.member(member, *address));
+        Self::joined(builder, plan).await
+    }
+
+    async fn joined(builder: Builder, plan: &Plan) -> Result<Self, Failure> {
         match builder.start().await {
             Ok(node) => Ok(Self::Node { slots: slots_of_pages(&node, plan), node }),
             Err(error) => Err(Failure::Broken(format!("starting the node: {error}"))),
@@ -87,6 +95,14 @@ impl Locks {
         Some(node.slot(*slots.get(page.0 as usize)?)?.is_moving)
     }
 
+    /// The pages whose slots this node masters, as far as it is known here.
+    pub(super) fn mastered_by(&self, master: u16) -> Vec<bool> {
+        let Self::Node { node, slots } = self else { return Vec::new() };
+        let is_mastered =
+            |slot: &SlotId| node.slot(*slot).is_some_and(|view| view.master == Some(NodeId(master)));
+        slots.iter().map(is_mastered).collect()
+    }
+
     /// The node that transfers slots, if any does.
     pub(super) fn transferring(&self) -> Option<&Node> {
         match self {
@@ -115,10 +131,14 @@ impl Locks {
         }
     }
 
-    /// Leaves the cluster.
-    pub(super) async fn end(&self) {
+    /// Leaves the cluster, with grace if there is so much time.
+    pub(super) async fn end(&self, within: Duration) {
         match self {
-            Self::Node { node, .. } => node.shutdown().await,
+            Self::Node { node, .. } if within.is_zero() => node.shutdown().await,
+            Self::Node { node, .. } => {
+                // What it leaves behind the others rebuild.
+                let _left = node.leave(within).await;
+            }
             Self::Nobody => {}
         }
     }
@@ -126,7 +146,7 @@ impl Locks {
 
 /// The slot of each page, if slots are transferred.
 fn slots_of_pages(node: &Node, plan: &Plan) -> Vec<SlotId> {
-    if plan.transfer_interval.is_zero() || plan.addresses.len() < 2 {
+    if plan.meeting.is_none() && (plan.transfer_interval.is_zero() || plan.addresses.len() < 2) {
         return Vec::new();
     }
     let slot = |number| node.slot_of(SpaceId(0), PageNumber(number).to_string());
@@ -138,7 +158,8 @@ fn slots_of_pages(node: &Node, plan: &Plan) -> Vec<SlotId> {
 /// Twice that for the pages, because a node that is offered slots sets room aside for them while it still holds
 /// locks in others.
 fn limits(plan: &Plan) -> Limits {
-    let nodes = u32::try_from(plan.addresses.len()).unwrap_or(u32::MAX);
+    // One more may join.
+    let nodes = u32::try_from(plan.addresses.len() + 1).unwrap_or(u32::MAX);
     let pages = plan.pages.saturating_mul(2);
     Limits {
         resources: pages,

@@ -2,18 +2,24 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::args::Retain;
 use crate::demo::figures::{Figures, Survey};
+use crate::demo::watch::Disturbance;
 
 /// Everything that a node process has to know.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Plan {
     /// The node.
     pub(super) node: u16,
+    /// Its processes before this one.
+    pub(super) life: u32,
+    /// Where the nodes meet, if members change.
+    pub(super) meeting: Option<PathBuf>,
     /// All nodes, numbered from 1, this one among them.
     pub(super) addresses: Vec<SocketAddr>,
     /// Threads of the runtime.
@@ -42,6 +48,8 @@ pub(super) enum Order {
     /// Let the tasks end what they are at. Those that do not end in time are abandoned. A second order can only
     /// shorten the time.
     Stop { grace: Duration },
+    /// Something is about to happen to a node: from now on, see how long locks take.
+    Watch { event: u32, node: u16 },
     /// Say who is the master of what, now that nobody transfers slots any more.
     Survey,
 }
@@ -57,6 +65,8 @@ pub(super) enum Word {
     Progress { operations: u64 },
     /// Its tasks have ended. It serves the other nodes until its standard input is closed.
     Finished(Box<Figures>),
+    /// It watches; and what it measured of the events before.
+    Watching { event: u32, before: BTreeMap<u32, Disturbance> },
     /// What it knows of the master map.
     Surveyed(Survey),
     /// It cannot go on.

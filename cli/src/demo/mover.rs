@@ -26,6 +26,9 @@ pub(super) struct Mover {
 impl Mover {
     /// The mover of this node, if slots are to be transferred.
     pub(super) fn new(bench: &Arc<Bench>, plan: &Plan) -> Option<Self> {
+        if plan.transfer_interval.is_zero() || plan.addresses.len() < 2 {
+            return None;
+        }
         let node = bench.locks.transferring()?.clone();
         let choice = Choice::new(plan, node.all_slots().len);
         Some(Self { bench: Arc::clone(bench), node, choice, interval: plan.transfer_interval })

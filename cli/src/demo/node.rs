@@ -6,8 +6,10 @@
 use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
@@ -20,6 +22,8 @@ use crate::demo::figures::Figures;
 use crate::demo::locks::Locks;
 use crate::demo::message::{Order, Plan, Word};
 use crate::demo::mover::Mover;
+use crate::demo::redo::RedoLog;
+use crate::demo::watch::Watch;
 use crate::demo::worker::{Bench, Worker};
 use crate::history::Journal;
 use crate::{Failure, Verdict};
@@ -29,6 +33,9 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
 /// How long the process may live once its standard input has ended, whatever it is busy with.
 const AFTERLIFE: Duration = Duration::from_secs(5);
+
+/// How long a node may take to leave its cluster; less than that.
+const LEAVE_MAX: Duration = Duration::from_secs(3);
 
 /// What a task of the node does.
 enum Role {
@@ -67,6 +74,11 @@ fn attend() -> Result<(), Failure> {
     runtime.map_err(broken("starting the runtime"))?.block_on(serve(&plan, listener, &mut orders))
 }
 
+/// Where the redo log is, beside the place where the nodes meet.
+pub(super) fn redo_path(meeting: &Path) -> PathBuf {
+    meeting.with_file_name("transfers.redo")
+}
+
 /// Orders as they come in. The channel closes when the standard input does.
 fn attend_orders() -> Orders {
     let (sender, orders) = unbounded_channel();
@@ -85,9 +97,13 @@ fn attend_orders() -> Orders {
 }
 
 async fn serve(plan: &Plan, listener: TcpListener, orders: &mut Orders) -> Result<(), Failure> {
-    let journal = plan.history.as_deref().map(|directory| Journal::create(directory, plan.node));
+    let journal = plan.history.as_deref().map(|directory| Journal::create(directory, plan.node, plan.life));
+    let entries = (u32::try_from(plan.addresses.len()).unwrap_or(u32::MAX) + 1) * plan.tasks;
+    let redo = plan.meeting.as_deref().map(|meeting| RedoLog::open(&redo_path(meeting), entries));
     let bench = Arc::new(Bench {
         file: DataFile::open(&plan.data_file).map_err(broken("opening the data file"))?,
+        redo: redo.transpose().map_err(broken("opening the redo log"))?,
+        watch: Watch::default(),
         journal: journal.transpose().map_err(broken("starting the history"))?.map(Arc::new),
         figures: Mutex::default(),
         must_stop: AtomicBool::new(false),
@@ -98,10 +114,15 @@ async fn serve(plan: &Plan, listener: TcpListener, orders: &mut Orders) -> Resul
         () = bench.locks.opened() => {}
         order = orders.recv() => return order.map_or(Ok(()), |order| Err(unexpected(&order))),
     }
+    if plan.life > 0 {
+        for task in 1..=plan.tasks {
+            Worker::new(Arc::clone(&bench), plan, task).redo().await.map_err(broken("the data file"))?;
+        }
+    }
     say(&Word::Opened)?;
     match orders.recv().await {
         Some(Order::Go) => {}
-        Some(order @ (Order::Join(_) | Order::Stop { .. } | Order::Survey)) => {
+        Some(order @ (Order::Join(_) | Order::Stop { .. } | Order::Watch { .. } | Order::Survey)) => {
             return Err(unexpected(&order));
         }
         None => return Ok(()),
@@ -120,6 +141,7 @@ async fn serve(plan: &Plan, listener: TcpListener, orders: &mut Orders) -> Resul
     figures.slots.relayed = after.relayed_out - before.relayed_out;
     figures.slots.renewed = after.renewals - before.renewals;
     figures.slots.redirected = after.redirects - before.redirects;
+    figures.disturbances = bench.watch.end(after.locks_rebuilt);
     say(&Word::Finished(Box::new(figures)))?;
 
     // Other nodes may still wait for locks that this one decides about, and transfer slots to it.
@@ -128,10 +150,12 @@ async fn serve(plan: &Plan, listener: TcpListener, orders: &mut Orders) -> Resul
             Order::Survey => say(&Word::Surveyed(bench.locks.survey()))?,
             // Meant for those that have not ended yet.
             Order::Stop { .. } => {}
+            Order::Watch { event, .. } => say(&Word::Watching { event, before: BTreeMap::new() })?,
             Order::Join(_) | Order::Go => return Err(unexpected(&order)),
         }
     }
-    bench.locks.end().await;
+    let grace = if plan.meeting.is_some() { LEAVE_MAX } else { Duration::ZERO };
+    bench.locks.end(grace).await;
     Ok(())
 }
 
@@ -161,6 +185,11 @@ async fn serve_tasks(plan: &Plan, bench: &Arc<Bench>, orders: &mut Orders) -> Re
                     bench.stopping.notify_one();
                     let asked = Instant::now() + grace;
                     deadline = Some(deadline.map_or(asked, |deadline| deadline.min(asked)));
+                }
+                Some(Order::Watch { event, node }) => {
+                    let rebuilt = bench.locks.stats().locks_rebuilt;
+                    let before = bench.watch.begin(event, bench.locks.mastered_by(node), rebuilt);
+                    say(&Word::Watching { event, before })?;
                 }
                 Some(order @ (Order::Join(_) | Order::Go | Order::Survey)) => return Err(unexpected(&order)),
                 None => return Ok(false),

@@ -5,6 +5,7 @@ use core::time::Duration;
 use crate::args::DemoArgs;
 use crate::demo::cluster::Member;
 use crate::demo::data_file::{Audit, expected_total};
+use crate::demo::disturber::Event;
 use crate::demo::figures::{Figures, SlotTransfers, Survey};
 
 /// All that is known in the end.
@@ -22,6 +23,8 @@ pub(super) struct Summary<'a> {
     pub(super) missing: Vec<String>,
     /// What is in the data file.
     pub(super) audit: Audit,
+    /// What happened to nodes.
+    pub(super) events: Vec<Event>,
 }
 
 /// What a node told of its slots.
@@ -43,11 +46,15 @@ impl<'a> Summary<'a> {
             nodes: Vec::new(),
             missing: Vec::new(),
             audit: Audit::default(),
+            events: Vec::new(),
         }
     }
 
     /// Adds what a node told.
     pub(super) fn take(&mut self, member: &mut Member) {
+        for (event, disturbance) in core::mem::take(&mut member.disturbances) {
+            self.figures.disturbances.entry(event).or_default().add(&disturbance);
+        }
         match (&member.death, member.figures.take()) {
             (Some(death), _) => self.missing.push(format!("node {} died: {death}", member.node)),
             (None, None) => self.missing.push(format!("node {} did not answer", member.node)),

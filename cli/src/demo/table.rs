@@ -1,5 +1,6 @@
 //! The table at the end of a demonstration.
 
+mod events;
 mod slots;
 
 use core::fmt::{Result, Write};
@@ -18,6 +19,7 @@ pub(super) fn render(summary: &Summary<'_>) -> String {
     render_run(&mut text, summary)
         .and_then(|()| render_latencies(&mut text, summary))
         .and_then(|()| slots::render(&mut text, summary))
+        .and_then(|()| events::render(&mut text, summary))
         .and_then(|()| render_findings(&mut text, summary))
         .expect("a string takes everything");
     text

@@ -12,6 +12,8 @@ use crate::demo::message::Plan;
 pub(super) fn plan() -> Plan {
     Plan {
         node: 1,
+        life: 0,
+        meeting: None,
         addresses: Vec::new(),
         threads: 1,
         data_file: PathBuf::new(),
@@ -30,8 +32,8 @@ pub(super) fn plan() -> Plan {
 
 /// The arguments when nothing was said on the command line.
 pub(super) fn args() -> DemoArgs {
-    match Args::parse_from(["lockmaster", "demo"]).command {
-        Command::Demo(args) => args,
-        Command::DemoNode | Command::Ca(_) | Command::CheckHistory { .. } => panic!("another command"),
-    }
+    let Command::Demo(args) = Args::parse_from(["lockmaster", "demo"]).command else {
+        panic!("another command")
+    };
+    args
 }

@@ -12,6 +12,8 @@ use crate::demo::data_file::{DataFile, ReadError, Suspect};
 use crate::demo::figures::{Course, Figures};
 use crate::demo::locks::{Held, Locks};
 use crate::demo::message::Plan;
+use crate::demo::redo::RedoLog;
+use crate::demo::watch::Watch;
 use crate::demo::workload::{Account, Operation, Workload};
 use crate::history::{Happening, Journal, Scribe};
 use crate::page::{Page, PageNumber};
@@ -20,6 +22,9 @@ use crate::page::{Page, PageNumber};
 pub(super) struct Bench {
     pub(super) locks: Locks,
     pub(super) file: DataFile,
+    /// What would be half done; only if nodes are killed.
+    pub(super) redo: Option<RedoLog>,
+    pub(super) watch: Watch,
     pub(super) journal: Option<Arc<Journal>>,
     pub(super) figures: Mutex<Figures>,
     pub(super) must_stop: AtomicBool,
@@ -41,6 +46,8 @@ pub(super) struct Worker {
     workload: Workload,
     scribe: Option<Arc<Scribe>>,
     pages: [Page; 2],
+    /// Its entry in the redo log.
+    entry: u32,
 }
 
 impl Worker {
@@ -48,7 +55,14 @@ impl Worker {
     pub(super) fn new(bench: Arc<Bench>, plan: &Plan, task: u32) -> Self {
         let scribe = bench.journal.as_ref().map(|journal| Arc::new(Scribe::new(Arc::clone(journal), task)));
         let pages = [Page::vacant(), Page::vacant()];
-        Self { bench, owner: OwnerId(task.into()), workload: Workload::new(plan, task), scribe, pages }
+        Self {
+            bench,
+            owner: OwnerId(task.into()),
+            workload: Workload::new(plan, task),
+            scribe,
+            pages,
+            entry: entry(plan, task),
+        }
     }
 
     /// Works until it must stop.
@@ -90,16 +104,41 @@ impl Worker {
             self.read(0, &first)? && second.as_ref().map_or(Ok(true), |held| self.read(1, held))?;
         if is_sound {
             self.move_money((from, to), low, amount);
-            for (page, held) in self.pages.iter_mut().zip([Some(&first), second.as_ref()]) {
-                if let Some(held) = held {
-                    page.seal(held.lock.token);
-                    self.bench.file.write(held.page, page)?;
-                }
-            }
+            self.write([Some(&first), second.as_ref()])?;
         }
         drop((second, first));
         self.bench.figures().transfers += u64::from(is_sound);
         Ok(())
+    }
+
+    /// Writes the pages of these locks.
+    fn write(&mut self, held: [Option<&PageLock>; 2]) -> io::Result<()> {
+        let mut written = Vec::with_capacity(held.len());
+        for (page, held) in self.pages.iter_mut().zip(held) {
+            if let Some(held) = held {
+                page.seal(held.lock.token);
+                written.push(&*page);
+            }
+        }
+        if let Some(redo) = &self.bench.redo {
+            redo.announce(self.entry, &written)?;
+        }
+        for page in written {
+            self.bench.file.write(page.number(), page)?;
+        }
+        self.bench.redo.as_ref().map_or(Ok(()), |redo| redo.done(self.entry))
+    }
+
+    /// Finishes what the same task of an earlier process of this node was killed at.
+    pub(super) async fn redo(&mut self) -> io::Result<()> {
+        let Some(redo) = &self.bench.redo else { return Ok(()) };
+        for page in redo.pages(self.entry)? {
+            let Some(held) = self.lock(page.number(), Mode::Exclusive).await else { return Ok(()) };
+            if self.read(0, &held)? {
+                self.bench.file.write(held.page, &self.pages[0])?;
+            }
+        }
+        self.bench.redo.as_ref().map_or(Ok(()), |redo| redo.done(self.entry))
     }
 
     /// Moves money in memory; the page `low` is in the first place.
@@ -129,6 +168,7 @@ impl Worker {
                     let is_moving = was || self.bench.locks.is_moving(page)?;
                     Some(if is_moving { Course::InTransfer } else { Course::AtRest })
                 });
+                self.bench.watch.acquired(page, start, time);
                 self.bench.figures().acquired(path, course, time);
                 Some(held)
             }
@@ -143,7 +183,12 @@ impl Worker {
 
     /// Reads the page of a lock into one of the places. Returns whether it may be used.
     fn read(&mut self, place: usize, held: &PageLock) -> io::Result<bool> {
-        let suspect = match self.bench.file.read(held.page, held.lock.token, &mut self.pages[place]) {
+        let suspect = match self.bench.file.read(
+            held.page,
+            held.lock.token,
+            &mut self.pages[place],
+            self.bench.redo.as_ref(),
+        ) {
             Ok(()) => return Ok(true),
             Err(ReadError::Suspect(suspect)) => suspect,
             Err(ReadError::Io(error)) => return Err(error),
@@ -156,6 +201,11 @@ impl Worker {
         figures.note(suspect.to_string());
         Ok(false)
     }
+}
+
+/// Place of a task's entry in the redo log.
+fn entry(plan: &Plan, task: u32) -> u32 {
+    u32::from(plan.node - 1) * plan.tasks + task - 1
 }
 
 /// A page that is locked until this is dropped, also if its task is abandoned.

@@ -63,8 +63,8 @@ pub(super) struct Findings {
     pub(super) owners: u64,
     /// Locks without an end, in order of resource.
     pub(super) open: Vec<Seen>,
-    /// Grants that are incompatible with an open lock of a file that was cut short: nobody knows whether that
-    /// lock was still held.
+    /// Grants that are the first to be incompatible with an open lock of a file that was cut short: nobody knows whether
+    /// that lock was still held. Their tokens are compared all the same.
     pub(super) unjudged: u64,
     /// Violations by kind.
     pub(super) violations: [u64; Violation::KINDS.len()],
@@ -106,6 +106,8 @@ struct Hold {
     granted: Seen,
     /// The file of its owner was cut short: how long it was held is not known.
     is_cut_short: bool,
+    /// A later grant that is incompatible with it has shown that it has ended.
+    is_over: bool,
 }
 
 impl Checker {
@@ -151,12 +153,17 @@ impl Resource {
     fn take_grant(&mut self, granted: Seen, findings: &mut Findings) {
         let mode = granted.entry.mode;
         findings.grants[mode as usize] += 1;
-        for hold in &self.holds {
+        for hold in &mut self.holds {
             let held = hold.granted;
             let is_same = held.entry.owner == granted.entry.owner;
             let is_compatible = held.entry.mode.is_compatible(mode);
             match hold.is_cut_short {
-                true => findings.unjudged += u64::from(!is_compatible),
+                // Held until now at the latest: whoever comes later comes after this grant too.
+                true if !is_compatible && !hold.is_over => {
+                    findings.unjudged += 1;
+                    hold.is_over = true;
+                }
+                true => {}
                 false if is_same => findings.violate(Violation::GrantedTwice { held, granted }),
                 false if !is_compatible => findings.violate(Violation::Overlap { held, granted }),
                 false => {}
@@ -173,7 +180,7 @@ impl Resource {
         if highest.is_none_or(|highest| highest.entry.token < granted.entry.token) {
             *highest = Some(granted);
         }
-        self.holds.push(Hold { granted, is_cut_short: false });
+        self.holds.push(Hold { granted, is_cut_short: false, is_over: false });
     }
 
     fn take_end(&mut self, ended: Seen, findings: &mut Findings) {

@@ -34,12 +34,13 @@ struct Pages {
 }
 
 impl Journal {
-    /// Starts the history of this node in a directory.
+    /// Starts the history of this node's process in a directory; it had so many before, which were killed.
     ///
     /// # Errors
     /// Its file cannot be made.
-    pub(crate) fn create(directory: &Path, node: u16) -> io::Result<Self> {
-        let file = File::create(directory.join(format!("node-{node}.jsonl")))?;
+    pub(crate) fn create(directory: &Path, node: u16, life: u32) -> io::Result<Self> {
+        let name = if life == 0 { format!("node-{node}") } else { format!("node-{node}-{life}") };
+        let file = File::create(directory.join(name + ".jsonl"))?;
         let buf = Vec::with_capacity(BUFFER + BUFFER / 8);
         Ok(Self { node, pages: Mutex::new(Pages { file, buf, broken: None }) })
     }
@@ -113,7 +114,8 @@ pub(crate) fn clear(directory: &Path) -> io::Result<()> {
         let entry = entry?;
         let name = entry.file_name();
         let number = name.to_str().and_then(|name| name.strip_prefix("node-")?.strip_suffix(".jsonl"));
-        if number.is_some_and(|number| number.parse::<u16>().is_ok()) {
+        // The node, and its life if that is not the first.
+        if number.is_some_and(|number| number.splitn(2, '-').all(|part| part.parse::<u32>().is_ok())) {
             fs::remove_file(entry.path())?;
         }
     }

@@ -246,6 +246,24 @@ fn a_file_that_was_cut_short_is_read_to_the_cut() {
 }
 
 #[test]
+fn a_killed_process_that_is_started_again_has_a_history_of_its_own() {
+    let killed = line((10, "1/1", "a", "granted", "EX", 5)) + "{";
+    let later = |token| {
+        line((20, "1/1", "a", "granted", "EX", token))
+            + &line((21, "1/1", "a", "released", "EX", token))
+            + &line((22, "1/2", "a", "granted", "EX", token + 1))
+            + &line((23, "1/2", "a", "released", "EX", token + 1))
+    };
+    let (findings, text) = find(&[killed.clone(), later(6)]).unwrap();
+    assert!(findings.is_clean(), "{text}");
+    // Only of the first is it unknown whether it came too early.
+    assert_eq!(findings.unjudged, 1, "{text}");
+    // The tokens tell of an earlier grant that the process had.
+    let (findings, text) = find(&[killed, later(4)]).unwrap();
+    assert_eq!(findings.violations, [0, 2, 0, 0, 0], "{text}");
+}
+
+#[test]
 fn a_last_line_without_an_end_counts_if_it_is_whole() {
     let text = line((10, "1/1", "a", "granted", "EX", 1)) + &line((20, "1/1", "a", "released", "EX", 1));
     let (findings, text) = find(&[text.trim_end().to_owned()]).unwrap();

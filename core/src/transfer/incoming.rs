@@ -135,8 +135,7 @@ impl Machine<'_> {
         if to == self.node_at(from) {
             return false;
         }
-        // Until the view's map is here it may not be known whose the slots are; the offer comes again.
-        if !self.is_agreed() && range.slots().any(|SlotId(slot)| self.slot(slot).master != from) {
+        if !self.knows_giver(from, range) {
             return false;
         }
         let Some(to) = self.member_of(to) else { return false };
@@ -147,6 +146,11 @@ impl Machine<'_> {
         };
         self.note(from, range, version, TransferBody::OfferAnswer(answer));
         true
+    }
+
+    /// Until the view's map is here it may not be known whose slots are; what is said of them comes again.
+    fn knows_giver(&self, from: Member, range: SlotRange) -> bool {
+        self.is_agreed() || range.slots().all(|SlotId(slot)| self.slot(slot).master == from)
     }
 
     fn offer_to_other(
@@ -219,6 +223,9 @@ impl Machine<'_> {
     }
 
     pub(super) fn handle_withdraw(&mut self, from: Member, range: SlotRange, version: MapVersion) -> bool {
+        if !self.knows_giver(from, range) {
+            return false;
+        }
         match self.incoming_of(from, range, version) {
             Some(place) if self.s.transfers.incoming[place].phase == Phase::Reserved => {
                 self.give_room_back(place);

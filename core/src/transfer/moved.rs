@@ -53,7 +53,7 @@ impl Machine<'_> {
             slot.moved_left -= 1;
             Queue::<_, Chain>::remove(&mut slot.resources, &mut self.resources, resource);
             Queue::<_, Chain>::push_back(&mut slot.resources, &mut self.resources, resource);
-            let is_rebuilt = !is_coming && self.resources[resource].passage == Passage::Installed;
+            let is_rebuilt = !is_coming && self.resources[resource].passage == Passage::Rebuilt;
             if !is_coming {
                 self.resources[resource].passage = Passage::None;
                 self.forget_if_lost(resource);

@@ -149,6 +149,8 @@ impl Machine<'_> {
         range: SlotRange,
         to: NodeId,
     ) -> Result<TransferId, TransferError> {
+        // Membership may have ended since the last call.
+        self.see(now);
         if !self.s.is_open {
             return Err(TransferError::NotOpen);
         }
@@ -170,7 +172,6 @@ impl Machine<'_> {
         let own = slots.iter().filter(|slot| slot.version.epoch == self.s.epoch());
         let highest = own.map(|slot| slot.version.count).max().unwrap_or(0);
 
-        self.see(now);
         let (work, others) = (self.other_work(), self.s.others());
         let epoch = self.s.epoch();
         let transfers = &mut self.s.transfers;

@@ -194,7 +194,7 @@ impl Machine<'_> {
         let at = found.unwrap_or_else(|| self.make_resource(unit.space, unit.name, hash));
         self.stand_rebuilt(at, from, record, unit);
         self.rebuild_value(at, unit);
-        self.resources[at].passage = Passage::Installed;
+        self.resources[at].passage = Passage::Rebuilt;
         self.s.stats.locks_rebuilt += 1;
         Ok(())
     }
@@ -270,7 +270,7 @@ impl Machine<'_> {
     /// A copy that is current is what the block is; without any, it may have been lost (rule W15).
     fn rebuild_value(&mut self, at: Idx<Resource>, unit: &ReportUnit<'_>) {
         let has_value = self.resources[at].mastery.value.is_some();
-        if !has_value && self.resources[at].passage != Passage::Installed {
+        if !has_value && self.resources[at].passage != Passage::Rebuilt {
             self.resources[at].is_value_lost = true;
         }
         if needs_value(unit) {

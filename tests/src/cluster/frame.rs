@@ -3,6 +3,7 @@
 use lockmaster_core::wire::{
     Body, ChunkHead, DenyReason, FRAME_HEADER_LEN, FrameHeader, FrameWriter, InitialLocks, LockMessage,
     LockUnit, Message, Messages, OfferAnswer, RecordUnit, TransferBody, TransferMessage, Unit, VersionRange,
+    ViewMessage,
 };
 use lockmaster_core::{ClusterId, Epoch, Incarnation, MapVersion, NodeId, Number, SlotRange};
 
@@ -40,6 +41,13 @@ pub enum Word {
     EndAck,
     Withdraw,
     WithdrawAck,
+    Here,
+    MapReport,
+    MapReported,
+    MapInstall,
+    MapInstalled,
+    Report,
+    Reported,
 }
 
 /// A unit with a name of its own, to be kept and compared.
@@ -319,7 +327,15 @@ impl Word {
                 TransferBody::Withdraw => Self::Withdraw,
                 TransferBody::WithdrawAck => Self::WithdrawAck,
             },
-            Message::View(message) => panic!("the members never change: {message:?}"),
+            Message::View(message) => match message {
+                ViewMessage::Here { .. } => Self::Here,
+                ViewMessage::MapReport(_) => Self::MapReport,
+                ViewMessage::MapReported(_) => Self::MapReported,
+                ViewMessage::MapInstall(_) => Self::MapInstall,
+                ViewMessage::MapInstalled(_) => Self::MapInstalled,
+                ViewMessage::Report(_) => Self::Report,
+                ViewMessage::Reported(_) => Self::Reported,
+            },
         }
     }
 }

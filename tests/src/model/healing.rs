@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::ghost::{Ghost, Rule, Standing};
+use super::ghost::{Ghost, Owner, Rule, Standing};
 use super::locals::{Input, Step};
 use super::world::{Cluster, World};
 
@@ -59,8 +59,8 @@ impl Cluster {
 
     /// Timers fire, what is said arrives, and owners let go of what they hold; says whether nothing was said.
     fn round(&self, world: &mut World) -> Result<bool, Rule> {
-        let mut is_silent = true;
-        for member in 0..self.members() {
+        let mut is_silent = self.tell_views(world);
+        for member in self.living(world) {
             let step = self.step_in(world, member, Input::Tick);
             is_silent &= step.said.is_empty();
             self.deliver_all(world, step);
@@ -73,8 +73,30 @@ impl Cluster {
         world.broken.map_or(Ok(is_silent), Err)
     }
 
+    /// Everybody who lives is a member and has the last view; says whether nothing had to be done for that.
+    fn tell_views(&self, world: &mut World) -> bool {
+        if self.scenario.changes.is_none() {
+            return true;
+        }
+        let mut is_silent = true;
+        if world.view.members != world.living {
+            self.turn(world, 0, Input::MakeView);
+            is_silent = false;
+        }
+        for member in self.living(world) {
+            if world.heard[usize::from(member)] < world.view.epoch {
+                let step = self.step_in(world, member, Input::View(world.view));
+                world.heard[usize::from(member)] = world.view.epoch;
+                self.deliver_all(world, step);
+                is_silent = false;
+            }
+        }
+        is_silent
+    }
+
     fn letting_go(&self, ghost: &Ghost) -> Option<(u8, Input)> {
-        let owner = ghost.owners.iter().find(|owner| matches!(owner.standing, Standing::Held(_)))?;
+        let is_held = |owner: &&Owner| matches!(owner.standing, Standing::Held(_));
+        let owner = ghost.owners.iter().find(is_held)?;
         let write = self.write_of(ghost, owner);
         Some((owner.member, Input::Release { owner: owner.name, write }))
     }
@@ -84,6 +106,9 @@ impl Cluster {
         let mut on_way: VecDeque<_> = step.said.iter().copied().collect();
         for _ in 0..MESSAGES_MAX {
             let Some((to, message)) = on_way.pop_front() else { return };
+            if world.living >> to & 1 == 0 {
+                continue;
+            }
             let step = self.step_in(world, to, Input::Deliver(message));
             on_way.extend(step.said.iter().copied());
         }
@@ -99,7 +124,7 @@ impl Cluster {
                 (facts.is_moving, decides)
             })
         };
-        let facts: Vec<_> = (0..self.members()).map(facts).collect();
+        let facts: Vec<_> = self.living(world).map(facts).collect();
         let is_quiet = facts.iter().all(|(is_moving, _)| !is_moving);
         let is_decided = (0..self.scenario.resources)
             .all(|resource| facts.iter().filter(|(_, decides)| decides[resource]).count() == 1);

@@ -13,11 +13,11 @@ use std::panic::catch_unwind;
 use std::sync::{Arc, Mutex, RwLock};
 
 use lockmaster_core::drive::{self, Outlet};
-use lockmaster_core::wire::{Body, LockMessage, Message};
+use lockmaster_core::wire::{Body, Hello, LockMessage, Message};
 use lockmaster_core::{
-    Cancelled, Conversion, Denial, Event, Flags, Grant, HeapMemory, Instant, LockId, LockView, Mode, Node,
-    NodeId, Number, OwnerId, PhysicalView, Request, ResourceView, SlotRange, SpaceId, Stage, Token, Value,
-    ValueState, ValueWrite, Visit,
+    Cancelled, Conversion, Denial, Dropped, Epoch, Event, Flags, Grant, HeapMemory, Instant, LockId,
+    LockView, Mode, Node, NodeId, Number, OwnerId, PhysicalView, Request, ResourceView, SlotRange, SpaceId,
+    Stage, Token, Value, ValueState, ValueWrite, View, ViewMember, Visit,
 };
 
 use super::network::Network;
@@ -61,6 +61,51 @@ pub(crate) enum Input {
     Transfer {
         to: u8,
     },
+    /// It hears of a view.
+    View(ViewOf),
+    /// It dies.
+    Crash,
+    /// The engine makes a view of all who live.
+    MakeView,
+}
+
+/// A view in few bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ViewOf {
+    pub(crate) epoch: u8,
+    /// One bit for each member.
+    pub(crate) members: u8,
+    /// Epochs in which they joined.
+    pub(crate) joined: [u8; MEMBERS_MAX],
+}
+
+impl ViewOf {
+    /// The first view, of these members.
+    pub(crate) fn first(members: u8) -> Self {
+        Self::default().next(members)
+    }
+
+    /// The view after this one, of these members.
+    pub(crate) fn next(self, members: u8) -> Self {
+        let mut next = Self { epoch: self.epoch + 1, members, ..self };
+        for at in 0..MEMBERS_MAX {
+            if (members & !self.members) >> at & 1 == 1 {
+                next.joined[at] = next.epoch;
+            }
+        }
+        next
+    }
+
+    /// The same for a node, with the members' incarnations out of their hellos.
+    pub(crate) fn to_view(self, hellos: &[Hello]) -> View {
+        let mut view = View { epoch: Epoch(self.epoch.into()), ..View::default() };
+        for (at, hello) in hellos.iter().enumerate().filter(|(at, _)| self.members >> at & 1 == 1) {
+            let (node, incarnation) = (hello.node, hello.incarnation);
+            let joined = Epoch(self.joined[at].into());
+            assert!(view.add(ViewMember { node, incarnation, joined, is_leaving: false }), "members are few");
+        }
+        view
+    }
 }
 
 /// What owners of a node were told, in the call or by an event.
@@ -128,6 +173,8 @@ pub(crate) struct Setting {
     pub(crate) flags: Flags,
     /// The slot of the first resource.
     pub(crate) range: SlotRange,
+    /// What the members say first, as they are made.
+    pub(crate) hellos: Vec<Hello>,
 }
 
 /// A node and its time.
@@ -181,7 +228,8 @@ impl Locals {
         Arc::clone(&self.tables.read().expect(SOUND).messages[usize::from(to)][message as usize])
     }
 
-    /// Has a master granted one request twice, under two tokens, as far as these messages to a member show?
+    /// Has a master granted one request twice, under two tokens, as far as these messages to a member show? What was
+    /// granted in an earlier view is not heard any more, so a later one may grant it again.
     pub(crate) fn is_granted_twice(&self, to: u8, network: &Network, message: MessageId) -> bool {
         let tables = self.tables.read().expect(SOUND);
         let messages = &tables.messages[usize::from(to)];
@@ -189,7 +237,7 @@ impl Locals {
         network
             .iter()
             .filter_map(|other| grant_in(&messages[other as usize]))
-            .any(|(same, other)| same == request && other != token)
+            .any(|(same, other)| same == request && other != token && other.epoch == token.epoch)
     }
 
     /// States of nodes, steps and messages that were met, and what the messages are.
@@ -299,7 +347,11 @@ impl Locals {
         match input {
             Input::Deliver(message) => {
                 let frame = self.message(member_of(node.config().node), message);
-                node.handle_frame(*now, frame.from, &frame.bytes).expect("the frame is sound");
+                match node.handle_frame(*now, frame.from, &frame.bytes) {
+                    Ok(()) => {}
+                    Err(Dropped::Epoch | Dropped::Peer) if !node.config().is_static() => {}
+                    Err(dropped) => panic!("the frame is sound: {dropped}"),
+                }
             }
             Input::Tick => {
                 *now = (*now).max(node.poll_timeout().unwrap_or(*now));
@@ -333,15 +385,29 @@ impl Locals {
                 told.push(Told::Cancelled { owner, found });
             }
             Input::Transfer { to } => {
-                let to = node.config().members[usize::from(to)];
+                let to = NodeId(u16::from(to) + 1);
                 if node.transfer(*now, self.setting.range, to).is_err() {
                     told.push(Told::Stays);
                 }
             }
+            Input::View(view) => self.change(*now, node, view),
+            Input::Crash | Input::MakeView => unreachable!("no node sees that"),
         }
         let said = drain(*now, node, &mut told);
         node.check();
         (said, told)
+    }
+
+    /// A node hears of a view, and is connected to all other members. That they know its epoch by that is not said.
+    fn change(&self, now: Instant, node: &mut Node<HeapMemory>, view: ViewOf) {
+        let hellos = &self.setting.hellos;
+        node.handle_view(now, &view.to_view(hellos)).expect("the view is later");
+        let me = node.config().node;
+        let others =
+            hellos.iter().enumerate().filter(|(at, hello)| view.members >> at & 1 == 1 && hello.node != me);
+        for (_, hello) in others {
+            node.handle_hello(now, &Hello { epoch: Epoch(0), ..*hello }).expect("a member is welcome");
+        }
     }
 }
 

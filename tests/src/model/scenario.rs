@@ -8,7 +8,7 @@ use lockmaster_core::{
 };
 
 use super::ghost::Ghost;
-use super::locals::{Input, LocalId, Locals, Setting};
+use super::locals::{Input, LocalId, Locals, Setting, ViewOf};
 use crate::cluster::{config_of, name_mastered_by};
 
 /// Bytes that make a name long.
@@ -34,6 +34,19 @@ pub struct Budget {
     pub answers: u8,
 }
 
+/// How the members of a cluster change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changes {
+    /// Members of the first view, one bit for each; the others join with a later one.
+    pub first: u8,
+    /// Members that may die, one bit for each.
+    pub mortal: u8,
+    /// Of them so many do.
+    pub crashes: u8,
+    /// Views after the first one; each is told to everybody at some time, or missed.
+    pub views: u8,
+}
+
 /// A small cluster and its bounds.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -54,6 +67,8 @@ pub struct Scenario {
     pub retention: Retention,
     /// Owners with EX count in the value block; those that come later read it.
     pub has_values: bool,
+    /// Members that come and go; absent if they never change.
+    pub changes: Option<Changes>,
     /// One in so many states is healed; 1 for all.
     pub stride: u64,
     /// Rules that are switched off.
@@ -66,12 +81,9 @@ impl Scenario {
     pub(crate) fn start(&self) -> (Locals, Vec<LocalId>, Ghost) {
         let members = u16::try_from(self.budgets.len()).expect("members are few");
         let mut nodes: Vec<_> = (1..=members).map(|node| self.node(node, members)).collect();
-        for from in 0..nodes.len() {
-            let hello = nodes[from].hello();
-            for (_, node) in nodes.iter_mut().enumerate().filter(|(to, _)| *to != from) {
-                node.handle_hello(Instant::START, &hello).expect("a member is welcome");
-                while node.poll_ready().is_some() {}
-            }
+        match self.changes {
+            None => introduce(&mut nodes),
+            Some(changes) => found(&mut nodes, ViewOf::first(changes.first)),
         }
         let long = "n".repeat(LONG);
         let mut name = |nth: u16| match self.has_chunks {
@@ -82,7 +94,8 @@ impl Scenario {
         let slot = nodes[0].slot_of(SpaceId(0), &names[0]).expect("the name is sound");
         let range = SlotRange::one(slot.expect("the space is configured"));
         let flags = if self.has_values { Flags::VALUE } else { Flags::NONE };
-        let locals = Locals::new(Setting { names, flags, range });
+        let hellos = nodes.iter().map(Node::hello).collect();
+        let locals = Locals::new(Setting { names, flags, range, hellos });
         let first = nodes.into_iter().map(|node| locals.enter(node)).collect();
         (locals, first, Ghost::new(self.resources))
     }
@@ -102,6 +115,10 @@ impl Scenario {
         {
             config.faults = self.faults;
         }
+        if self.changes.is_some() {
+            config.members.clear();
+            config.places = u8::try_from(members).expect("members are few");
+        }
         let limits = Limits { relays: 4, ..Limits::uniform(8) };
         let memory = HeapMemory::new(&limits, &config);
         Node::new(config, memory).expect("the memory fits")
@@ -117,11 +134,58 @@ impl Scenario {
     }
 }
 
+/// All members hear each other.
+fn introduce(nodes: &mut [Node<HeapMemory>]) {
+    for from in 0..nodes.len() {
+        let hello = nodes[from].hello();
+        for (_, node) in nodes.iter_mut().enumerate().filter(|(to, _)| *to != from) {
+            node.handle_hello(Instant::START, &hello).expect("a member is welcome");
+            while node.poll_ready().is_some() {}
+        }
+    }
+}
+
+/// The members of the first view agree on a map.
+fn found(nodes: &mut [Node<HeapMemory>], view: ViewOf) {
+    let hellos: Vec<_> = nodes.iter().map(Node::hello).collect();
+    let members = || (0..hellos.len()).filter(|at| view.members >> at & 1 == 1);
+    for at in members() {
+        let node = &mut nodes[at];
+        node.handle_view(Instant::START, &view.to_view(&hellos)).expect("it is the first");
+        for other in members().filter(|other| *other != at) {
+            node.handle_hello(Instant::START, &hellos[other]).expect("a member is welcome");
+        }
+    }
+    let mut is_over = false;
+    while !is_over {
+        is_over = true;
+        for at in members() {
+            while nodes[at].poll_event().is_some() {}
+            while let Some(to) = nodes[at].poll_ready() {
+                let mut frame = [0; 4096];
+                while let Some(len) = nodes[at].poll_transmit(Instant::START, to, &mut frame) {
+                    is_over = false;
+                    let from = NodeId(u16::try_from(at).expect("members are few") + 1);
+                    let _of_another_view =
+                        nodes[usize::from(to.0) - 1].handle_frame(Instant::START, from, &frame[..len]);
+                }
+            }
+        }
+    }
+}
+
 impl fmt::Display for Scenario {
     /// The bounds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { resources, retention, .. } = self;
         write!(f, "{resources} resource(s), retention {retention:?}, one in {} healed", self.stride)?;
+        if let Some(Changes { first, crashes, views, .. }) = self.changes {
+            write!(
+                f,
+                "\n    {} of the members at first, {crashes} crashes, {views} more views",
+                first.count_ones()
+            )?;
+        }
         for (member, budget) in (1..).zip(&self.budgets) {
             let Budget { requests, converts, cancels, transfers, answers, .. } = budget;
             write!(

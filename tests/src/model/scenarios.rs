@@ -2,7 +2,7 @@
 
 use lockmaster_core::{Mode, Retention};
 
-use super::scenario::{Budget, Scenario};
+use super::scenario::{Budget, Changes, Scenario};
 #[cfg(lockmaster_faults)]
 use super::{Rule, Search, explore};
 use Mode::{Exclusive, ProtectedRead};
@@ -19,6 +19,25 @@ const fn silent(budget: Budget) -> Budget {
     Budget { answers: 0, ..budget }
 }
 
+/// A member without owners whose timers are due when the network heals only: nothing is lost before.
+const CALM: Budget = Budget { ticks: Some(0), answers: 0, ..BARE };
+
+/// The same with so many owners.
+const fn calm(requests: u8) -> Budget {
+    Budget { requests, ..CALM }
+}
+
+/// The first member dies, and a view without it is made.
+const ONE_DIES: Changes = Changes { first: 0b111, mortal: 1, crashes: 1, views: 1 };
+/// The first two members die, one after the other.
+const TWO_DIE: Changes = Changes { first: 0b111, mortal: 0b011, crashes: 2, views: 2 };
+/// One of the first two members dies.
+const EITHER_DIES: Changes = Changes { first: 0b111, mortal: 0b011, crashes: 1, views: 1 };
+/// A master that gives its slot away, and may die of it.
+const DYING: Budget = Budget { transfers: 1, ..CALM };
+/// The third member joins.
+const ONE_JOINS: Changes = Changes { first: 0b011, mortal: 0, crashes: 0, views: 1 };
+
 const fn owners(requests: u8, converts: u8, cancels: u8) -> Budget {
     Budget { requests, converts, cancels, ..BARE }
 }
@@ -33,6 +52,7 @@ fn scenario(name: &'static str, budgets: &[Budget]) -> Scenario {
         conversions: &[(ProtectedRead, Exclusive), (Exclusive, ProtectedRead)],
         retention: Retention::UntilDemanded,
         has_values: false,
+        changes: None,
         stride: 1,
         #[cfg(lockmaster_faults)]
         faults: lockmaster_core::fault::Faults::NONE,
@@ -48,6 +68,11 @@ fn fleeting(name: &'static str, budgets: &[Budget]) -> Scenario {
 #[cfg(lockmaster_faults)]
 fn chunks(name: &'static str, budgets: &[Budget]) -> Scenario {
     Scenario { resources: 2, has_chunks: true, modes: &[Exclusive], ..fleeting(name, budgets) }
+}
+
+/// The only resource's master, or somebody else of these members, dies, and the others go on.
+fn changing(name: &'static str, budgets: &[Budget], changes: Changes) -> Scenario {
+    Scenario { changes: Some(changes), modes: &[Exclusive], conversions: &[], ..fleeting(name, budgets) }
 }
 
 /// Two resources, each mastered by one of two nodes, with counters in their value blocks.
@@ -97,6 +122,8 @@ pub fn reduced() -> Vec<Scenario> {
         scenario("transfer to an owner", &[GIVER, owners(1, 1, 1)]),
         fleeting("transfer beside one", &[GIVER, silent(BARE), silent(owners(1, 0, 0))]),
         counters("counters", &[owners(2, 0, 0), owners(1, 0, 0)]),
+        changing("master dies", &[CALM, calm(1), calm(1)], ONE_DIES),
+        changing("member joins", &[CALM, CALM, calm(1)], ONE_JOINS),
     ]
 }
 
@@ -114,5 +141,9 @@ pub fn full() -> Vec<Scenario> {
         scenario("transfer beside one", &[GIVER, silent(BARE), silent(owners(1, 1, 1))]),
         scenario("transfer said again", &[again, silent(BARE), silent(owners(1, 0, 0))]),
         counters("counters", &[owners(2, 0, 0), owners(2, 0, 0)]),
+        changing("master dies", &[CALM, calm(2), calm(1)], ONE_DIES),
+        changing("one after another dies", &[CALM, CALM, calm(1)], TWO_DIE),
+        changing("member joins", &[CALM, calm(1), calm(1)], ONE_JOINS),
+        changing("transfer and death", &[DYING, CALM, calm(1)], EITHER_DIES),
     ]
 }

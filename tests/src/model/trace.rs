@@ -40,7 +40,13 @@ fn tell_step(
         | Input::Convert { .. }
         | Input::Release { .. }
         | Input::Cancel { .. }
-        | Input::Transfer { .. } => tell_into(story, format_args!("{nth}. node {node}: {input:?}")),
+        | Input::Transfer { .. }
+        | Input::View(_)
+        | Input::Crash => tell_into(story, format_args!("{nth}. node {node}: {input:?}")),
+        Input::MakeView => tell_into(story, format_args!("{nth}. a view is made")),
+    }
+    if matches!(input, Input::Crash | Input::MakeView) {
+        return;
     }
     let step = cluster.locals.step(world.locals[usize::from(member)], input);
     for told in &step.told {

@@ -10,7 +10,7 @@ use lockmaster_core::Mode;
 use stateright::{Model, Property};
 
 use super::ghost::{Ghost, Owner, Rule, Standing};
-use super::locals::{Input, LocalId, Locals, MessageId, SOUND, Seen, Step};
+use super::locals::{Input, LocalId, Locals, MessageId, SOUND, Seen, Step, ViewOf};
 use super::network::Network;
 use super::scenario::{Budget, MEMBERS_MAX, Scenario};
 
@@ -23,6 +23,14 @@ pub(crate) struct World {
     pub(crate) ghost: Ghost,
     /// What is left for each member.
     pub(crate) left: [Budget; MEMBERS_MAX],
+    /// Members that live, one bit for each.
+    pub(crate) living: u8,
+    /// The last view that was made.
+    pub(crate) view: ViewOf,
+    /// The epochs of the last views that the members have heard of.
+    pub(crate) heard: [u8; MEMBERS_MAX],
+    /// Deaths and views that are left.
+    pub(crate) changes: [u8; 2],
     /// The first rule that was broken; nothing happens after that.
     pub(crate) broken: Option<Rule>,
 }
@@ -56,7 +64,20 @@ impl Cluster {
         left[..scenario.budgets.len()].copy_from_slice(&scenario.budgets);
         let mut states = [0; MEMBERS_MAX];
         states[..first.len()].copy_from_slice(&first);
-        let first = World { locals: states, networks: Default::default(), ghost, left, broken: None };
+        let members = u8::try_from(scenario.budgets.len()).expect("members are few");
+        let changes = scenario.changes;
+        let view = changes.map_or_else(ViewOf::default, |changes| ViewOf::first(changes.first));
+        let first = World {
+            locals: states,
+            networks: Default::default(),
+            ghost,
+            left,
+            living: (1 << members) - 1,
+            view,
+            heard: [0, 1, 2].map(|at| view.epoch * (view.members >> at & 1)),
+            changes: changes.map_or([0; 2], |changes| [changes.crashes, changes.views]),
+            broken: None,
+        };
         let (known_to_heal, met) = (Mutex::default(), Met::default());
         let states = AtomicU64::new(0);
         let mut cluster = Self { scenario, locals, first, known_to_heal, is_reduced, met, states };
@@ -117,7 +138,13 @@ impl Cluster {
                 ghost.writes_with(owner, write);
             }
             Input::Release { owner, write } => ghost.releases(owner, write),
-            Input::Deliver(_) | Input::Tick | Input::Cancel { .. } | Input::Transfer { .. } => {}
+            Input::Deliver(_)
+            | Input::Tick
+            | Input::Cancel { .. }
+            | Input::Transfer { .. }
+            | Input::View(_)
+            | Input::Crash
+            | Input::MakeView => {}
         }
     }
 
@@ -131,7 +158,8 @@ impl Cluster {
     fn pay(left: &mut Budget, step: &Step, input: Input) -> bool {
         let count = match input {
             Input::Deliver(_) if step.is_answer => &mut left.answers,
-            Input::Deliver(_) | Input::Release { .. } => return true,
+            Input::Deliver(_) | Input::Release { .. } | Input::View(_) => return true,
+            Input::Crash | Input::MakeView => unreachable!("no node does that"),
             Input::Tick => match &mut left.ticks {
                 Some(ticks) => ticks,
                 None => return true,
@@ -146,6 +174,47 @@ impl Cluster {
         is_enough
     }
 
+    // ---- members that change ----
+
+    /// Members that live.
+    pub(super) fn living(&self, world: &World) -> impl Iterator<Item = u8> + use<> {
+        let living = world.living;
+        (0..self.members()).filter(move |member| living >> member & 1 == 1)
+    }
+
+    /// Deaths, views that are made, and views that are told.
+    fn turns(&self, world: &World, actions: &mut Vec<Action>) {
+        let Some(changes) = self.scenario.changes else { return };
+        let [crashes, views] = world.changes;
+        if crashes > 0 {
+            let mortal = self.living(world).filter(|member| changes.mortal >> member & 1 == 1);
+            actions.extend(mortal.map(|member| Action { member, input: Input::Crash }));
+        }
+        if views > 0 && world.living != world.view.members {
+            actions.push(Action { member: 0, input: Input::MakeView });
+        }
+        let is_news = |member: &u8| {
+            world.view.members >> member & 1 == 1 && world.heard[usize::from(*member)] < world.view.epoch
+        };
+        let telling = self.living(world).filter(is_news);
+        actions.extend(telling.map(|member| Action { member, input: Input::View(world.view) }));
+    }
+
+    /// Something that no node sees.
+    pub(super) fn turn(&self, world: &mut World, member: u8, input: Input) {
+        let [crashes, views] = &mut world.changes;
+        if input == Input::Crash {
+            *crashes = crashes.saturating_sub(1);
+            world.living &= !(1 << member);
+            return;
+        }
+        *views = views.saturating_sub(1);
+        world.view = world.view.next(world.living);
+        // The engine has made sure that whoever is not in it any more holds nothing.
+        let living = world.living;
+        world.ghost.owners.retain(|owner| living >> owner.member & 1 == 1);
+    }
+
     // ---- rules about all nodes ----
 
     /// What holds between the nodes, whatever owners were told.
@@ -155,7 +224,7 @@ impl Cluster {
                 let local = world.locals[usize::from(member)];
                 self.locals.facts(local, |facts| facts.resources[resource].clone())
             };
-            let seen: Vec<Seen> = (0..self.members()).map(seen).collect();
+            let seen: Vec<Seen> = self.living(world).map(seen).collect();
             if seen.iter().filter(|seen| seen.decides).count() > 1 {
                 return Err(Rule::Authority);
             }
@@ -168,6 +237,9 @@ impl Cluster {
             let Some(decider) = seen.iter().find(|seen| seen.decides) else { continue };
             let owners = world.ghost.owners.iter().filter(|owner| usize::from(owner.resource) == resource);
             for owner in owners {
+                if world.living >> owner.member & 1 == 0 {
+                    continue;
+                }
                 let Some(mode) = owner.holds() else { continue };
                 let node = u16::from(owner.member) + 1;
                 let record = decider.records.iter().find(|(of, _)| of.0 == node);
@@ -225,18 +297,24 @@ impl Model for Cluster {
         if world.broken.is_some() {
             return;
         }
-        for member in 0..self.members() {
+        self.turns(world, actions);
+        for member in self.living(world) {
             self.verbs(world, member, actions);
         }
-        for member in 0..self.members() {
+        for member in self.living(world) {
             let messages = world.networks[usize::from(member)].iter();
             actions.extend(messages.map(|message| Action { member, input: Input::Deliver(message) }));
         }
         // Last, so that a search in depth begins with what adds most to the network.
-        actions.extend((0..self.members()).map(|member| Action { member, input: Input::Tick }));
+        actions.extend(self.living(world).map(|member| Action { member, input: Input::Tick }));
     }
 
     fn next_state(&self, last: &World, Action { member, input }: Action) -> Option<World> {
+        if matches!(input, Input::Crash | Input::MakeView) {
+            let mut next = last.clone();
+            self.turn(&mut next, member, input);
+            return Some(next);
+        }
         let at = usize::from(member);
         let step = self.locals.step(last.locals[at], input);
         let is_verb = !matches!(input, Input::Deliver(_) | Input::Tick);
@@ -250,6 +328,9 @@ impl Model for Cluster {
             return None;
         }
         self.step_in(&mut next, member, input);
+        if let Input::View(view) = input {
+            next.heard[at] = view.epoch;
+        }
         for (to, message) in &step.said {
             let network = &mut next.networks[usize::from(*to)];
             if !network.has(*message) && self.locals.is_granted_twice(*to, network, *message) {
@@ -289,7 +370,7 @@ impl World {
     /// What decides how the cluster goes on once everything that is on its way is lost.
     pub(super) fn digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        (&self.locals, &self.ghost).hash(&mut hasher);
+        (&self.locals, &self.ghost, self.living, self.view, self.heard).hash(&mut hasher);
         hasher.finish()
     }
 }
@@ -312,6 +393,7 @@ impl Met {
     fn enter(&self, world: &World) -> bool {
         let mut hasher = DefaultHasher::new();
         (&world.locals, &world.ghost, &world.left, &world.broken).hash(&mut hasher);
+        (world.living, world.view, world.heard, world.changes).hash(&mut hasher);
         let key = hasher.finish();
         let shard = &self.0[usize::try_from(key % 64).expect("below 64")];
         let is_part = |part: &Networks, whole: &Networks| {

@@ -2,6 +2,7 @@
 
 mod fences;
 mod maps;
+mod places;
 mod rebuilds;
 mod transfers;
 mod values;

@@ -1,6 +1,6 @@
 //! The rules that are checked after every step where members change.
 
-use lockmaster_core::{Epoch, NodeId, Standing as Stands, Storage};
+use lockmaster_core::{Epoch, Grant, NodeId, Path, Standing as Stands, Storage};
 
 use super::Cluster;
 use crate::ghost::Standing;
@@ -66,6 +66,21 @@ impl<S: Storage> Cluster<S> {
                 "node {node} is no member, and nobody was told of the loss of {kept:?}"
             );
         }
+        Ok(())
+    }
+
+    /// A grant in a call is made by a member, and by a master only if that is certain.
+    pub(in crate::cluster) fn check_standing_of(&self, node: NodeId, grant: &Grant) -> Result<(), Violation> {
+        if !self.is_changing() {
+            return Ok(());
+        }
+        let is_retained = grant.path == Path::Retained;
+        ensure!(!self.is_over(node), Membership, "node {node} is no member, and grants {grant:?}");
+        ensure!(
+            is_retained || !self.is_suspect(node),
+            Membership,
+            "node {node} is suspect, and grants {grant:?}"
+        );
         Ok(())
     }
 

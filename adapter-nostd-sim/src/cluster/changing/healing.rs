@@ -7,15 +7,13 @@ use lockmaster_core::{Certainty, NodeId, Storage};
 
 use super::{Cluster, Leaving};
 use crate::ghost::Standing;
-use crate::report::{Change, Violation, ensure};
+use crate::report::{Change, Violation, broken, ensure};
 
 /// Turns that members may take to settle; each gives everything a few milliseconds.
 const TURNS_MAX: u32 = 4_000;
-/// Turns after which what owners hold is believed to find no room.
-const TURNS_SHORT: u32 = 600;
+/// Turns after which something is believed to find no room.
+const TURNS_SHORT: u32 = 400;
 const TURN: Duration = Duration::from_millis(5);
-/// Turns within which balance is found, unless there is no room.
-const BALANCES_MAX: u32 = 1_000;
 
 impl<S: Storage> Cluster<S> {
     /// The engine makes peace: everybody that runs is or becomes a member, for ever, and all agree about the map.
@@ -136,7 +134,7 @@ impl<S: Storage> Cluster<S> {
     fn find_balance(&mut self) -> Result<(), Violation> {
         let most = self.plan.turnover.as_ref().map_or(1, |turnover| turnover.balance_most);
         let refused = self.report.changes.of(Change::MoveRefused);
-        for _ in 0..BALANCES_MAX {
+        for turn in 0..TURNS_MAX {
             let mut running = 0;
             for node in self.living() {
                 let now = self.now_of(node);
@@ -146,12 +144,13 @@ impl<S: Storage> Cluster<S> {
             if running == 0 {
                 return self.check_balance();
             }
+            if turn >= TURNS_SHORT && self.report.changes.of(Change::MoveRefused) > refused {
+                // Who has no room takes no slots.
+                return Ok(());
+            }
             self.settle_turn()?;
         }
-        // Who has no room takes no slots.
-        let is_refused = self.report.changes.of(Change::MoveRefused) > refused;
-        ensure!(is_refused, Progress, "transfers go on, and balance is not found");
-        Ok(())
+        Err(broken!(Progress, "transfers go on, and balance is not found"))
     }
 
     /// Eligible members have as many slots of a space as each other, or one more; those that leave have none.

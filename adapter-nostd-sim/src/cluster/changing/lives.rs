@@ -58,7 +58,7 @@ impl<S: Storage> Cluster<S> {
     }
 
     /// Is a node's time over, and can it know that?
-    fn is_ended(&self, node: NodeId) -> bool {
+    pub(super) fn is_ended(&self, node: NodeId) -> bool {
         let life = &self.known().lives[usize::from(node.0)];
         life.is_told || self.now_of(node) >= life.certainty.fenced_at
     }

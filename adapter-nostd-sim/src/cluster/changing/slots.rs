@@ -52,7 +52,7 @@ impl<S: Storage> Cluster<S> {
     fn give(&mut self, node: NodeId, range: SlotRange, to: NodeId) -> Result<(), Violation> {
         let now = self.now_of(node);
         let before = self.member(node).node.digest();
-        let was_over = self.is_over(node);
+        let was_over = self.is_ended(node);
         let asked = self.member(node).node.transfer(now, range, to);
         self.trace.line(self.now, format_args!("node {node}: slots {range} to node {to}: {asked:?}"));
         match asked {

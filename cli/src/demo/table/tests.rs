@@ -2,14 +2,35 @@ use lockmaster_tokio::Path;
 
 use super::*;
 use crate::args::DemoArgs;
+use crate::demo::disturber::{Event, Kind};
 use crate::demo::figures::{Course, SlotTransfers, Survey};
 use crate::demo::summary::NodeSummary;
 use crate::demo::tests::args;
+use crate::demo::watch::Disturbance;
 
 fn node(node: u16, transfers: SlotTransfers) -> NodeSummary {
     let survey =
         Survey { slots: u64::from(node) * 100, resources: 80, locks: 1000, shares: vec![100, 200, 300] };
     NodeSummary { node, transfers, survey: Some(survey) }
+}
+
+#[test]
+fn events_have_a_line_each() {
+    let args = args();
+    let mut summary = Summary::new(&args, Duration::from_secs(10), false);
+    let event = |kind, node, secs| Event { kind, node, at: Duration::from_secs(secs) };
+    summary.events = vec![event(Kind::Killed, 2, 2), event(Kind::Joined, 4, 3)];
+    let mut disturbance = Disturbance { rebuilt: 47, ..Disturbance::default() };
+    disturbance.concerned.record(Duration::from_millis(40));
+    disturbance.others.record(Duration::from_millis(2));
+    summary.figures.disturbances.insert(1, disturbance);
+    let table = "\
+events          after  its slots      p50      max  others      p50      max  rebuilt
+node 2 killed  2.00 s          1  40.0 ms  40.0 ms       1  2.00 ms  2.00 ms       47
+node 4 joined  3.00 s          0        -        -       0        -        -        0
+";
+    let text = render(&summary);
+    assert!(text.contains(table), "{text}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ fn token(grant: u64) -> Token {
 #[test]
 fn lines_are_written_in_the_order_of_the_clock() {
     let directory = TempDir::new().unwrap();
-    let journal = Arc::new(Journal::create(directory.path(), 3).unwrap());
+    let journal = Arc::new(Journal::create(directory.path(), 3, 0).unwrap());
     std::thread::scope(|scope| {
         for owner in 0..4 {
             let scribe = Scribe::new(Arc::clone(&journal), owner);
@@ -36,7 +36,7 @@ fn lines_are_written_in_the_order_of_the_clock() {
 #[test]
 fn a_journal_that_was_not_closed_ends_in_the_middle_of_a_line() {
     let directory = TempDir::new().unwrap();
-    let journal = Arc::new(Journal::create(directory.path(), 3).unwrap());
+    let journal = Arc::new(Journal::create(directory.path(), 3, 0).unwrap());
     let scribe = Scribe::new(Arc::clone(&journal), 7);
     for grant in 0..4000 {
         scribe.write(Happening::Granted, "page/1", Mode::ProtectedRead, token(grant));

@@ -1,32 +1,14 @@
-//! The program as a user runs it: its runs, its verdicts, its exit status.
-
-#![cfg(test)]
+//! The demonstration and the checker of histories: their runs, their verdicts, their exit status.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-fn program(arguments: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lockmaster"));
-    command.args(arguments.split_whitespace()).stdin(Stdio::null());
-    command
-}
-
-/// Runs the program to its end; checks its exit status and returns what it printed.
-fn check(command: &mut Command, status: i32) -> String {
-    check_output(command.output().unwrap(), status)
-}
-
-fn check_output(output: Output, status: i32) -> String {
-    let text = String::from_utf8(output.stdout).unwrap();
-    let errors = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(status), "{text}\n{errors}");
-    text + &errors
-}
+use crate::common::{check, check_output, program};
 
 fn check_history(directory: &Path, status: i32) -> String {
     check(program("check-history").arg(directory), status)
@@ -159,6 +141,28 @@ fn a_killed_node_fails_the_run() {
     assert!(text.contains("\nverdict      FAILED\n"), "{text}");
     // What the others held at that time stays consistent.
     check_history(directory.path(), 0);
+}
+
+#[test]
+fn nodes_are_killed_and_come_back_and_all_is_well() {
+    let directory = TempDir::new().unwrap();
+    let mut command = program("demo --seconds 5 --pages 64 --tasks 4 --kill-every 1500ms --history");
+    let text = check(command.arg(directory.path()), 0);
+    let events: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("node ") && line.contains(" killed ")).collect();
+    assert!(events.len() >= 2, "{text}");
+    assert!(text.contains("\nverdict      clean\n"), "{text}");
+    let text = check_history(directory.path(), 0);
+    assert!(text.contains("cut short  node-"), "{text}");
+}
+
+#[test]
+fn nodes_join_leave_and_pause_and_all_is_well() {
+    let text =
+        check(&mut program("demo --seconds 6 --pages 64 --tasks 4 --join-every 1s --pause-every 2s"), 0);
+    for event in ["node 4 joined", "node 4 left", " paused "] {
+        assert!(text.contains(event), "{event}: {text}");
+    }
 }
 
 #[test]

@@ -1,0 +1,193 @@
+//! One connection on the control socket, from the hello to the end.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::control::hold;
+use crate::control::line::{LineError, Lines};
+use crate::control::message::{Ask, PROTOCOL, Reason, Row, Say};
+use crate::control::server::{Admission, Control};
+use crate::control::{query, slots};
+
+/// How long a client may take until it asks for something, again and again.
+const ASK_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Serves a client until it goes, breaks the rules, or is too slow.
+pub(crate) async fn serve(control: Arc<Control>, stream: UnixStream) {
+    let credentials = stream.peer_cred();
+    let mut lines = Lines::new(stream);
+    // Whoever went is not told anything, and nobody else wants to know.
+    let _gone = match serve_check(&control, credentials) {
+        Ok(admission) => {
+            Session { control, lines, client: admission.client, _admission: admission }.run().await
+        }
+        Err(refusal) => lines.send(&refusal).await,
+    };
+}
+
+/// Only the node's own user and root are served, and only so many at a time.
+fn serve_check(
+    control: &Arc<Control>,
+    credentials: std::io::Result<tokio::net::unix::UCred>,
+) -> Result<Admission, Say> {
+    let stranger = || refused(Reason::Stranger, "this node serves its own user and root");
+    let credentials = credentials.map_err(|_| stranger())?;
+    if credentials.uid() != rustix::process::geteuid().as_raw() && credentials.uid() != 0 {
+        return Err(stranger());
+    }
+    control.admit(credentials.pid(), credentials.uid())
+}
+
+struct Session {
+    control: Arc<Control>,
+    lines: Lines,
+    client: u64,
+    _admission: Admission,
+}
+
+impl Session {
+    async fn run(mut self) -> Result<(), LineError> {
+        match self.run_asks().await {
+            Err(error @ (LineError::TooLong | LineError::SlowToSend | LineError::Senseless(_))) => {
+                self.lines.send(&refused(Reason::Protocol, &error.to_string())).await
+            }
+            other => other,
+        }
+    }
+
+    async fn run_asks(&mut self) -> Result<(), LineError> {
+        if !self.greet().await? {
+            return Ok(());
+        }
+        while let Some(ask) = self.next().await? {
+            match ask {
+                Ask::Status | Ask::Members | Ask::Locks | Ask::Waiters | Ask::Map | Ask::Dump => {
+                    let rows = query::rows(&self.control, &ask);
+                    self.answer(rows).await?;
+                }
+                Ask::Drain => {
+                    let work = slots::drain(&self.control);
+                    let Some(outcome) = unless_gone(&mut self.lines, work).await? else { return Ok(()) };
+                    self.lines.send(&outcome).await?;
+                }
+                Ask::Transfer { first, last, to } => {
+                    let work = slots::transfer(&self.control, first, last, to);
+                    let Some(outcome) = unless_gone(&mut self.lines, work).await? else { return Ok(()) };
+                    self.lines.send(&outcome).await?;
+                }
+                Ask::Leash { client } => return self.be_leash(client).await,
+                Ask::Lock(ask) => {
+                    if !hold::serve(&self.control, &mut self.lines, self.client, ask).await? {
+                        return Ok(());
+                    }
+                }
+                Ask::Hello { .. } | Ask::Running { .. } | Ask::Release => {
+                    return self.lines.send(&refused(Reason::Protocol, "a word out of turn")).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Exchanges hellos. Returns whether the client may go on.
+    async fn greet(&mut self) -> Result<bool, LineError> {
+        match self.next().await? {
+            Some(Ask::Hello { protocol: PROTOCOL }) => {
+                let program = env!("CARGO_PKG_VERSION").to_owned();
+                let node = self.control.node.id().0;
+                let hello = Say::Hello { protocol: PROTOCOL, program, node, client: self.client };
+                self.lines.send(&hello).await?;
+                Ok(true)
+            }
+            Some(Ask::Hello { protocol }) => {
+                let text = format!("this node speaks version {PROTOCOL} of the protocol and not {protocol}");
+                self.lines.send(&refused(Reason::Version, &text)).await?;
+                Ok(false)
+            }
+            Some(_) => {
+                self.lines.send(&refused(Reason::Protocol, "say hello first")).await?;
+                Ok(false)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// What the client asks next; nothing if it is gone or silent for long.
+    async fn next(&mut self) -> Result<Option<Ask>, LineError> {
+        timeout(ASK_TIME_MAX, self.lines.receive()).await.unwrap_or(Ok(None))
+    }
+
+    async fn answer(&mut self, rows: Vec<Row>) -> Result<(), LineError> {
+        for row in rows {
+            self.lines.send(&Say::Row(Box::new(row))).await?;
+        }
+        self.lines.send(&Say::Done).await
+    }
+
+    /// Counts for a client until the other end is closed, by whoever has it.
+    async fn be_leash(&mut self, client: u64) -> Result<(), LineError> {
+        let Some(leashes) = self.control.leashes(client) else {
+            return self.lines.send(&refused(Reason::Impossible, "there is no such client")).await;
+        };
+        let leash = Leash::new(leashes);
+        match self.control.share() {
+            Some(share) => self.lines.send_with(&Say::Done, share).await?,
+            None => self.lines.send(&Say::Done).await?,
+        }
+        let mut bytes = [0; 256];
+        loop {
+            self.lines.stream().readable().await?;
+            match self.lines.stream().try_read(&mut bytes) {
+                Ok(0) => break,
+                // It is in the hands of any command: what that writes means nothing.
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(_) => break,
+            }
+        }
+        drop(leash);
+        Ok(())
+    }
+}
+
+/// Counts as one leash of a client.
+struct Leash(Arc<watch::Sender<u32>>);
+
+impl Leash {
+    fn new(leashes: Arc<watch::Sender<u32>>) -> Self {
+        leashes.send_modify(|count| *count += 1);
+        Self(leashes)
+    }
+}
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+/// Does the work, unless the client goes meanwhile or says something, which would be out of turn.
+pub(crate) async fn unless_gone<T>(
+    lines: &mut Lines,
+    work: impl Future<Output = T>,
+) -> Result<Option<T>, LineError> {
+    tokio::select! {
+        biased;
+        outcome = work => Ok(Some(outcome)),
+        word = lines.receive::<Ask>() => match word? {
+            None => Ok(None),
+            Some(_) => {
+                lines.send(&refused(Reason::Protocol, "a word out of turn")).await?;
+                Ok(None)
+            }
+        }
+    }
+}
+
+pub(crate) fn refused(reason: Reason, text: &str) -> Say {
+    Say::Refused { reason, text: text.to_owned() }
+}

@@ -1,0 +1,30 @@
+//! What a client can have done with a node's slots.
+
+use lockmaster_tokio::{NodeId, SlotId, SlotRange};
+
+use crate::control::message::{Reason, Say};
+use crate::control::server::Control;
+use crate::control::session::refused;
+
+/// Gives slots to another node.
+pub(crate) async fn transfer(control: &Control, first: u32, last: u32, to: u16) -> Say {
+    let Some(len) = last.checked_sub(first).and_then(|more| more.checked_add(1)) else {
+        return refused(Reason::Impossible, "the range ends before it begins");
+    };
+    match control.node.transfer(SlotRange { first: SlotId(first), len }, NodeId(to)).await {
+        Ok(_) => Say::Done,
+        Err(error) => refused(Reason::Impossible, &error.to_string()),
+    }
+}
+
+/// Gives all slots to the other members, for good.
+pub(crate) async fn drain(control: &Control) -> Say {
+    if control.node.members().len() == 1 {
+        return refused(Reason::Impossible, "there is no other member that could take the slots");
+    }
+    if control.node.drain().await {
+        Say::Done
+    } else {
+        refused(Reason::Impossible, "nobody takes the slots any more")
+    }
+}

@@ -1,0 +1,11 @@
+//! The program as a user runs it: its processes, what they print, and their exit status.
+
+#![cfg(test)]
+
+mod common;
+mod control;
+mod demo;
+mod fake;
+mod lock;
+mod node;
+mod terminal;
