@@ -15,6 +15,11 @@
 //! In most seeds slots move from node to node meanwhile, some of them in every phase. An account of its own follows
 //! each transfer by its messages: who decides about what, what was sent and what has arrived.
 //!
+//! With [`Options::changing`] members come and go, too: nodes crash and start as other lives, leave, and are fenced by
+//! time, by a call or by a view. An oracle makes the views and brings them to each node in its own time; it removes a
+//! life only when that is over. What an owner held on a node that crashed counts as held until a view without that
+//! life is made, and in the end all that run agree about the map, have found balance, and retain what they may.
+//!
 //! [`run`] takes one seed through all four phases. No clock, no randomness and no thread of the host is used,
 //! so a failure repeats exactly; its text names the seed.
 //!

@@ -109,6 +109,9 @@ impl Plan {
         if mobility.is_on() {
             draw_more(mover, &mut spaces, &mut resources);
         }
+        if options.is_changing {
+            draw_crowd(mover, &mut resources);
+        }
         let appetite = draw_appetite(random);
         let needed = appetite.locks_max.max(usize::from(nodes) * resources.len());
         let is_tight = random.chance(120) || (mobility.is_on() && mover.chance(150));
@@ -233,6 +236,17 @@ fn draw_more(mover: &mut Random, spaces: &mut [SpaceConfig], resources: &mut Vec
         let space = SpaceId(u16::try_from(mover.index(spaces.len())).expect("spaces are few"));
         let letter = b'a' + u8::try_from(resources.len()).expect("resources are few");
         resources.push((space, alloc::vec![letter; *mover.pick(&[1, 8, 25, 64])]));
+    }
+}
+
+/// In some seeds so many resources that what is said of a slot comes in several parts.
+fn draw_crowd(mover: &mut Random, resources: &mut Vec<(SpaceId, Vec<u8>)>) {
+    if mover.chance(500) {
+        return;
+    }
+    for _ in 0..mover.below(5) {
+        let letter = b'a' + u8::try_from(resources.len()).expect("resources are few");
+        resources.push((SpaceId(0), alloc::vec![letter; *mover.pick(&[24, 64])]));
     }
 }
 

@@ -13,7 +13,7 @@ fn lines(output: &Output) -> Vec<&str> {
 
 #[test]
 fn two_processes_do_the_same_by_the_same_seeds() {
-    for shape in ["", "--moving --nodes 3", "--still --steps 900"] {
+    for shape in ["", "--moving --nodes 3", "--still --steps 900", "--changing"] {
         // On one thread and on three: how seeds are shared out must not matter either.
         let one = program(&format!("run --seeds 40..80 --hashes --threads 1 {shape}"));
         let other = program(&format!("run --seeds 40..80 --hashes --threads 3 {shape}"));

@@ -20,6 +20,8 @@ use crate::{model, reference};
 
 /// Seeds of the simulator within which a bug must be noticed.
 const SEEDS: u64 = 10_000;
+/// Seeds of clusters whose members change, the same.
+const CHANGING_SEEDS: u64 = 5_000;
 /// States of each scenario after which the model has noticed nothing.
 const STATES: usize = 50_000;
 /// Lists of verbs at each level after which the reference has noticed nothing.
@@ -37,17 +39,19 @@ const THREADS: usize = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Simulator,
+    Changing,
     Model,
     Reference,
     Fuzz,
 }
 
 impl Stage {
-    const ALL: [Self; 4] = [Self::Simulator, Self::Model, Self::Reference, Self::Fuzz];
+    const ALL: [Self; 5] = [Self::Simulator, Self::Changing, Self::Model, Self::Reference, Self::Fuzz];
 
     const fn title(self) -> &'static str {
         match self {
             Self::Simulator => "simulator, seeds",
+            Self::Changing => "changing, seeds",
             Self::Model => "model, states",
             Self::Reference => "reference, lists",
             Self::Fuzz => "fuzzing, inputs",
@@ -74,8 +78,9 @@ const WITHIN_REFERENCE: [Faults; 2] = [Faults::NO_PASS, Faults::GRANT_UNASKED];
 /// Must this stage notice this bug? Fuzzing with inputs by lot owes nothing.
 fn is_owed(stage: Stage, faults: Faults) -> bool {
     match stage {
-        Stage::Simulator => true,
-        Stage::Model => !BEYOND_MODEL.contains(&faults),
+        Stage::Simulator => !faults.is_of_views(),
+        Stage::Changing => faults.is_of_views(),
+        Stage::Model => !faults.is_of_views() && !BEYOND_MODEL.contains(&faults),
         Stage::Reference => WITHIN_REFERENCE.contains(&faults),
         Stage::Fuzz => false,
     }
@@ -83,7 +88,14 @@ fn is_owed(stage: Stage, faults: Faults) -> bool {
 
 /// Is it tried at all?
 fn is_hunted(stage: Stage, faults: Faults) -> bool {
-    stage != Stage::Model || !BEYOND_MODEL.contains(&faults)
+    let is_of_views = faults.is_of_views();
+    match stage {
+        // With every rule in force both simulators run as many seeds as the others needed.
+        Stage::Simulator => !is_of_views,
+        Stage::Changing => is_of_views,
+        Stage::Model => !is_of_views && !BEYOND_MODEL.contains(&faults),
+        Stage::Reference | Stage::Fuzz => !is_of_views,
+    }
 }
 
 /// How a bug was noticed.
@@ -105,11 +117,8 @@ impl fmt::Display for Caught {
 
 fn hunt(stage: Stage, faults: Faults, inputs: &[Vec<u8>]) -> Option<Caught> {
     match stage {
-        Stage::Simulator => (0..SEEDS).find_map(|seed| {
-            let failed = examine(seed, &options(faults)).err()?;
-            let rule = failed.rule.map_or_else(|| "Core".to_owned(), |rule| format!("{rule:?}"));
-            Some(Caught { after: seed + 1, rule })
-        }),
+        Stage::Simulator => hunt_seeds(SEEDS, &options(faults)),
+        Stage::Changing => hunt_seeds(CHANGING_SEEDS, &changing(faults)),
         Stage::Model => model::hunt(faults, STATES)
             .map(|caught| Caught { after: caught.states as u64, rule: format!("{:?}", caught.rule) }),
         Stage::Reference => {
@@ -118,6 +127,18 @@ fn hunt(stage: Stage, faults: Faults, inputs: &[Vec<u8>]) -> Option<Caught> {
         }
         Stage::Fuzz => hunt_inputs(faults, inputs),
     }
+}
+
+fn hunt_seeds(seeds: u64, options: &Options) -> Option<Caught> {
+    (0..seeds).find_map(|seed| {
+        let failed = examine(seed, options).err()?;
+        let rule = failed.rule.map_or_else(|| "Core".to_owned(), |rule| format!("{rule:?}"));
+        Some(Caught { after: seed + 1, rule })
+    })
+}
+
+fn changing(faults: Faults) -> Options {
+    Options { faults, lines: 0, ..Options::changing() }
 }
 
 /// Slots move in every seed: some bugs are there only then.
@@ -176,19 +197,23 @@ pub fn run(corpus: &Path) -> io::Result<bool> {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let rows = hunt_all(&inputs);
-    let last =
-        rows.iter().filter_map(|row| row.cells[0].as_ref()).map(|caught| caught.after).max().unwrap_or(1);
-    let sound = examine_all(0..last, THREADS, &Options { lines: 60, ..options(Faults::NONE) });
+    let last = |stage: Stage| {
+        let caught = rows.iter().filter_map(|row| row.cells[stage as usize].as_ref());
+        caught.map(|caught| caught.after).max().unwrap_or(1)
+    };
+    let (still, changed) = (last(Stage::Simulator), last(Stage::Changing));
+    let sound = examine_all(0..still, THREADS, &Options { lines: 60, ..options(Faults::NONE) })
+        .and_then(|_| examine_all(0..changed, THREADS, &Options { lines: 60, ..changing(Faults::NONE) }));
     std::panic::set_hook(hook);
 
     print_all(&rows);
     println!();
     println!(
-        "Bounds: {SEEDS} seeds; {STATES} states of each scenario; {LISTS} lists at each level; {kept} kept inputs, {INPUTS} by lot."
+        "Bounds: {SEEDS} and {CHANGING_SEEDS} seeds; {STATES} states of each scenario; {LISTS} lists at each level; {kept} kept inputs, {INPUTS} by lot."
     );
     println!("–: not noticed within that; ·: not tried.");
     println!(
-        "With every rule in force the first {last} seeds, and the others within their bounds, must find nothing."
+        "With every rule in force the first {still} and {changed} seeds, and the others within their bounds, must find nothing."
     );
     println!("{:.0} s on {THREADS} threads", begin.elapsed().as_secs_f64());
     let mut is_sound = true;
@@ -207,12 +232,12 @@ pub fn run(corpus: &Path) -> io::Result<bool> {
 fn hunt_all(inputs: &[Vec<u8>]) -> Vec<Row> {
     let bugs = || Faults::ALL.into_iter().chain([("every rule is in force", Faults::NONE)]);
     // Those that take longest are begun first.
-    let stages = [Stage::Model, Stage::Simulator, Stage::Fuzz, Stage::Reference];
+    let stages = [Stage::Model, Stage::Changing, Stage::Simulator, Stage::Fuzz, Stage::Reference];
     let jobs: Vec<(usize, Stage, Faults)> = stages
         .into_iter()
         .flat_map(|stage| bugs().enumerate().map(move |(at, (_, faults))| (at, stage, faults)))
         // Its seeds are run at the end, as many as were needed for the others.
-        .filter(|(_, stage, faults)| (*stage, *faults) != (Stage::Simulator, Faults::NONE))
+        .filter(|(_, stage, faults)| !(*stage == Stage::Simulator && *faults == Faults::NONE))
         .filter(|(_, stage, faults)| is_hunted(*stage, *faults))
         .collect();
     let mut rows: Vec<Row> = bugs()

@@ -12,6 +12,9 @@ use crate::sight::Sight;
 /// Steps that a cluster may take to come to rest; more is a storm.
 const STEPS_MAX: u64 = 20_000;
 
+/// How often a request on a network that is well may be told to renew its number.
+const RENEWALS_MAX: u64 = 2;
+
 impl<S: Storage> Cluster<S> {
     // ---- still ----
 
@@ -241,6 +244,7 @@ impl<S: Storage> Cluster<S> {
         self.plan.appetite.patience = 0;
         let Some(node) = self.pick_sweeper() else { return Ok(()) };
         for _ in 0..8 {
+            let renewals = self.member(node).node.stats().renewals;
             self.request(node, at, Mode::Exclusive, Flags::NONE)?;
             let until = self.now.after(self.plan.repeat_waiting_after() * 20 + self.slack() * 4);
             while self.ghost.locks.iter().any(GhostLock::is_waiting) {
@@ -248,6 +252,13 @@ impl<S: Storage> Cluster<S> {
                 ensure!(next.is_some(), Progress, "node {node} waits for resource {at}, alone");
                 self.step()?;
             }
+            // A number of this life is above every floor of it, but for a copy that is late.
+            let renewals = self.member(node).node.stats().renewals - renewals;
+            ensure!(
+                renewals <= RENEWALS_MAX,
+                Progress,
+                "node {node} was told {renewals} times to renew a request"
+            );
             if !self.ghost.locks.is_empty() {
                 return self.release(0, ValueWrite::Keep);
             }

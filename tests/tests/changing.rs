@@ -1,0 +1,72 @@
+//! Random schedules of clusters whose members change: whole runs of the simulator, each from one seed, in which nodes
+//! crash, start, leave and are fenced while everything else goes on.
+//!
+//! A failure prints the seed and the last lines of its trace. `cargo run --release -p lockmaster-sim -- run --changing
+//! --seed SEED` makes it small and says how to see all of them.
+
+use core::ops::Range;
+
+use lockmaster_sim::seeds::examine_all;
+use lockmaster_sim::{FaultKinds, Options, Report};
+
+/// Seeds of one test; there are two of them.
+const SEEDS: u64 = 1_500;
+
+/// Seeds that once found something, with how many nodes and steps, and what they found.
+const KEPT: [(u64, u16, u32, &str); 3] = [
+    (
+        532,
+        3,
+        611,
+        "a transfer that was withdrawn long ago was cut, and stopped the one that had its slots now",
+    ),
+    (66, 4, 1_089, "a node gave slots away after the end of its membership"),
+    (263, 5, 1_124, "a newcomer forgot that an offer was withdrawn, and waited for the transfer for ever"),
+];
+
+fn examine(seeds: Range<u64>) -> Report {
+    let count = seeds.end - seeds.start;
+    println!("seeds {} to {}", seeds.start, seeds.end - 1);
+    let report = match examine_all(seeds, 1, &Options::changing()) {
+        Ok(report) => report,
+        Err(failed) => panic!("\n{}", failed.story),
+    };
+    // What is on in some seeds must have happened, or nothing was tried.
+    for (what, times) in report.changes.all() {
+        assert!(times > 0, "{what} never happened in {count} seeds");
+    }
+    for (kind, fault) in report.faults.all() {
+        assert!(fault.times > 0, "{kind:?} never happened in {count} seeds");
+    }
+    report
+}
+
+#[test]
+fn first_half_of_the_changes() {
+    examine(0..SEEDS);
+}
+
+#[test]
+fn second_half_of_the_changes() {
+    examine(SEEDS..2 * SEEDS);
+}
+
+#[test]
+fn a_seed_gives_the_same_run_again() {
+    for seed in 0..20 {
+        let run = || examine_all(seed..seed + 1, 1, &Options::changing()).map(|report| report.trace);
+        let traces = (run().expect("the seed holds"), run().expect("the seed holds"));
+        assert_eq!(traces.0, traces.1, "seed {seed}");
+    }
+}
+
+#[test]
+fn kept_seeds() {
+    for (seed, nodes, steps, story) in KEPT {
+        let options =
+            Options { nodes: (nodes, nodes), steps, without: FaultKinds::NONE, ..Options::changing() };
+        if let Err(failed) = examine_all(seed..seed + 1, 1, &options) {
+            panic!("\n{}\n(this seed once found: {story})", failed.story);
+        }
+    }
+}
