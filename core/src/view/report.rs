@@ -338,12 +338,16 @@ impl Machine<'_> {
         if !self.is_reported(at) {
             return;
         }
-        if self.resources[at].holding.held.is_none() {
-            while let Some(waiter) = self.resources[at].holding.locks.find_waiter(&self.locks, |_| true) {
-                self.deny_owner(waiter, Denial::Full);
-            }
-            self.look_after(at);
-        } else if self.resources[at].holding.locks.is_empty() {
+        if self.resources[at].holding.locks.need().is_some() {
+            // Owners use it.
+            return;
+        }
+        while let Some(waiter) = self.resources[at].holding.locks.find_waiter(&self.locks, |_| true) {
+            self.deny_owner(waiter, Denial::Full);
+        }
+        self.look_after(at);
+        let holding = &self.resources[at].holding;
+        if holding.held.is_some() && holding.locks.is_empty() {
             self.position_at(at, None);
             self.settle();
         }
