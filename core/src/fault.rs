@@ -3,7 +3,7 @@
 
 /// Which rules are switched off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Faults(u32);
+pub struct Faults(u64);
 
 impl Faults {
     /// Every rule holds.
@@ -65,9 +65,33 @@ impl Faults {
     pub const REBUILD_PARTIAL: Self = Self(1 << 26);
     /// No grant pass runs after the locks of a departed member were dropped.
     pub const NO_PASS_AFTER_PURGE: Self = Self(1 << 27);
+    /// Frames of earlier and later views are heard.
+    pub const OTHER_VIEWS: Self = Self(1 << 28);
+    /// A master that rebuilds a slot hears requests for it.
+    pub const REBUILD_HEARS: Self = Self(1 << 29);
+    /// Floors are those of a place, whoever has it.
+    pub const FLOORS_STAY_BEHIND: Self = Self(1 << 30);
+    /// Resources come and go in a slot while it is reported in parts.
+    pub const REPORT_LIVE: Self = Self(1 << 31);
+    /// A node is master of what any install says that it is.
+    pub const INSTALL_ANY: Self = Self(1 << 32);
+    /// A copy of the value block that was given as invalid is reported as valid.
+    pub const INVALID_AS_VALID: Self = Self(1 << 33);
+    /// Who could know is who was in the view before, as installed here.
+    pub const KNOWING_AS_INSTALLED: Self = Self(1 << 34);
+    /// A node goes on after the end of its membership.
+    pub const LIVES_ON: Self = Self(1 << 35);
+    /// A master grants although its membership is not certain.
+    pub const SUSPECT_GRANTS: Self = Self(1 << 36);
+    /// The value block stays valid when its writer departs.
+    pub const PURGE_KEEPS_VALUE: Self = Self(1 << 37);
+    /// A value block that was lost with its master is absent, as if there had been none.
+    pub const LOST_VALUE_ABSENT: Self = Self(1 << 38);
+    /// A packed lock of a departed member goes to whoever has its place.
+    pub const PACKED_KEEPS_DEPARTED: Self = Self(1 << 39);
 
     /// All switches, with the names that the tests print.
-    pub const ALL: [(&'static str, Self); 20] = [
+    pub const ALL: [(&'static str, Self); 40] = [
         ("a Downgrade or Cancel reuses its request's number", Self::NUMBER_REUSED),
         ("a Grant is believed because its number is not lower", Self::GRANT_NOT_LOWER),
         ("numbers are counted per resource", Self::NUMBER_PER_RESOURCE),
@@ -88,7 +112,33 @@ impl Faults {
         ("a denied conversion stays in the convert queue", Self::VICTIM_QUEUED),
         ("tokens are counted anew after a transfer", Self::TOKENS_STAY),
         ("the value block does not travel", Self::VALUE_STAYS),
+        ("a map is decided before all have reported theirs", Self::DECIDE_EARLY),
+        ("map reports are made from live state", Self::MAP_LIVE),
+        ("orphans are judged by the merged map", Self::ORPHANS_BY_MAP),
+        ("a rebuilt slot is opened before all have reported", Self::OPEN_EARLY),
+        ("reports have no counter", Self::REPORT_WITHOUT_COUNTER),
+        ("a report is acknowledged before the install", Self::REPORT_ACKED_EARLY),
+        ("a rebuild leaves out what does not fit", Self::REBUILD_PARTIAL),
+        ("no grant pass after a purge", Self::NO_PASS_AFTER_PURGE),
+        ("frames of other views are heard", Self::OTHER_VIEWS),
+        ("a rebuilding master hears requests", Self::REBUILD_HEARS),
+        ("floors stay for who comes next", Self::FLOORS_STAY_BEHIND),
+        ("a report is made from a table that changes", Self::REPORT_LIVE),
+        ("any install makes a master", Self::INSTALL_ANY),
+        ("a copy told invalid is reported as valid", Self::INVALID_AS_VALID),
+        ("who could know is judged by the last view installed", Self::KNOWING_AS_INSTALLED),
+        ("a node goes on after its membership", Self::LIVES_ON),
+        ("a suspect master grants", Self::SUSPECT_GRANTS),
+        ("a value stays valid without its writer", Self::PURGE_KEEPS_VALUE),
+        ("a value that was lost is absent", Self::LOST_VALUE_ABSENT),
+        ("a packed lock of a departed member stays", Self::PACKED_KEEPS_DEPARTED),
     ];
+
+    /// Is it a rule about views?
+    #[must_use]
+    pub const fn is_of_views(self) -> bool {
+        self.0 >= Self::DECIDE_EARLY.0
+    }
 
     /// Is a rule switched off?
     #[must_use]

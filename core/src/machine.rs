@@ -407,6 +407,7 @@ impl<'a> Machine<'a> {
             Course::Still | Course::Outgoing(_) => false,
             Course::Packing(_) => passage != Passage::Packed || crate::fault_on!(self, AUTHORITY_LATE),
             Course::Incoming(_) => passage == Passage::Installed,
+            Course::Rebuilding if crate::fault_on!(self, REBUILD_HEARS) => true,
             // It is not known yet who decides, or nobody does.
             Course::Reporting | Course::Rebuilding => return NOBODY,
         };
@@ -556,7 +557,8 @@ impl<'a> Machine<'a> {
     /// Must a resource stay in its slot's chain although neither role needs it? What is packed marks the name as
     /// another's, and what is installed as this node's, until the slot is complete (rules R4 and R7).
     fn is_in_passage(&self, resource: &Resource) -> bool {
-        if self.slot(resource.slot).course == Course::Reporting {
+        let is_reported = self.slot(resource.slot).course == Course::Reporting;
+        if is_reported && !crate::fault_on!(self, REPORT_LIVE) {
             // The report goes along the chain.
             return true;
         }

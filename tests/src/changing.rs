@@ -385,10 +385,11 @@ impl Changing {
     #[must_use]
     pub fn grant_of(&self, id: u16, lock: LockId) -> Option<Grant> {
         let events = self.living[&id].events.iter().rev();
-        events.into_iter().find_map(|event| match event {
-            Event::Granted { lock: granted, grant, .. } if *granted == lock => Some(*grant),
-            _ => None,
-        })
+        let mut granted = events.filter_map(|event| {
+            let Event::Granted { lock, grant, .. } = event else { return None };
+            Some((*lock, *grant))
+        });
+        granted.find(|(granted, _)| *granted == lock).map(|(_, grant)| grant)
     }
 
     /// Everything that a node has told since it was asked last.

@@ -180,7 +180,8 @@ impl Machine<'_> {
     /// An entry of another node's map: never one that makes this node a master or ends its being one.
     fn take_entry(&mut self, slot: u32, master: Member, version: MapVersion) {
         let entry = self.slot(slot);
-        let is_mine = self.is_me(entry.master) || self.is_me(master);
+        let is_any = crate::fault_on!(self, INSTALL_ANY);
+        let is_mine = self.is_me(entry.master) || self.is_me(master) && !is_any;
         let is_later = version > entry.version || entry.master == NOBODY && version == entry.version;
         let is_believable = version.epoch <= self.s.epoch() && !is_leap(version, entry);
         if is_mine || entry.course != Course::Still || !is_later || !is_believable {

@@ -53,7 +53,7 @@ impl Machine<'_> {
 
     /// Is the node a member whose engine was not heard lately? Then it makes no grants as a master.
     pub(crate) fn is_suspect(&self) -> bool {
-        self.s.now >= self.s.views.certainty.suspect_at
+        self.s.now >= self.s.views.certainty.suspect_at && !crate::fault_on!(self, SUSPECT_GRANTS)
     }
 
     /// Has the node's life ended, so that it grants nothing?
@@ -63,7 +63,8 @@ impl Machine<'_> {
 
     /// Ends the node's life if its time is over.
     pub(crate) fn end_if_due(&mut self) {
-        if self.s.now >= self.s.views.certainty.fenced_at && self.s.views.life == Life::Alive {
+        let is_due = self.s.now >= self.s.views.certainty.fenced_at && !crate::fault_on!(self, LIVES_ON);
+        if is_due && self.s.views.life == Life::Alive {
             self.begin_end();
         }
     }

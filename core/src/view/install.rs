@@ -189,6 +189,9 @@ impl Machine<'_> {
                 self.s.nodes[usize::from(place)] = member.node;
                 let peer = self.peer(place);
                 *peer = Peer { incarnation: Some(member.incarnation), joined: member.joined, ..Peer::VACANT };
+                if crate::fault_on!(self, KNOWING_AS_INSTALLED) {
+                    self.peer(place).joined = epoch;
+                }
                 self.s.present |= 1 << place;
                 self.greet(place);
                 seated |= 1 << place;

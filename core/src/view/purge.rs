@@ -44,7 +44,9 @@ impl Machine<'_> {
                 continue;
             }
             if self.resources[resource].passage == Passage::Packed {
-                self.mark_gone(resource, Idx::new(at));
+                if !crate::fault_on!(self, PACKED_KEEPS_DEPARTED) {
+                    self.mark_gone(resource, Idx::new(at));
+                }
             } else {
                 self.purge(resource);
                 self.settle();
@@ -108,7 +110,9 @@ impl Machine<'_> {
         let slot = &mut self.slots.0[self.resources[resource].slot as usize];
         slot.grants += 1;
         let version = Token { epoch: self.s.views.view.epoch, grant: slot.grants, local: 0 };
-        if let Some(cell) = self.resources[resource].mastery.value {
+        if let Some(cell) = self.resources[resource].mastery.value
+            && !crate::fault_on!(self, PURGE_KEEPS_VALUE)
+        {
             self.write_value(cell, version, None);
         }
     }
@@ -118,6 +122,9 @@ impl Machine<'_> {
         let members = self.peers.len();
         for member in places(core::mem::take(&mut self.s.views.departed)) {
             for slot in 0..self.slots.len() {
+                if crate::fault_on!(self, FLOORS_STAY_BEHIND) {
+                    break;
+                }
                 self.floors[slot * members + usize::from(member)] = Number(0);
             }
             *self.peer(member) = Peer::VACANT;

@@ -11,6 +11,8 @@ use crate::peer::Push;
 use crate::queue::{Claim, Place, Queues};
 use crate::record::{Chain, Course, NAME_INLINE, NOBODY, Passage, Physical, Resource};
 use crate::table::{Idx, Queue};
+#[cfg(lockmaster_faults)]
+use crate::value::ValueState;
 use crate::wire::{FrameWriter, Report, ReportUnit, Reported, ViewMessage};
 
 /// Resources that one call opens.
@@ -271,7 +273,7 @@ impl Machine<'_> {
     fn rebuild_value(&mut self, at: Idx<Resource>, unit: &ReportUnit<'_>) {
         let has_value = self.resources[at].mastery.value.is_some();
         if !has_value && self.resources[at].passage != Passage::Rebuilt {
-            self.resources[at].is_value_lost = true;
+            self.resources[at].is_value_lost = !crate::fault_on!(self, LOST_VALUE_ABSENT);
         }
         if needs_value(unit) {
             // Whether it is lost is known when all have reported.
@@ -283,6 +285,12 @@ impl Machine<'_> {
         let is_newer = copy.version > self.values[cell].copy.version;
         if self.resources[at].is_value_lost || is_newer {
             self.values[cell].copy = copy;
+            #[cfg(lockmaster_faults)]
+            if let ValueState::Invalid(value) = copy.state
+                && crate::fault_on!(self, INVALID_AS_VALID)
+            {
+                self.values[cell].copy.state = ValueState::Valid(value);
+            }
             self.resources[at].is_value_lost = false;
         }
     }

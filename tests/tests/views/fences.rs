@@ -8,11 +8,8 @@ use lockmaster_core::{
 use lockmaster_tests::changing::Changing;
 
 fn lost(events: &[Event]) -> Vec<LockId> {
-    let lost = events.iter().filter_map(|event| match event {
-        Event::Lost { lock, .. } => Some(*lock),
-        _ => None,
-    });
-    lost.collect()
+    let lost = |event: &Event| if let Event::Lost { lock, .. } = event { Some(*lock) } else { None };
+    events.iter().filter_map(lost).collect()
 }
 
 fn after(world: &Changing, millis: u64) -> Instant {
@@ -152,10 +149,8 @@ fn a_grant_that_was_not_told_yet_is_told_before_its_loss() {
     world.node(2).fence(now);
     world.settle();
     let events = world.events(2);
-    let of_lock = events.iter().filter(|event| match event {
-        Event::Granted { lock, .. } | Event::Lost { lock, .. } => *lock == waits,
-        _ => false,
-    });
+    let is_of_lock = |event: &&Event| matches!(event, Event::Granted { lock, .. } | Event::Lost { lock, .. } if *lock == waits);
+    let of_lock = events.iter().filter(is_of_lock);
     let of_lock: Vec<_> = of_lock.collect();
     assert!(matches!(of_lock[..], [Event::Granted { .. }, Event::Lost { .. }]), "{of_lock:?}");
 }

@@ -25,10 +25,10 @@ fn view(epoch: u32, members: &[ViewMember]) -> View {
 /// A node with a place for itself and one for another.
 fn node_of(id: NodeId) -> Node<HeapMemory> {
     let mut config = Config::new(ClusterId(1), id, Incarnation(u64::from(id.0) + 100));
-    config.spaces.push(SpaceConfig::new("plain").unwrap()).unwrap();
+    config.spaces = [SpaceConfig::new("plain").expect("the name is short")].into_iter().collect();
     config.places = 2;
     let memory = HeapMemory::new(&Limits::uniform(8), &config);
-    Node::new(config, memory).unwrap()
+    Node::new(config, memory).expect("the configuration is sound")
 }
 
 /// Who joined with a view that this node has missed may know of locks, so that no map is agreed on without it.

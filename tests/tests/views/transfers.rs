@@ -8,9 +8,12 @@ const N: u16 = 3;
 const C: u16 = 4;
 const COORDINATOR: u16 = 1;
 
+/// Who holds what, under which handle.
+type Held = (u16, Vec<u8>, LockId);
+
 /// Four members, locks held by C and N and waited for by the coordinator on slots of O, and a transfer to N that has gone
 /// on for so many frames.
-fn in_transfer(frames: usize) -> (Changing, Vec<(u16, Vec<u8>, LockId)>, bool) {
+fn in_transfer(frames: usize) -> (Changing, Vec<Held>, bool) {
     let mut world = Changing::of(&[COORDINATOR, O, N, C]);
     let mut held = Vec::new();
     for at in 0..6 {
@@ -19,8 +22,9 @@ fn in_transfer(frames: usize) -> (Changing, Vec<(u16, Vec<u8>, LockId)>, bool) {
         let lock = world.take(holder, &name, Mode::Exclusive);
         held.push((holder, name, lock));
     }
-    let first = world.masters().iter().position(|master| *master == O).unwrap();
-    let range = SlotRange { first: SlotId(u32::try_from(first).unwrap()), len: SLOTS / 4 };
+    let first = (0..).zip(world.masters()).find(|(_, master)| *master == O);
+    let (first, _) = first.expect("it masters something");
+    let range = SlotRange { first: SlotId(first), len: SLOTS / 4 };
     world.transfer(O, range, N);
     let is_over = world.step(frames);
     (world, held, is_over)
@@ -92,10 +96,10 @@ fn a_member_joins_at_every_step() {
         let ends: Vec<_> = world
             .events(O)
             .into_iter()
-            .filter_map(|event| match event {
-                Event::Transfer(progress) if progress.stage.is_end() => Some(progress.stage),
-                _ => None,
-            })
+            .filter_map(
+                |event| if let Event::Transfer(progress) = event { Some(progress.stage) } else { None },
+            )
+            .filter(|stage| stage.is_end())
             .collect();
         assert_eq!(ends, [Stage::Done], "after {frames} frames");
         for (holder, name, lock) in &held {

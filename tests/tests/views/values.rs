@@ -4,11 +4,11 @@ use lockmaster_core::{Flags, LockId, Mode, Value, ValueState, ValueWrite};
 use lockmaster_tests::changing::Changing;
 
 fn write(bytes: &[u8]) -> ValueWrite {
-    ValueWrite::Set(Value::new(bytes).unwrap())
+    ValueWrite::Set(Value::new(bytes).expect("it is short"))
 }
 
 fn valid(bytes: &[u8]) -> ValueState {
-    ValueState::Valid(Value::new(bytes).unwrap())
+    ValueState::Valid(Value::new(bytes).expect("it is short"))
 }
 
 fn take(world: &mut Changing, node: u16, name: &[u8], mode: Mode) -> LockId {

@@ -203,7 +203,7 @@ impl<S: Storage> Cluster<S> {
         let most = self.plan.turnover.as_ref().map_or(1, |turnover| turnover.balance_most);
         self.balance(node, most)?;
         let is_it = |ghost: &crate::ghost::GhostLock| ghost.node == node;
-        if let Some(at) = self.ghost.locks.iter().position(|ghost| is_it(ghost)) {
+        if let Some(at) = self.ghost.locks.iter().position(is_it) {
             let ghost = &self.ghost.locks[at];
             return match ghost.standing {
                 Standing::Held(_) => self.release(at, ValueWrite::Keep),
