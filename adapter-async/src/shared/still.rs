@@ -141,12 +141,33 @@ pub(crate) fn node_of(id: NodeId, members: &[NodeId]) -> crate::Node<Still> {
     node_with(config, Members::fixed(id, false, view))
 }
 
-pub(crate) fn config(id: NodeId) -> Config {
+fn config(id: NodeId) -> Config {
     let mut config = Config::new(ClusterId(1), id, Incarnation(1));
     let mut space = SpaceConfig::new("default").unwrap();
     space.slots = 16;
     config.spaces.push(space).unwrap();
     config
+}
+
+/// A node that is told of views: a member of one with nobody else, in its first life.
+pub(crate) fn lone_member() -> crate::Node<Still> {
+    let node = outsider();
+    node.life.shared.hear_view(1, view(1, 1, &[]));
+    node
+}
+
+/// A node that is told of views, and was told of none yet.
+pub(crate) fn outsider() -> crate::Node<Still> {
+    let mut config = config(ME);
+    config.places = 2;
+    node_with(config, Members::outside(ME, false))
+}
+
+/// A view of this node, in this life, and of others.
+pub(crate) fn view(epoch: u32, incarnation: u64, others: &[NodeId]) -> ClusterView {
+    let own = ClusterMember { incarnation: Incarnation(incarnation), ..member(ME) };
+    let others = others.iter().copied().map(member);
+    ClusterView { epoch: Epoch(epoch), members: [own].into_iter().chain(others).collect() }
 }
 
 /// A member of the first view, which a node dials in vain.
@@ -155,7 +176,7 @@ pub(crate) fn member(node: NodeId) -> ClusterMember {
     ClusterMember { node, incarnation: Incarnation(1), joined: Epoch(1), is_leaving: false, address }
 }
 
-pub(crate) fn node_with(config: Config, members: Members) -> crate::Node<Still> {
+fn node_with(config: Config, members: Members) -> crate::Node<Still> {
     let memory = HeapMemory::new(&Limits::uniform(64), &config);
     let node = Node::new(config, memory).unwrap();
     let balance = Balance::new(0);

@@ -9,7 +9,10 @@ use std::task::Wake;
 
 use lockmaster_core::wire::{FRAME_HEADER_LEN, Frames};
 
-use super::still::{EX, ME, PEER, Pipe, Still, granted, name_at_peer, node, node_with_peer, own_slot, poll};
+use super::still::{
+    EX, ME, PEER, Pipe, Still, granted, link_up, lone_member, name_at_peer, node, node_with_peer, outsider,
+    own_slot, poll, view,
+};
 use super::{Arc, Shared};
 use crate::connection::keep_writing;
 use crate::links::Detached;
@@ -241,4 +244,40 @@ fn dropped_transfers_take_no_place() {
     let mut one_too_many = transfers.next().unwrap();
     assert_eq!(poll(one_too_many.as_mut(), Waker::noop()), Poll::Ready(Err(TransferError::TooMany)));
     assert!(!node.life.shared.lock().registry.transfers.is_full());
+}
+
+#[test]
+fn a_fence_wakes_who_waits_for_it() {
+    let node = lone_member();
+    let alarmed = Alarmed::new(&node.life.shared);
+    let waker = Waker::from(Arc::clone(&alarmed));
+    let guard = granted(node.lock("a", EX));
+    let mut changed = pin!(node.changed());
+    let mut lost = Box::pin(guard.lost());
+    assert!(poll(changed.as_mut(), &waker).is_pending());
+    assert!(poll(lost.as_mut(), &waker).is_pending());
+    assert_eq!(alarmed.woken(), 0);
+    node.life.shared.hear_fenced(1, "by the test");
+    assert_eq!(alarmed.woken(), 2);
+    assert!(poll(changed.as_mut(), &waker).is_ready());
+    assert!(poll(lost.as_mut(), &waker).is_ready());
+    drop(lost);
+    drop(guard);
+    assert!(node.life.shared.lock().registry.is_idle());
+    assert!(node.life.shared.lock().lifecycle.waiters.is_idle());
+}
+
+#[test]
+fn a_connection_ends_with_its_peers_membership_and_not_before() {
+    let node = outsider();
+    let shared = &node.life.shared;
+    shared.hear_view(1, view(1, 1, &[PEER]));
+    let pipe = Pipe::with_room(usize::MAX / 2);
+    let link = link_up(&node, PEER, &pipe);
+    shared.hear_view(1, view(2, 1, &[PEER]));
+    assert_eq!(pipe.closed.load(Ordering::SeqCst), 0);
+    assert!(shared.lock().links.is_current(link));
+    shared.hear_view(1, view(3, 1, &[]));
+    assert_eq!(pipe.closed.load(Ordering::SeqCst), 1);
+    assert!(!shared.lock().links.is_current(link));
 }

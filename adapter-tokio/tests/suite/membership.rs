@@ -237,6 +237,7 @@ async fn a_view_without_a_node_ends_its_life() {
     script.close();
     script.inbox(2).view(view);
     assert!(guard.is_lost(), "what a provider says has happened when it returns");
+    assert_eq!(nodes[1].link_stats().up, 0, "it has hung up");
     script.open();
     until_back(&nodes[1], 2).await;
 }

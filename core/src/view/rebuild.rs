@@ -79,14 +79,8 @@ impl Machine<'_> {
         if u64::from(slot) >= u64::from(self.slot_count()) {
             return false;
         }
-        let hearing = &mut self.peers[usize::from(from)].hearing;
-        if report.end <= hearing.position {
+        if report.end <= self.peers[usize::from(from)].hearing.position {
             // It is here already.
-            self.tell_hearing(from);
-            return true;
-        }
-        if report.head.position > hearing.position {
-            hearing.is_again = true;
             self.tell_hearing(from);
             return true;
         }
@@ -99,6 +93,13 @@ impl Machine<'_> {
             if !is_ack_early {
                 return true;
             }
+        }
+        // Only now: what comes early is all missed, and asking for it before it can be heard would go round and round.
+        let hearing = &mut self.peers[usize::from(from)].hearing;
+        if report.head.position > hearing.position {
+            hearing.is_again = true;
+            self.tell_hearing(from);
+            return true;
         }
         let is_knowing = self.s.views.knowing >> from & 1 == 1;
         for unit in report.units {

@@ -30,6 +30,8 @@ pub(crate) struct Reporting {
     ends: Deque<Cursor, PARTS_MAX>,
     /// Where the last acknowledged part began: it is said again to hear how far the master is.
     before: Cursor,
+    /// Steps that were said, also before it went back.
+    furthest: u64,
     /// The slots before this one are decided about again, as far as was heard.
     opened: u32,
     /// The last slot that is reported.
@@ -54,6 +56,7 @@ impl Reporting {
         sent: Cursor::at(0),
         ends: Deque::new(),
         before: Cursor::at(0),
+        furthest: 0,
         opened: 0,
         last: 0,
         repeat_at: Instant::NEVER,
@@ -171,6 +174,7 @@ impl Machine<'_> {
         self.s.stats.report_bytes_out += len as u64;
         let reporting = &mut self.peer(member).reporting;
         reporting.sent = cursor;
+        reporting.furthest = reporting.furthest.max(cursor.position);
         reporting.ends.push_back(cursor).expect("there is a place for one more part");
         self.arm_reporting(member);
         Push::Said
@@ -242,6 +246,8 @@ impl Machine<'_> {
             reporting.acked = end;
             reporting.ends.pop_front();
         }
+        self.catch_up(from, reported.position);
+        let reporting = &mut self.peer(from).reporting;
         let is_at = reported.position == reporting.acked.position;
         if is_at && (reported.is_again || reported.is_full) {
             let to = reporting.acked;
@@ -254,6 +260,34 @@ impl Machine<'_> {
         self.open_reported(from, reported.frontier.0);
         self.mark_ready(from);
         true
+    }
+
+    /// A master that is further than what was said since this node went back is followed, before the slots that it has
+    /// opened are reported no more.
+    fn catch_up(&mut self, from: Member, position: u64) {
+        let reporting = &self.peers[usize::from(from)].reporting;
+        if position <= reporting.acked.position || position > reporting.furthest {
+            return;
+        }
+        let mut cursor = reporting.acked;
+        while cursor.position < position {
+            let Some(slot) = self.next_reported(from, cursor.slot) else { return };
+            if slot > cursor.slot {
+                cursor = Cursor { slot, after: None, ..cursor };
+            }
+            let next = match cursor.after {
+                Some(at) => Queue::<_, Chain>::next(&self.resources, at),
+                None => self.slot(slot).resources.head(),
+            };
+            let position = cursor.position + 1;
+            cursor = match next {
+                Some(at) => Cursor { position, after: Some(at), ..cursor },
+                None => Cursor { position, slot: slot + 1, after: None },
+            };
+        }
+        let reporting = &mut self.peer(from).reporting;
+        reporting.before = reporting.acked;
+        reporting.go_back(cursor);
     }
 
     /// A new master decides about its slots before this one again: what this node has to say of them is said now.

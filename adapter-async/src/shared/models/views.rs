@@ -4,31 +4,10 @@ use super::{
     Arc, EX, Instant, Mode, Node, Poll, Reach, Still, Waker, block_on, granted, is_clean, model, pin, poll,
     thread,
 };
-use crate::members::{Duty, Members};
-use crate::membership::{ClusterMember, ClusterView, Ear, Hear, Inbox};
-use crate::shared::still::{ME, PEER, config, member, node_with};
-use crate::{Certainty, ConvertError, Epoch, Incarnation, NodeId, Standing};
-
-/// A node that is told of views: a member of one with nobody else, in its first life.
-fn lone_member() -> Node<Still> {
-    let node = outsider();
-    node.life.shared.hear_view(1, view(1, 1, &[]));
-    node
-}
-
-/// A node that is told of views, and was told of none yet.
-fn outsider() -> Node<Still> {
-    let mut config = config(ME);
-    config.places = 2;
-    node_with(config, Members::outside(ME, false))
-}
-
-/// A view of this node, in this life, and of others.
-fn view(epoch: u32, incarnation: u64, others: &[NodeId]) -> ClusterView {
-    let own = ClusterMember { incarnation: Incarnation(incarnation), ..member(ME) };
-    let others = others.iter().copied().map(member);
-    ClusterView { epoch: Epoch(epoch), members: [own].into_iter().chain(others).collect() }
-}
+use crate::members::Duty;
+use crate::membership::{Ear, Hear, Inbox};
+use crate::shared::still::{PEER, lone_member, outsider, view};
+use crate::{Certainty, ConvertError, Epoch, Incarnation, Standing};
 
 /// An inbox that leads to no node yet.
 fn inbox(node: &Node<Still>) -> (std::sync::Arc<Ear<Still>>, Inbox) {
