@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use self::demo::{DemoArgs, Retain};
 pub(crate) use self::lock::{LockArgs, StageArgs};
-pub(crate) use self::node::{NodeArgs, RangeArg, ReachArgs, ShowArgs};
+pub(crate) use self::node::{NodeArgs, RangeArg, ReachArgs, ShowArgs, TlsArgs};
 use crate::lock::stage;
 
 use crate::ca::CaCommand;
@@ -36,7 +36,7 @@ pub(crate) enum Command {
     /// --leave-within. What still runs under a lock then is told to end. A second signal ends the node at once.
     ///
     /// When the node can be used it prints one line with its number and its control socket.
-    Node(NodeArgs),
+    Node(Box<NodeArgs>),
     /// Run a command under a lock
     ///
     /// Waits for the lock, runs the command, and releases the lock when the command has ended, with everything in its

@@ -9,15 +9,17 @@
 //!
 //! A second signal ends the process at once, at any point.
 
+mod etcd;
+
 use core::time::Duration;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lockmaster_tokio::{Limits, LocalDir, Node, Retention, SpaceConfig};
+use lockmaster_tokio::{Limits, LocalDir, Node, Retention, SpaceConfig, TlsConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
-use crate::args::{NodeArgs, Retain};
+use crate::args::{NodeArgs, Retain, TlsArgs};
 use crate::control::place::{self, Place};
 use crate::control::server::{Control, Leave};
 use crate::text::{counted, print};
@@ -74,13 +76,13 @@ fn socket_path(args: &NodeArgs, node: &Node) -> PathBuf {
 
 /// Starts the node and waits until it grants locks.
 async fn start(args: &NodeArgs, directory: Option<&LocalDir>) -> Result<Node, Failure> {
-    if !args.etcd.is_empty() {
-        let text = "this program was built without etcd: build it with the feature `etcd`, or use --dir";
-        return Err(Failure::Usage(text.to_owned()));
-    }
     let mut builder = Node::builder(&args.cluster).listen(args.listen).limits(limits(args));
-    if let Some(directory) = directory {
-        builder = builder.join(directory.clone());
+    builder = match directory {
+        Some(directory) => builder.join(directory.clone()),
+        None => etcd::join(builder, args)?,
+    };
+    if let Some(tls) = tls(&args.tls)? {
+        builder = builder.tls(tls);
     }
     if let Some(id) = args.id {
         builder = builder.node(id);
@@ -102,6 +104,18 @@ async fn start(args: &NodeArgs, directory: Option<&LocalDir>) -> Result<Node, Fa
     let node = builder.start().await.map_err(|error| Failure::Usage(reason(&error)))?;
     node.opened().await;
     Ok(node)
+}
+
+/// What the node proves itself with, if it is to.
+fn tls(args: &TlsArgs) -> Result<Option<TlsConfig>, Failure> {
+    let read = match args {
+        TlsArgs { tls: Some(directory), .. } => TlsConfig::from_directory(directory),
+        TlsArgs { tls_ca: Some(authority), tls_cert: Some(chain), tls_key: Some(key), .. } => {
+            TlsConfig::from_files(authority, chain, key)
+        }
+        TlsArgs { .. } => return Ok(None),
+    };
+    read.map(Some).map_err(|error| Failure::Usage(reason(&error)))
 }
 
 fn limits(args: &NodeArgs) -> Limits {

@@ -9,6 +9,8 @@ use crate::verify::{self, Done};
 
 /// What every other step that looks at the whole workspace leaves out.
 const PACKAGE: &str = "lockmaster-etcd";
+/// The program uses it, if it is built so.
+const PROGRAM: &str = "lockmaster";
 
 /// Does the provider build without lints, and do its tests pass, with real servers of etcd?
 ///
@@ -23,10 +25,19 @@ pub(crate) fn check(root: &Path) -> Result<Done, String> {
         command.args([subcommand, "-p", PACKAGE, "--locked"]).args(args);
         command
     };
+    let program = |subcommand: &str, args: &[&str]| {
+        let mut command = verify::cargo(root);
+        command.args([subcommand, "-p", PROGRAM, "--features=etcd", "--locked"]).args(args);
+        command
+    };
     let clippy = ["--all-targets", "--all-features", "--no-deps", "--", "-Dwarnings"];
     check_succeeds(&mut cargo("clippy", &clippy), "it has lints")?;
+    let mut lints = program("clippy", &["--all-targets", "--no-deps", "--", "-Dwarnings"]);
+    check_succeeds(&mut lints, "the program has lints with it")?;
     let mut doc = cargo("doc", &["--no-deps", "--all-features"]);
     check_succeeds(doc.env("RUSTDOCFLAGS", "-Dwarnings"), "its documentation does not build")?;
+    let mut meeting = program("test", &["--test=program", "etcd::"]);
+    check_succeeds(&mut meeting, "the program's nodes do not meet in etcd")?;
     // Servers and nodes have deadlines: more of them at a time than there are cores would miss them.
     let mut tests = cargo("test", &["--", "--test-threads=2"]);
     let output = run(&mut tests)?;

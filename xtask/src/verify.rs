@@ -66,8 +66,14 @@ pub(crate) const STEPS: &[Step] = &[
         proves: "no lint has anything to say, with all features",
         is_slow: false,
         action: Action::cargo(
-            "clippy --workspace --exclude lockmaster-etcd --all-targets --all-features --locked -- -D warnings",
+            "clippy --workspace --exclude lockmaster-etcd --exclude lockmaster --all-targets --all-features --locked -- -D warnings",
         ),
+    },
+    Step {
+        name: "clippy-program",
+        proves: "nor about the program, as it is without etcd",
+        is_slow: false,
+        action: Action::cargo("clippy -p lockmaster --all-targets --locked -- -D warnings"),
     },
     Step {
         name: "test",

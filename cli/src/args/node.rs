@@ -16,8 +16,10 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
     /// Meet the other nodes in an etcd cluster with these endpoints
-    #[arg(long, value_name = "URL", num_args = 1..)]
+    #[arg(long, value_name = "URL", num_args = 1.., requires = "etcd_state")]
     pub(crate) etcd: Vec<String>,
+    #[command(flatten)]
+    pub(crate) etcd_args: EtcdArgs,
     /// Number of this node; without this it gets the lowest that is free
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..))]
     pub(crate) id: Option<u16>,
@@ -48,9 +50,48 @@ pub(crate) struct NodeArgs {
     /// How many seconds the node may take to leave after SIGTERM
     #[arg(long, value_name = "SECS", default_value = "30", value_parser = seconds)]
     pub(crate) leave_within: Duration,
-    /// Allow an address that other machines can reach, although nobody proves who he is and nothing is encrypted
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+    /// Allow an address that other machines can reach also without --tls, although then nobody proves who he is and nothing is encrypted
     #[arg(long)]
     pub(crate) insecure: bool,
+}
+
+/// How etcd is used.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct EtcdArgs {
+    /// Directory for what this node must not forget, on a disk that outlives a restart of the machine; one for each node
+    #[arg(long, value_name = "DIR", requires = "etcd")]
+    pub(crate) etcd_state: Option<PathBuf>,
+    /// How many seconds membership lasts without etcd, and the others wait for a node that has crashed
+    #[arg(long, value_name = "SECS", default_value_t = 10, requires = "etcd", value_parser = value_parser!(u64).range(2..=600))]
+    pub(crate) etcd_ttl: u64,
+    /// Certificate of the authority of etcd's servers, at https endpoints
+    #[arg(long, value_name = "FILE", requires = "etcd")]
+    pub(crate) etcd_ca: Option<PathBuf>,
+    /// Certificate by which etcd knows this node
+    #[arg(long, value_name = "FILE", requires_all = ["etcd_ca", "etcd_key"])]
+    pub(crate) etcd_cert: Option<PathBuf>,
+    /// Key of that certificate
+    #[arg(long, value_name = "FILE", requires = "etcd_cert")]
+    pub(crate) etcd_key: Option<PathBuf>,
+}
+
+/// What a node proves itself with.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct TlsArgs {
+    /// Prove with the files in this directory which node this is, as `ca issue` has made them; all nodes must do so
+    #[arg(long, value_name = "DIR", requires = "id", conflicts_with_all = ["tls_ca", "tls_cert", "tls_key"])]
+    pub(crate) tls: Option<PathBuf>,
+    /// The same with files that are elsewhere: certificates of the cluster's authorities
+    #[arg(long, value_name = "FILE", requires_all = ["id", "tls_cert", "tls_key"])]
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// Certificate of this node, and those between it and an authority
+    #[arg(long, value_name = "FILE", requires_all = ["tls_ca", "tls_key"])]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Key of this node, which nobody but its owner may read
+    #[arg(long, value_name = "FILE", requires_all = ["tls_ca", "tls_cert"])]
+    pub(crate) tls_key: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, clap::Args)]

@@ -76,9 +76,15 @@ fn a_command_talks_to_one_node() {
 #[test]
 fn a_node_meets_others_in_one_place() {
     assert!(parse("node --dir d").is_ok());
-    assert!(parse("node --etcd http://a http://b --socket s").is_ok());
+    assert!(parse("node --etcd http://a http://b --etcd-state d --socket s").is_ok());
     assert_eq!(parse("node").unwrap_err(), ErrorKind::MissingRequiredArgument);
-    assert_eq!(parse("node --etcd http://a").unwrap_err(), ErrorKind::MissingRequiredArgument);
+    for wrong in [
+        "node --etcd http://a --etcd-state d",
+        "node --etcd http://a --socket s",
+        "node --dir d --etcd-ttl 5",
+    ] {
+        assert_eq!(parse(wrong).unwrap_err(), ErrorKind::MissingRequiredArgument, "{wrong}");
+    }
     assert_eq!(parse("node --dir d --etcd http://a").unwrap_err(), ErrorKind::ArgumentConflict);
     assert_eq!(parse("node --dir d --id 0").unwrap_err(), ErrorKind::ValueValidation);
     assert_eq!(parse("node --dir d --listen here").unwrap_err(), ErrorKind::ValueValidation);
@@ -115,4 +121,16 @@ fn a_range_has_both_its_ends() {
     for wrong in ["31..16", "..", "a..b", "1..", "-1..2", "1..2..3", ""] {
         assert!(RangeArg::parse(wrong).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn what_a_node_proves_itself_with_is_whole_and_of_a_number() {
+    assert!(parse("node --dir d --id 1 --tls t").is_ok());
+    assert!(parse("node --dir d --id 1 --tls-ca a --tls-cert c --tls-key k").is_ok());
+    for wrong in ["--tls t", "--id 1 --tls-ca a --tls-cert c", "--id 1 --tls-key k"] {
+        let kind = parse(&format!("node --dir d {wrong}")).unwrap_err();
+        assert_eq!(kind, ErrorKind::MissingRequiredArgument, "{wrong}");
+    }
+    let kind = parse("node --dir d --id 1 --tls t --tls-ca a --tls-cert c --tls-key k").unwrap_err();
+    assert_eq!(kind, ErrorKind::ArgumentConflict);
 }

@@ -5,7 +5,10 @@
 mod common;
 mod control;
 mod demo;
+#[cfg(feature = "etcd")]
+mod etcd;
 mod fake;
 mod lock;
 mod node;
 mod terminal;
+mod tls;

@@ -20,7 +20,7 @@ const ARROWS: &[(&str, Arrows)] = &[
     ("lockmaster-async", Arrows::To(&["lockmaster-core"])),
     ("lockmaster-tokio", Arrows::To(&["lockmaster-async", "lockmaster-core"])),
     ("lockmaster-etcd", Arrows::To(&["lockmaster-async"])),
-    ("lockmaster", Arrows::To(&["lockmaster-tokio", "lockmaster-core"])),
+    ("lockmaster", Arrows::To(&["lockmaster-tokio", "lockmaster-etcd", "lockmaster-core"])),
     ("lockmaster-sim", Arrows::To(&["lockmaster-core"])),
     ("lockmaster-tests", Arrows::Any),
     ("lockmaster-fuzz", Arrows::To(&["lockmaster-sim", "lockmaster-core"])),
