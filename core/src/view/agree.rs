@@ -228,6 +228,11 @@ impl Machine<'_> {
         if !is_coordinators || page.first.0 > self.s.views.installed || self.end_of(page).is_none() {
             return false;
         }
+        // A newcomer that has no place here yet cannot be anybody's master: the page comes again.
+        let is_unseated = |run: MapRun| run.master.is_some_and(|node| self.member_of(node).is_none());
+        if page.first.0 == self.s.views.installed && page.runs.into_iter().any(is_unseated) {
+            return false;
+        }
         if page.first.0 == self.s.views.installed {
             let mut slot = page.first.0;
             for run in page.runs {
