@@ -430,15 +430,19 @@ impl Machine<'_> {
         record.copy = position.copy;
         record.claim.pinned = position.pinned;
         record.is_asking_holders &= position.flags.has(Flags::NO_QUEUE);
-        let flags = record.claim.flags;
         if !self.physical[at].queued_timer.is_linked() {
             self.begin_queued_timer(at);
         }
-        if position.pinned.is_none() || flags.has(Flags::NO_DEADLOCK_WAIT) {
-            return;
-        }
+        self.end_deadlock(resource, at);
+    }
+
+    /// Judges a conversion that waits, and of which it is news that it does: one in deadlock is demoted or denied, unless
+    /// it accepts to wait in one (rule G11).
+    pub(crate) fn end_deadlock(&mut self, resource: Idx<Resource>, at: Idx<Physical>) {
+        let claim = &self.physical[at].claim;
+        let (is_conversion, flags) = (claim.pinned.is_some(), claim.flags);
         let queues = &mut self.resources[resource].mastery.queues;
-        if !queues.is_deadlocked(&self.physical, at) {
+        if !is_conversion || flags.has(Flags::NO_DEADLOCK_WAIT) || !queues.is_deadlocked(&self.physical, at) {
             return;
         }
         if flags.has(Flags::DEMOTE_ON_DEADLOCK) {

@@ -387,11 +387,19 @@ impl Machine<'_> {
 
     /// A record that was rebuilt takes part again: what it lets others have is granted, and it is told what it waits for.
     pub(crate) fn open_rebuilt(&mut self, at: Idx<Resource>) {
+        if self.resources[at].mastery.value.is_some() {
+            self.mark_value_lost(at);
+        }
+        self.pass(at);
+        // Two that wait for each other had not met at the old master.
         let mut walk = self.resources[at].mastery.queues.head(Place::Convert);
+        while let Some(lock) = walk {
+            walk = Queues::next(&self.physical, lock);
+            self.end_deadlock(at, lock);
+        }
+        self.pass(at);
         for place in [Place::Convert, Place::Wait] {
-            if place == Place::Wait {
-                walk = self.resources[at].mastery.queues.head(Place::Wait);
-            }
+            let mut walk = self.resources[at].mastery.queues.head(place);
             while let Some(lock) = walk {
                 walk = Queues::next(&self.physical, lock);
                 if !self.physical[lock].queued_timer.is_linked() {
@@ -399,10 +407,6 @@ impl Machine<'_> {
                 }
             }
         }
-        if self.resources[at].mastery.value.is_some() {
-            self.mark_value_lost(at);
-        }
-        self.pass(at);
     }
 }
 

@@ -169,6 +169,30 @@ fn a_conversion_goes_on_waiting_with_what_it_holds() {
 }
 
 #[test]
+fn conversions_that_meet_in_a_rebuild_do_not_wait_for_each_other_for_ever() {
+    let mut world = Changing::of(&[1, 2, 3]);
+    let name = world.name_at(3, "deadlock");
+    let first = world.take(1, &name, Mode::Null);
+    let second = world.take(2, &name, Mode::ConcurrentRead);
+    assert_eq!(world.convert(1, first, Mode::Exclusive), None);
+    world.settle();
+    world.pass(60);
+    // The old master never hears of the second one, which would have been denied.
+    world.close(2, 3);
+    assert_eq!(world.convert(2, second, Mode::ConcurrentWrite), None);
+    world.crash(3);
+    world.lose();
+    world.events(2);
+    world.change();
+    world.settle();
+    let is_denied = |event: &Event| matches!(event, Event::Denied { lock, reason: Denial::Deadlock, .. } if *lock == second);
+    assert!(world.events(2).iter().any(is_denied));
+    world.release(2, second, ValueWrite::Keep);
+    world.settle();
+    assert_eq!(world.grant_of(1, first).map(|grant| grant.mode), Some(Mode::Exclusive));
+}
+
+#[test]
 fn a_no_queue_request_is_answered_after_the_rebuild() {
     let mut world = Changing::of(&[1, 2, 3]);
     let name = world.name_at(3, "busy");
