@@ -33,6 +33,7 @@ pub struct Changing {
     /// Frames of a closed link, in order.
     kept: Vec<(u16, u16, Vec<u8>)>,
     limits: Limits,
+    places: u8,
 }
 
 impl Changing {
@@ -45,6 +46,19 @@ impl Changing {
     /// The same, with tables of this size.
     #[must_use]
     pub fn with(nodes: &[u16], limits: Limits) -> Self {
+        Self::made(nodes, limits, 16)
+    }
+
+    /// The same, with no more places for members than there are members.
+    ///
+    /// # Panics
+    /// If there are too many.
+    #[must_use]
+    pub fn tight(nodes: &[u16]) -> Self {
+        Self::made(nodes, Limits::uniform(64), u8::try_from(nodes.len()).expect("members are few"))
+    }
+
+    fn made(nodes: &[u16], limits: Limits, places: u8) -> Self {
         let mut world = Self {
             living: BTreeMap::new(),
             view: View::default(),
@@ -54,6 +68,7 @@ impl Changing {
             closed: BTreeSet::new(),
             kept: Vec::new(),
             limits,
+            places,
         };
         for node in nodes {
             world.start(*node);
@@ -74,6 +89,9 @@ impl Changing {
         let mut config = Config::new(ClusterId(1), NodeId(id), Incarnation(self.incarnations));
         let space = SpaceConfig { slots: SLOTS, ..SpaceConfig::new("space").expect("the name is short") };
         config.spaces = [space].into_iter().collect();
+        config.places = self.places;
+        config.chunk = 256;
+        config.window = 256;
         let memory = HeapMemory::new(&self.limits, &config);
         let node = Node::new(config, memory).expect("the configuration is sound");
         let incarnation = self.incarnations;

@@ -100,7 +100,8 @@ impl Machine<'_> {
             self.s.stats.locks_purged += 1;
             self.drop_departed(resource, at);
         }
-        if !crate::fault_on!(self, NO_PASS_AFTER_PURGE) {
+        // What this node has lost with a view, or has a part of only, it does not grant.
+        if self.is_master(resource) && !crate::fault_on!(self, NO_PASS_AFTER_PURGE) {
             self.pass(resource);
         }
     }

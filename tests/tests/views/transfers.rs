@@ -1,6 +1,7 @@
 //! Transfers and views together: O, N, a C or the coordinator dies at every step (rule W4).
 
-use lockmaster_core::{Event, LockId, Mode, SlotId, SlotRange, Stage, ValueWrite};
+use lockmaster_core::wire::{Body, LockMessage, Message};
+use lockmaster_core::{Event, LockId, Mode, NodeId, SlotId, SlotRange, SpaceId, Stage, ValueWrite};
 use lockmaster_tests::changing::{Changing, SLOTS};
 
 const O: u16 = 2;
@@ -131,4 +132,54 @@ fn the_end_of_a_cut_transfer_is_told_once() {
     world.change();
     world.settle();
     assert!(!world.events(O).iter().any(|event| matches!(event, Event::Transfer(_))));
+}
+
+/// The new master has a record that the old one holds EX on and somebody waits for, but not the end of its slot. It is so
+/// tight that the departed are forgotten in the call that tells of a view.
+fn with_a_part_of_a_slot(frames: usize) -> Option<(Changing, Vec<u8>, LockId)> {
+    let mut world = Changing::tight(&[COORDINATOR, O, N, C]);
+    let name = world.name_at(O, "lost");
+    let slot = world.node(O).slot_of(SpaceId(0), &name).ok().flatten().expect("the name is sound");
+    world.take(O, &name, Mode::Exclusive);
+    let waits = world.ask(C, &name, Mode::Exclusive);
+    // So much that it takes several chunks.
+    for at in 0..100 {
+        let filler = format!("{}{at}", "filler".repeat(8)).into_bytes();
+        if world.node(O).slot_of(SpaceId(0), &filler) == Ok(Some(slot)) {
+            world.take(O, &filler, Mode::Exclusive);
+        }
+    }
+    world.transfer(O, SlotRange::one(slot), N);
+    world.step(frames);
+    let has_record = world.node(N).decides(SpaceId(0), &name) == Ok(true);
+    let is_whole = world.node(N).slot(slot).is_some_and(|view| view.master == Some(NodeId(N)));
+    (has_record && !is_whole).then_some((world, name, waits))
+}
+
+#[test]
+fn what_a_new_master_has_lost_is_granted_by_nobody() {
+    let (mut world, name, waits) =
+        (1..100).find_map(with_a_part_of_a_slot).expect("the record comes at some time");
+    world.crash(O);
+    world.crash(COORDINATOR);
+    world.start(O);
+    world.start(COORDINATOR);
+    world.make_view();
+    world.start(9);
+    world.crash(9);
+    world.make_view();
+    world.close(N, C);
+    world.tell(N);
+    let is_grant =
+        |message: &Message<'_>| matches!(message, Message::Lock(LockMessage { body: Body::Grant(_), .. }));
+    assert!(!world.is_kept(N, C, is_grant));
+    assert_eq!(world.grant_of(C, waits), None);
+    assert!(!world.node(N).decides(SpaceId(0), &name).unwrap());
+    world.lose();
+    world.tell(C);
+    world.tell(O);
+    world.tell(COORDINATOR);
+    world.connect();
+    world.settle();
+    assert!(world.grant_of(C, waits).is_some());
 }
