@@ -12,8 +12,9 @@ use crate::sight::Sight;
 /// Steps that a cluster may take to come to rest; more is a storm.
 const STEPS_MAX: u64 = 20_000;
 
-/// How often a request on a network that is well may be told to renew its number.
-const RENEWALS_MAX: u64 = 2;
+/// How often a request on a network that is well may be told to renew its number. Each late frame about another resource
+/// of the slot may cost one, since floors are of slots; that it goes on is what must not be.
+const RENEWALS_MAX: u64 = 8;
 
 impl<S: Storage> Cluster<S> {
     // ---- still ----
