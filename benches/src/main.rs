@@ -1,7 +1,8 @@
 //! Figures of Lockmaster, each beside its baseline in the same run: `cargo run --release -p lockmaster-benches`.
 //!
-//! An argument chooses the lines whose text contains it.
+//! An argument chooses the lines whose text contains it; one more is the number of locks where a cluster changes.
 
+mod change;
 mod compare;
 mod echo;
 mod huge;
@@ -29,6 +30,9 @@ const LINES: &[Line] = &[
     ("secured-many", secured::many_tasks),
     ("transfer-alone", transfer::alone),
     ("transfer-load", transfer::under_load),
+    ("change-crash", change::crash),
+    ("change-crash-load", change::crash_under_load),
+    ("change-planned", change::planned),
 ];
 
 #[global_allocator]
@@ -39,6 +43,7 @@ fn main() {
     match choice.as_str() {
         remote::ROLE => return remote::serve(std::env::args_os().nth(2).as_deref().map(Path::new)),
         transfer::ROLE => return transfer::serve(),
+        change::ROLE => return change::serve(),
         _ => {}
     }
     println!("{:<64} {:>10} {:>10} {:<3} {:>7} {:>7}", "what", "ours", "base", "", "ratio", "aim");

@@ -21,7 +21,7 @@ use crate::process::{self, Other};
 use load::{Load, Seen, TASKS, Target};
 use records::Records;
 
-mod load;
+pub(crate) mod load;
 mod records;
 
 /// What the other process is started as.

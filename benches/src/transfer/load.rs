@@ -48,6 +48,23 @@ impl Load {
         Self { started: Clock::now(), is_over, waits, tasks }
     }
 
+    /// Forgets what was seen until now. The tasks go on.
+    pub(crate) fn renew(&mut self) {
+        self.started = Clock::now();
+        self.waits.borrow_mut().reset();
+    }
+
+    /// Ends the tasks, and tells what they saw, what they still waited for included.
+    pub(crate) async fn end(self) -> Seen {
+        self.is_over.set(true);
+        let span = self.started.elapsed();
+        for task in self.tasks {
+            task.await.expect("a task ends well");
+        }
+        let seen = self.waits.borrow().clone();
+        Seen::new(seen, span)
+    }
+
     /// Ends the tasks, and tells what they saw until now.
     pub(crate) async fn stop(self) -> Seen {
         self.is_over.set(true);
