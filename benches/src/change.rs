@@ -205,8 +205,8 @@ fn pause_row(what: &'static str, crashes: &[Crash]) -> Row {
     let notes = vec![
         format!(
             "slots: first {:.1} ms, half of them {:.1} ms; survivors were told within {:.2} ms",
-            millis(|crash| crash.pauses.at(0.0)),
-            millis(|crash| crash.pauses.at(0.5)),
+            millis(|crash| crash.pauses.at(0)),
+            millis(|crash| crash.pauses.at(2)),
             millis(|crash| crash.pauses.spread),
         ),
         format!(
@@ -223,7 +223,7 @@ fn pause_row(what: &'static str, crashes: &[Crash]) -> Row {
         what,
         baseline: "the bytes of the reports copied over loopback by as many processes",
         unit: "ms",
-        ours: millis(|crash| crash.pauses.at(1.0)),
+        ours: millis(|crash| crash.pauses.at(4)),
         theirs: millis(|crash| crash.copied),
         aim: Aim::AtMost(5.0),
         notes,

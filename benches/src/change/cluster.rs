@@ -61,10 +61,9 @@ impl Counters {
 }
 
 impl Pauses {
-    /// The pause that this part of the slots stayed below.
-    pub(super) fn at(&self, part: f64) -> Duration {
-        let last = (self.of_slots.len() - 1) as f64;
-        Duration::from_nanos(self.of_slots[(part * last) as usize])
+    /// The pause of the slot so many quarters through, of all in the order of their pauses.
+    pub(super) fn at(&self, quarters: usize) -> Duration {
+        Duration::from_nanos(self.of_slots[(self.of_slots.len() - 1) * quarters / 4])
     }
 }
 
