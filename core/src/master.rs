@@ -501,7 +501,7 @@ impl Machine<'_> {
     }
 
     /// Ends what a record waits for; one that holds nothing goes, and the floor rises.
-    fn deny(&mut self, resource: Idx<Resource>, at: Idx<Physical>, reason: DenyReason) {
+    pub(crate) fn deny(&mut self, resource: Idx<Resource>, at: Idx<Physical>, reason: DenyReason) {
         self.end_queued_timer(at);
         let stays = crate::fault_on!(self, VICTIM_QUEUED) && self.physical[at].claim.place == Place::Convert;
         let queues = &mut self.resources[resource].mastery.queues;

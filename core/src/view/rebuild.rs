@@ -13,7 +13,7 @@ use crate::record::{Chain, Course, NAME_INLINE, NOBODY, Passage, Physical, Resou
 use crate::table::{Idx, Queue};
 #[cfg(lockmaster_faults)]
 use crate::value::ValueState;
-use crate::wire::{FrameWriter, Report, ReportUnit, Reported, ViewMessage};
+use crate::wire::{DenyReason, FrameWriter, Report, ReportUnit, Reported, ViewMessage};
 
 /// Resources that one call opens.
 const STEPS_A_CALL: u32 = 256;
@@ -110,6 +110,9 @@ impl Machine<'_> {
                 let hearing = &mut self.peers[usize::from(from)].hearing;
                 hearing.is_full = true;
                 self.s.is_short = true;
+                if unit.position.held.is_some() {
+                    self.make_room_in(slot);
+                }
                 self.tell_hearing(from);
                 return true;
             }
@@ -123,6 +126,20 @@ impl Machine<'_> {
         }
         self.tell_hearing(from);
         true
+    }
+
+    /// What is held must find room: what is merely wanted in the slot gives way to it (rule W14).
+    fn make_room_in(&mut self, slot: u32) {
+        let mut walk = self.slot(slot).resources.head();
+        for _ in 0..STEPS_A_CALL {
+            let Some(at) = walk else { break };
+            walk = Queue::<_, Chain>::next(&self.resources, at);
+            let merely_wants = |record: &Physical| record.claim.held.is_none();
+            while let Some(lock) = self.resources[at].mastery.queues.find(&self.physical, merely_wants) {
+                self.deny(at, lock, DenyReason::Full);
+            }
+            self.give_up_for_room(at);
+        }
     }
 
     fn tell_hearing(&mut self, member: Member) {

@@ -30,6 +30,8 @@ pub(crate) struct Reporting {
     ends: Deque<Cursor, PARTS_MAX>,
     /// Where the last acknowledged part began: it is said again to hear how far the master is.
     before: Cursor,
+    /// The master had no room for what comes next: it is not said again before the timer runs out.
+    is_refused: bool,
     /// Steps that were said, also before it went back.
     furthest: u64,
     /// The slots before this one are decided about again, as far as was heard.
@@ -56,6 +58,7 @@ impl Reporting {
         sent: Cursor::at(0),
         ends: Deque::new(),
         before: Cursor::at(0),
+        is_refused: false,
         furthest: 0,
         opened: 0,
         last: 0,
@@ -75,7 +78,7 @@ impl Reporting {
     #[cfg(feature = "check")]
     pub(crate) fn fingerprint(&self, feed: &mut crate::fingerprint::Feed<'_>) {
         feed.put(&(self.is_active, self.acked.place(), self.sent.place(), self.before.place()));
-        feed.put(&(self.opened, self.last, self.ends.len()));
+        feed.put(&(self.opened, self.last, self.ends.len(), self.is_refused));
         feed.put_until(self.repeat_at);
     }
 }
@@ -125,7 +128,8 @@ impl Machine<'_> {
 
     pub(crate) fn has_report(&self, member: Member) -> bool {
         let reporting = &self.peers[usize::from(member)].reporting;
-        if !reporting.is_active || !self.is_met(member) || reporting.ends.is_full() {
+        let is_closed = !reporting.is_active || reporting.is_refused || reporting.ends.is_full();
+        if is_closed || !self.is_met(member) {
             return false;
         }
         let next = self.next_reported(member, reporting.sent.slot);
@@ -222,12 +226,16 @@ impl Machine<'_> {
         self.note_deadline(until);
     }
 
-    /// What was not acknowledged is said again; of nothing left, the last part, to hear how far the master is.
+    /// What was refused, or not acknowledged, is said again; of nothing left, the last part, to hear how far the master is.
     pub(super) fn repeat_reporting(&mut self, member: Member) {
         let reporting = &mut self.peer(member).reporting;
         reporting.repeat_at = Instant::NEVER;
+        let was_refused = core::mem::take(&mut reporting.is_refused);
         if !reporting.is_active {
             return;
+        }
+        if was_refused {
+            return self.mark_ready(member);
         }
         let is_all_acked = reporting.acked.position == reporting.sent.position;
         let to = if is_all_acked { reporting.before } else { reporting.acked };
@@ -252,6 +260,7 @@ impl Machine<'_> {
         if is_at && (reported.is_again || reported.is_full) {
             let to = reporting.acked;
             reporting.go_back(to);
+            reporting.is_refused = reported.is_full;
         }
         self.arm_reporting(from);
         if is_at && reported.is_full {
