@@ -348,7 +348,8 @@ impl Machine<'_> {
             return Push::Full;
         };
         let agreeing = &mut self.peer(member).agreeing;
-        agreeing.sent = first + slots;
+        // The same page said again may have fewer slots, since the map has more runs by now.
+        agreeing.sent = agreeing.sent.max(first + slots);
         agreeing.is_page_due = false;
         self.arm_agreeing(member);
         Push::Said
