@@ -25,7 +25,11 @@ const KEPT: [(u64, u16, u32, &str); 3] = [
 ];
 
 /// The same for seeds that decide about nodes and steps themselves.
-const KEPT_WHOLE: [(u64, &str); 2] = [
+const KEPT_WHOLE: [(u64, &str); 3] = [
+    (
+        3_399,
+        "a reporter asked about its last slot, which had moved on, and never heard that the others were open",
+    ),
     (
         14_120,
         "a report that found no room was said again at once, for ever, and what was wanted kept its room",

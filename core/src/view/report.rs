@@ -239,7 +239,13 @@ impl Machine<'_> {
         }
         let is_all_acked = reporting.acked.position == reporting.sent.position;
         let to = if is_all_acked { reporting.before } else { reporting.acked };
-        reporting.go_back(to);
+        // The last slot may have gone on to another master: then what is known of the first that has not is said again.
+        let slot = self.next_reported(member, to.slot).map(|_| to);
+        let to = slot.or_else(|| self.next_reported(member, 0).map(Cursor::at));
+        match to {
+            Some(to) => self.peer(member).reporting.go_back(to),
+            None => self.peer(member).reporting = Reporting::NONE,
+        }
         self.mark_ready(member);
     }
 
