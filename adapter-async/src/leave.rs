@@ -11,7 +11,7 @@ use crate::lifecycle::Lifecycle;
 use crate::map::MasterMap;
 use crate::node::Node;
 use crate::runtime::{Runtime, Writer};
-use crate::shared::{Shared, State, yield_once};
+use crate::shared::{Shared, State};
 
 /// How often a leaving node looks at what is left, if nothing tells it to.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -96,7 +96,7 @@ async fn leave_drain<R: Runtime>(shared: &Shared<R>) {
         });
         match step {
             None | Some(Step::Nothing) => return,
-            Some(Step::More) => yield_once().await,
+            Some(Step::More) => shared.runtime.yield_now().await,
             Some(Step::Wait) => {
                 let look_at = shared.runtime.now().after(LOOK_EVERY);
                 let seen = shared.lock().leave_sight();

@@ -1,7 +1,9 @@
 //! What a runtime has to offer: a clock, sleep, tasks and sockets.
 
-use core::future::Future;
+use core::future::{Future, poll_fn};
+use core::mem;
 use core::net::SocketAddr;
+use core::task::Poll;
 use std::io;
 use std::net::TcpListener;
 
@@ -42,6 +44,20 @@ pub trait Runtime: Send + Sync + 'static {
     /// Sleeps until the clock shows `until`, or somewhat longer: also as long as the machine sleeps, because whoever
     /// wakes up reads the clock before anything else.
     fn sleep_until(&self, until: Instant) -> impl Future<Output = ()> + Send;
+
+    /// Lets other tasks run, and lets the runtime look at its sockets, before it goes on.
+    ///
+    /// Wakes itself at once, unless a runtime has something better: some look at their sockets only after many tasks.
+    fn yield_now(&self) -> impl Future<Output = ()> + Send {
+        let mut is_first = true;
+        poll_fn(move |context| {
+            if !mem::take(&mut is_first) {
+                return Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            Poll::Pending
+        })
+    }
 
     /// Runs a task to its end.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);

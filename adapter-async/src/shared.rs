@@ -10,7 +10,7 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::sync::PoisonError;
 
-use lockmaster_core::drive::{self, Outlet};
+use lockmaster_core::drive::{self, Budget, Outlet};
 use lockmaster_core::{Event, HeapMemory, Instant, LockId, Node, NodeId, OwnerId, Standing, ValueState};
 
 use crate::balance::Balance;
@@ -29,10 +29,13 @@ use crate::timer::{Sleep, Timer};
 use crate::trace;
 use crate::waiters::WaiterId;
 
-/// Events and peers that a call sees to before it leaves the rest to the timer task.
-pub(crate) const CALL_BUDGET: u32 = 16;
-/// The same for a task of the node.
-pub(crate) const TASK_BUDGET: u32 = 256;
+/// What a call sees to before it leaves the rest to the timer task: nothing of long work, so that nobody waits for it.
+pub(crate) const CALL_BUDGET: Budget = Budget { outputs: 16, records: 0 };
+/// The same for a task of the node that has heard something.
+pub(crate) const TASK_BUDGET: Budget = Budget { outputs: 256, records: 0 };
+/// The same for the timer task, and for a provider's news: with as much long work as takes some ten microseconds, under
+/// the node's mutex.
+pub(crate) const LONG_BUDGET: Budget = Budget { outputs: 256, records: 128 };
 /// Frames that a call writes on one connection before it leaves the rest to the writer task.
 const CALL_FRAMES: u32 = 4;
 /// A node that is a member by a provider's word shows so often that it is alive.
@@ -127,7 +130,7 @@ impl<R: Runtime> Shared<R> {
     pub(crate) fn turn_with<T>(
         &self,
         errands: &mut Errands<R::Writer>,
-        budget: u32,
+        budget: Budget,
         act: impl FnOnce(&mut State<R::Writer>, &mut Errands<R::Writer>) -> T,
     ) -> Option<T> {
         let alarm = Alarm(self);
@@ -137,7 +140,7 @@ impl<R: Runtime> Shared<R> {
                 None
             } else {
                 let result = act(&mut state, errands);
-                let is_task = budget == TASK_BUDGET;
+                let is_task = budget != CALL_BUDGET;
                 if is_task && let Some(view) = state.members.take_put_off() {
                     state.install(view, errands);
                 }
@@ -262,7 +265,7 @@ impl<R: Runtime> Shared<R> {
         let mut errands = Errands::new();
         loop {
             let now = shared.runtime.now();
-            let turn = shared.turn_with(&mut errands, TASK_BUDGET, |state, _| {
+            let turn = shared.turn_with(&mut errands, LONG_BUDGET, |state, _| {
                 state.advance(now);
                 state.alive = now;
                 state.balance.tick(now);
@@ -272,7 +275,7 @@ impl<R: Runtime> Shared<R> {
             let Some(shows_life) = turn else { return };
             let sleep = shared.lock().timer.sleep();
             match sleep {
-                Sleep::Yield => yield_once().await,
+                Sleep::Yield => shared.runtime.yield_now().await,
                 Sleep::Until(until) if shows_life => {
                     shared.keep_time_until(until.min(now.after(ALIVE_EVERY))).await;
                 }
@@ -327,7 +330,7 @@ impl<W: Writer> State<W> {
         &mut self,
         runtime: &R,
         errands: &mut Errands<W>,
-        budget: u32,
+        budget: Budget,
     ) {
         // Before events are polled: it may end the node's life, and that is to be told.
         let standing = self.node.standing(self.now);
@@ -547,19 +550,6 @@ impl<R: Runtime, L> Drop for When<'_, R, L> {
         let mut stale = Stale::new();
         self.shared.lock().lifecycle.waiters.remove(id, &mut stale);
     }
-}
-
-/// Lets other tasks run first.
-pub(crate) async fn yield_once() {
-    let mut is_first = true;
-    poll_fn(|context| {
-        if !mem::take(&mut is_first) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 #[cfg(not(any(lockmaster_loom, lockmaster_shuttle)))]

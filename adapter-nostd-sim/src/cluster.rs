@@ -2,6 +2,7 @@
 
 mod changing;
 mod checks;
+mod ear;
 mod guided;
 mod healing;
 mod moving;
@@ -17,6 +18,7 @@ use lockmaster_core::{
 };
 
 use changing::Changing;
+use ear::Ear;
 
 use crate::clock::Clock;
 use crate::fault::FaultKind;
@@ -429,31 +431,31 @@ impl<S: Storage> Cluster<S> {
         if is_deaf {
             self.report.faults.hit(FaultKind::Deaf);
         }
-        self.listen(node, !is_deaf)
+        let ear = if is_deaf { Ear::deaf(self.random.below(u64::MAX)) } else { Ear::Open };
+        self.listen(node, ear)
     }
 
     /// The same, and owners get their events, or not yet.
-    fn listen(&mut self, node: NodeId, is_listening: bool) -> Result<(), Violation> {
-        self.drain(node, is_listening)?;
+    fn listen(&mut self, node: NodeId, ear: Ear) -> Result<(), Violation> {
+        self.drain(node, ear)?;
         self.check_laws(node)?;
         self.look(node);
         self.check_rules(node)
     }
 
-    fn drain(&mut self, node: NodeId, is_listening: bool) -> Result<(), Violation> {
+    fn drain(&mut self, node: NodeId, ear: Ear) -> Result<(), Violation> {
         let mut sent = 0;
-        self.ghost.deaf[usize::from(node.0)] |= !is_listening;
+        let mut turns = ear.turns();
+        self.ghost.deaf[usize::from(node.0)] |= !ear.is_open();
         loop {
             let mut is_quiet = true;
-            while is_listening && let Some(event) = self.member(node).node.poll_event() {
+            while turns > 0 && self.take_turn(node)? {
                 is_quiet = false;
-                self.tell(node, event)?;
+                turns -= 1;
             }
             while let Some(peer) = self.member(node).node.poll_ready() {
                 is_quiet = false;
-                let is_connected = self.member(node).connected[usize::from(peer.0)];
-                ensure!(is_connected, NothingUnasked, "node {node} names node {peer}, which is gone");
-                self.member(node).owed[usize::from(peer.0)] = true;
+                self.owe(node, peer)?;
             }
             for peer in self.nodes() {
                 let way = Way { from: node, to: peer };
@@ -466,7 +468,7 @@ impl<S: Storage> Cluster<S> {
                 break;
             }
         }
-        self.ghost.deaf[usize::from(node.0)] = !is_listening;
+        self.ghost.deaf[usize::from(node.0)] = !ear.is_open();
         // For each peer a full ring, and for each resource what its two roles can say at once; for each transfer that
         // is given or taken one message, and a window of chunks.
         let transfers = 2 * TRANSFERS_MAX * (1 + self.plan.chunks_under_way());

@@ -25,8 +25,32 @@ pub struct Wait {
     pub is_spent: bool,
 }
 
-/// Handles a timeout that is due, then drains events and ready peers, at most `budget` of them.
-pub fn run<S: Storage>(now: Instant, node: &mut Node<S>, outlet: &mut impl Outlet, budget: u32) -> Wait {
+/// What one [`run`] may do before it lets others run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Events, ready peers, and things that earlier calls left to be looked at once more.
+    pub outputs: u32,
+    /// Records of long work: a purge, a rebuild, a slot that has moved, the end of a life. With none, it is left to
+    /// another run, which has to come.
+    pub records: u32,
+}
+
+impl Budget {
+    /// As much as there is.
+    pub const ALL: Self = Self { outputs: u32::MAX, records: u32::MAX };
+
+    /// Takes one output from the budget. What was found at the price of the last one is free.
+    pub(crate) const fn take_output(&mut self) {
+        self.outputs = self.outputs.saturating_sub(1);
+    }
+
+    const fn is_spent(self) -> bool {
+        self.outputs == 0 || self.records == 0
+    }
+}
+
+/// Handles a timeout that is due, then does what earlier calls left and drains events and ready peers, within the budget.
+pub fn run<S: Storage>(now: Instant, node: &mut Node<S>, outlet: &mut impl Outlet, budget: Budget) -> Wait {
     if node.is_quiet(now) {
         return Wait { until: node.poll_timeout(), is_spent: false };
     }
@@ -34,17 +58,21 @@ pub fn run<S: Storage>(now: Instant, node: &mut Node<S>, outlet: &mut impl Outle
         node.handle_timeout(now);
         debug_assert!(node.poll_timeout().is_none_or(|until| until > now), "a timeout was handled");
     }
-    for _ in 0..budget {
+    let mut left = budget;
+    while left.outputs > 0 {
         // Events first: a slow peer must not hold back the local application.
-        if let Some(event) = node.poll_event() {
+        if let Some(event) = node.poll_event_within(&mut left) {
             outlet.event(event);
         } else if let Some(peer) = node.poll_ready() {
             outlet.ready(peer);
         } else {
-            return Wait { until: node.poll_timeout(), is_spent: false };
+            break;
         }
+        left.take_output();
     }
-    Wait { until: Some(now), is_spent: true }
+    let is_spent = left.is_spent() && !node.is_quiet(now);
+    let until = if is_spent { Some(now) } else { node.poll_timeout() };
+    Wait { until, is_spent }
 }
 
 /// Fills one frame for a peer; `None` when nothing is left for it.

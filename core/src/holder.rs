@@ -19,6 +19,7 @@ use position::UNSTATED;
 
 pub(crate) use position::Named;
 
+use crate::drive::Budget;
 use crate::error::{ConvertError, Full, ReleaseError, RequestError, UnknownLock};
 use crate::event::{Asked, Cancelled, Conversion, Denial, Event, Grant, Path, Request};
 use crate::flags::Flags;
@@ -595,7 +596,8 @@ impl Machine<'_> {
         }
     }
 
-    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+    /// The next event; looks for it in what earlier calls left, as far as the budget goes.
+    pub(crate) fn poll_event(&mut self, left: &mut Budget) -> Option<Event> {
         loop {
             if let Some(at) = self.s.events.head() {
                 return Some(self.take_event(at));
@@ -603,7 +605,7 @@ impl Machine<'_> {
             if let Some(progress) = self.take_transfer_news() {
                 return Some(Event::Transfer(progress));
             }
-            if !self.work_on() {
+            if !self.work_on(left) {
                 return None;
             }
         }

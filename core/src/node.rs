@@ -1,6 +1,7 @@
 //! The node: a shell that chooses the memory, around a machine that is compiled once.
 
 use crate::config::Config;
+use crate::drive::Budget;
 use crate::error::{ConfigError, ConvertError, Dropped, HelloError, ReleaseError, RequestError, UnknownLock};
 use crate::event::{Asked, Cancelled, Conversion, Event, Grant, Request};
 use crate::id::{Incarnation, LockId, NodeId, SlotId, SlotRange, SpaceId, Token};
@@ -203,9 +204,15 @@ impl<S: Storage> Node<S> {
 
     // ---- node to world ----
 
-    /// The next thing to tell an owner.
+    /// The next thing to tell an owner. When there is none, all work that earlier calls left is done:
+    /// [`run`](crate::drive::run) does it in pieces.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.machine().poll_event()
+        self.poll_event_within(&mut { Budget::ALL })
+    }
+
+    /// The same, but without more work than the budget allows.
+    pub(crate) fn poll_event_within(&mut self, left: &mut Budget) -> Option<Event> {
+        self.machine().poll_event(left)
     }
 
     /// A connected peer that something waits for. Each is named once; call [`Node::poll_transmit`] for it

@@ -3,6 +3,7 @@
 //! The next deadline is kept as a lower bound, made exact by every timeout: a queue's head that goes early
 //! costs one timeout that finds nothing to do, and no call has to look at all queues.
 
+use crate::drive::Budget;
 use crate::id::SpaceId;
 use crate::machine::Machine;
 use crate::record::Peer;
@@ -21,27 +22,47 @@ impl Machine<'_> {
         self.work_off_overdue();
     }
 
-    /// Does some of the work that earlier calls left; says whether there was any.
-    pub(crate) fn work_on(&mut self) -> bool {
+    /// Does some of the work that earlier calls left, within the budget; says whether there was any.
+    pub(crate) fn work_on(&mut self, left: &mut Budget) -> bool {
+        if self.has_small_work() {
+            let has_budget = left.outputs > 0;
+            if has_budget {
+                left.take_output();
+                self.do_small_work();
+            }
+            return has_budget;
+        }
+        let done = self.do_long_work(left.records);
+        left.records -= done;
+        done > 0
+    }
+
+    fn has_small_work(&self) -> bool {
+        self.s.overdue.is_some() || !self.s.work.is_empty() || self.s.is_short || self.s.hurried != 0
+    }
+
+    fn do_small_work(&mut self) {
         if self.s.overdue.is_some() {
             self.work_off_overdue();
-            return true;
-        }
-        if let Some(at) = self.s.work.pop_front(&mut self.resources) {
+        } else if let Some(at) = self.s.work.pop_front(&mut self.resources) {
             self.look_after(at);
-            return true;
-        }
-        if self.work_on_transfers() || self.work_on_views() {
-            return true;
-        }
-        if core::mem::take(&mut self.s.is_short) {
+        } else if core::mem::take(&mut self.s.is_short) {
             self.shed_for_room();
             self.recall();
             self.ask_for_room();
             self.settle();
-            return true;
+        } else {
+            self.hurry();
         }
-        self.hurry()
+    }
+
+    /// Does some of what takes many steps, of `most` records at most; returns of how many.
+    fn do_long_work(&mut self, most: u32) -> u32 {
+        if most == 0 {
+            return 0;
+        }
+        let of_transfers = self.work_on_transfers(most);
+        if of_transfers > 0 { of_transfers } else { self.work_on_views(most) }
     }
 
     fn work_off_overdue(&mut self) {
@@ -105,18 +126,14 @@ impl Machine<'_> {
     }
 
     /// A peer has come back: what it was not told, or did not answer, is said again, in batches (rule T4).
-    fn hurry(&mut self) -> bool {
-        if self.s.hurried == 0 {
-            return false;
-        }
+    fn hurry(&mut self) {
         let member = self.s.hurried.trailing_zeros() as usize;
         for _ in 0..EXPIRED_A_CALL {
             if !self.expire_of_peer(member, Instant::NEVER) {
                 self.s.hurried &= self.s.hurried - 1;
-                return true;
+                return;
             }
         }
-        true
     }
 
     pub(crate) fn exact_deadline(&mut self) -> Option<Instant> {

@@ -439,9 +439,10 @@ impl Machine<'_> {
         false
     }
 
-    /// Does some of the work that transfers have left; says whether there was any.
-    pub(crate) fn work_on_transfers(&mut self) -> bool {
-        self.work_on_moved() || self.work_on_packed()
+    /// Does some of the work that transfers have left, of `most` records at most; returns of how many.
+    pub(crate) fn work_on_transfers(&mut self, most: u32) -> u32 {
+        let of_moved = self.work_on_moved(most);
+        if of_moved > 0 { of_moved } else { self.work_on_packed(most) }
     }
 
     // ---- getters ----

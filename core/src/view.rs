@@ -17,6 +17,7 @@
 
 mod agree;
 mod balance;
+mod clear;
 mod fence;
 mod install;
 mod purge;
@@ -165,6 +166,8 @@ pub(crate) struct Views {
     frontier: u32,
     /// Resources of the next one that are still to be opened.
     opening: Option<u32>,
+    /// What is held finds no room: what is merely wanted is being given up.
+    clearing: Option<clear::Clearing>,
     /// Something has come that may let the rebuild go on.
     is_rebuild_due: bool,
     /// A slot that lacked room is tried again then.
@@ -206,6 +209,7 @@ impl Views {
             purge_at: None,
             frontier: 0,
             opening: None,
+            clearing: None,
             is_rebuild_due: false,
             retry_at: None,
         }
@@ -215,7 +219,7 @@ impl Views {
     pub(crate) fn fingerprint(&self, feed: &mut crate::fingerprint::Feed<'_>) {
         feed.put(&(&self.view, self.life, self.coordinator, self.knowing, self.is_decided, self.installed));
         feed.put(&(self.departed, self.purge_at, self.frontier, self.opening));
-        feed.put(&self.is_rebuild_due);
+        feed.put(&(self.clearing, self.is_rebuild_due));
         for until in [self.certainty.suspect_at, self.certainty.fenced_at] {
             feed.put_until(until);
         }
@@ -229,7 +233,7 @@ impl Views {
     /// Is there nothing to do about views before the next input?
     pub(crate) const fn is_quiet(&self) -> bool {
         let is_ending = matches!(self.life, Life::Ending(_));
-        self.purge_at.is_none() && !self.is_rebuild_due && !is_ending
+        self.purge_at.is_none() && self.clearing.is_none() && !self.is_rebuild_due && !is_ending
     }
 
     /// When the node has to look at its certainty again.
@@ -278,9 +282,11 @@ impl Machine<'_> {
         }
     }
 
-    /// Does some of the work that a view has left; says whether there was any.
-    pub(crate) fn work_on_views(&mut self) -> bool {
-        self.work_on_end() || self.work_on_departed() || self.work_on_rebuild()
+    /// Does some of the work that a view has left, of `most` records at most; returns of how many.
+    pub(crate) fn work_on_views(&mut self, most: u32) -> u32 {
+        let steps =
+            [Self::work_on_end, Self::work_on_departed, Self::work_on_clearing, Self::work_on_rebuild];
+        steps.into_iter().map(|step| step(self, most)).find(|done| *done > 0).unwrap_or(0)
     }
 
     /// A slot that lacked room when its reports were in is tried again; says whether there was one.

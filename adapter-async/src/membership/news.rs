@@ -5,7 +5,7 @@ use lockmaster_core::{Certainty, Incarnation, ViewError};
 use super::{ClusterView, MembershipError};
 use crate::errands::Errands;
 use crate::runtime::{Runtime, Writer};
-use crate::shared::{Shared, State, TASK_BUDGET};
+use crate::shared::{LONG_BUDGET, Shared, State};
 use crate::trace;
 
 impl<R: Runtime> Shared<R> {
@@ -31,7 +31,7 @@ impl<R: Runtime> Shared<R> {
     fn hear(&self, life: u64, act: impl FnOnce(&mut State<R::Writer>, &mut Errands<R::Writer>)) {
         let now = self.runtime.now();
         let mut errands = Errands::new();
-        let _: Option<()> = self.turn_with(&mut errands, TASK_BUDGET, |state, errands| {
+        let _: Option<()> = self.turn_with(&mut errands, LONG_BUDGET, |state, errands| {
             state.advance(now);
             if state.members.life() == life {
                 act(state, errands);

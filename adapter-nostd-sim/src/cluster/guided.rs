@@ -5,6 +5,7 @@ use core::time::Duration;
 use lockmaster_core::{NodeId, Storage};
 
 use super::Cluster;
+use super::ear::Ear;
 use super::workload::Action;
 use crate::random::Random;
 use crate::report::Violation;
@@ -50,7 +51,8 @@ impl<S: Storage> Cluster<S> {
             22 => self.network.break_way(self.now, usize::from(a), b.is_multiple_of(2)),
             _ => {
                 let node = self.guided_node(a);
-                return self.listen(node, b.is_multiple_of(2));
+                let ear = if b.is_multiple_of(2) { Ear::Open } else { Ear::deaf(u64::from(b / 2)) };
+                return self.listen(node, ear);
             }
         }
         self.guided_arrived()

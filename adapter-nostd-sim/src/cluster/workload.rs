@@ -6,6 +6,7 @@ use lockmaster_core::{
 };
 
 use super::Cluster;
+use super::ear::Ear;
 use crate::fault::FaultKind;
 use crate::ghost::{GhostLock, Standing};
 use crate::report::{Violation, broken, ensure};
@@ -51,7 +52,7 @@ impl<S: Storage> Cluster<S> {
         }
         if let Action::Convert | Action::Release | Action::Watch | Action::Nonsense = action {
             // These go by what the owner knows.
-            self.listen(node, true)?;
+            self.listen(node, Ear::Open)?;
         }
         let is_held = |ghost: &GhostLock| matches!(ghost.standing, Standing::Held(_));
         match action {
@@ -343,7 +344,7 @@ impl<S: Storage> Cluster<S> {
             return self.granted(node, lock, grant);
         }
         // Its demotion let others go first, and their events are still to come.
-        self.drain(node, true)?;
+        self.drain(node, Ear::Open)?;
         let is_demanded = |cluster: &Self| {
             let at = cluster.ghost.at(node, lock);
             at.is_some_and(|at| cluster.ghost.locks[at].is_demanded)

@@ -5,8 +5,8 @@ use crate::machine::{Machine, Member};
 use crate::record::{Chain, Course, Moved, NOBODY, Passage, Resource};
 use crate::table::{Idx, Queue};
 
-/// Resources that one call looks at; the rest follow while events are polled.
-const LOOKED_AT_A_CALL: u32 = 64;
+/// Resources that one step looks at; the rest follow.
+const LOOKED_AT_A_STEP: u32 = 64;
 
 impl Machine<'_> {
     /// The map has another master for a slot; so many of its resources, the first of its chain, are to be looked at.
@@ -27,11 +27,11 @@ impl Machine<'_> {
         }
     }
 
-    /// Looks at some resources of a slot that has moved; says whether there was one. Each goes to the end of its
-    /// chain, so that none is looked at twice, and those that come meanwhile know their master.
-    pub(super) fn work_on_moved(&mut self) -> bool {
+    /// Looks at some resources of a slot that has moved; returns at how many. Each goes to the end of its chain, so that
+    /// none is looked at twice, and those that come meanwhile know their master.
+    pub(super) fn work_on_moved(&mut self, most: u32) -> u32 {
         // What is looked at may be granted, which a suspect does not do.
-        let Some(at) = self.s.moved.head().filter(|_| !self.is_suspect()) else { return false };
+        let Some(at) = self.s.moved.head().filter(|_| !self.is_suspect()) else { return 0 };
         let me = self.s.me;
         let slot = &self.slots[at];
         // It may be on its way here already, again: then its records are in the middle of something.
@@ -39,7 +39,8 @@ impl Machine<'_> {
         if is_coming {
             self.note_mixed(at.to_u32());
         }
-        for _ in 0..LOOKED_AT_A_CALL {
+        let most = most.min(LOOKED_AT_A_STEP);
+        for looked_at in 0..most {
             let slot = &mut self.slots[at];
             let head = slot.resources.head().filter(|_| slot.moved_left > 0);
             let Some(resource) = head else {
@@ -48,7 +49,7 @@ impl Machine<'_> {
                 self.s.moved.remove(&mut self.slots, at);
                 self.mark_outgoing_ready();
                 self.slot_is_clean(at.to_u32());
-                return true;
+                return looked_at + 1;
             };
             slot.moved_left -= 1;
             Queue::<_, Chain>::remove(&mut slot.resources, &mut self.resources, resource);
@@ -65,7 +66,7 @@ impl Machine<'_> {
             self.settle();
             self.drop_if_unused(resource);
         }
-        true
+        most
     }
 
     /// What is on record of a resource whose slot this node has lost is of no use.

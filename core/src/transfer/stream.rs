@@ -11,8 +11,8 @@ use crate::record::{Chain, Course, Passage, Resource};
 use crate::table::{Idx, Queue};
 use crate::wire::{ChunkHead, ChunkWriter, FrameWriter, Unit};
 
-/// Frozen records that one call gives back; the rest follow while events are polled.
-const FREED_A_CALL: u32 = 64;
+/// Frozen records that one step gives back; the rest follow.
+const FREED_A_STEP: u32 = 64;
 
 /// Ends of chunks that are remembered, so that what is acknowledged needs no walk; a window has a quarter as many full
 /// ones by default.
@@ -213,17 +213,18 @@ impl Machine<'_> {
         true
     }
 
-    /// Gives back frozen records of slots that the new master has acknowledged; says whether there was any work.
-    pub(super) fn work_on_packed(&mut self) -> bool {
-        let Some(place) = super::places(self.s.transfers.packed).next() else { return false };
+    /// Gives back frozen records of slots that the new master has acknowledged; returns how many.
+    pub(super) fn work_on_packed(&mut self, most: u32) -> u32 {
+        let Some(place) = super::places(self.s.transfers.packed).next() else { return 0 };
         let mut ahead = 0;
-        for _ in 0..FREED_A_CALL {
+        let most = most.min(FREED_A_STEP);
+        for freed in 0..most {
             let stream = &mut self.s.transfers.outgoing[place].stream;
             let slot = stream.freed;
             if slot == stream.acked.slot {
                 self.s.transfers.packed &= !(1 << place);
                 self.end_if_all_know(place);
-                return true;
+                return freed + 1;
             }
             let head = self.slot(slot).resources.head();
             let Some(at) = head.filter(|at| self.resources[*at].passage == Passage::Packed) else {
@@ -239,7 +240,7 @@ impl Machine<'_> {
             ahead -= 1;
             self.thaw(at);
         }
-        true
+        most
     }
 
     // ---- sent ----

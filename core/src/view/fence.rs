@@ -8,8 +8,8 @@ use crate::record::{Course, Lock, NOBODY, Peer, Slot};
 use crate::table::Idx;
 use crate::time::Instant;
 
-/// Records that one call looks at; the rest follow while events are polled.
-const LOOKED_AT_A_CALL: usize = 64;
+/// Records that one step looks at; the rest follow.
+const LOOKED_AT_A_STEP: u32 = 64;
 
 /// How far the end of a life has come: the next record to look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,22 +96,23 @@ impl Machine<'_> {
         }
     }
 
-    /// Gives up some more; says whether there was any work.
-    pub(super) fn work_on_end(&mut self) -> bool {
-        let Life::Ending(step) = self.s.views.life else { return false };
+    /// Gives up some more, of `most` records at most; returns how many it looked at.
+    pub(super) fn work_on_end(&mut self, most: u32) -> u32 {
+        let Life::Ending(step) = self.s.views.life else { return 0 };
+        let most = most.min(LOOKED_AT_A_STEP);
         let next = match step {
-            Step::Locks(at) => self.end_locks(at as usize),
-            Step::Resources(at) => self.end_resources(at as usize),
+            Step::Locks(at) => self.end_locks(at as usize, most as usize),
+            Step::Resources(at) => self.end_resources(at as usize, most as usize),
         };
         match next {
             Some(step) => self.s.views.life = Life::Ending(step),
             None => self.finish_end(),
         }
-        true
+        most
     }
 
-    fn end_locks(&mut self, first: usize) -> Option<Step> {
-        let end = self.locks.len().min(first + LOOKED_AT_A_CALL);
+    fn end_locks(&mut self, first: usize, most: usize) -> Option<Step> {
+        let end = self.locks.len().min(first + most);
         for at in first..end {
             let lock = &self.locks.0[at];
             if lock.resource.is_some() && lock.claim.held.is_some() {
@@ -142,8 +143,8 @@ impl Machine<'_> {
         self.queue_event(at);
     }
 
-    fn end_resources(&mut self, first: usize) -> Option<Step> {
-        let end = self.resources.len().min(first + LOOKED_AT_A_CALL);
+    fn end_resources(&mut self, first: usize, most: usize) -> Option<Step> {
+        let end = self.resources.len().min(first + most);
         for at in first..end {
             if self.resources.0[at].name_len == 0 {
                 continue;

@@ -7,11 +7,11 @@ use crate::mode::Mode;
 use crate::record::{NOBODY, Passage, Peer, Physical, Resource};
 use crate::table::Idx;
 
-/// Records that one call looks at; the rest follow while events are polled.
-const LOOKED_AT_A_CALL: usize = 256;
+/// Records that one step looks at; the rest follow. Most have nothing of those that departed, so they count as one.
+const LOOKED_AT_A_STEP: usize = 256;
 
-/// Positions and relays for a member that has departed of which one call disposes.
-const DISPOSED_A_CALL: usize = 64;
+/// Positions and relays for a member that has departed of which one step disposes.
+const DISPOSED_A_STEP: u32 = 64;
 
 impl Machine<'_> {
     pub(super) fn begin_purge(&mut self) {
@@ -23,47 +23,59 @@ impl Machine<'_> {
     /// Forgets all of what departed members had here: their places are needed.
     pub(super) fn finish_purge(&mut self) {
         self.begin_purge();
-        while self.work_on_departed() {}
+        while self.work_on_departed(u32::MAX) > 0 {}
     }
 
-    /// Forgets some of what departed members had here; says whether there was any work.
-    pub(super) fn work_on_departed(&mut self) -> bool {
-        let Some(at) = self.s.views.purge_at else { return false };
+    /// Forgets some of what departed members had here, of `most` records at most; returns of how many.
+    pub(super) fn work_on_departed(&mut self, most: u32) -> u32 {
+        let Some(at) = self.s.views.purge_at else { return 0 };
         if self.s.views.life != Life::Alive || self.is_suspect() {
-            return false;
+            return 0;
         }
-        if places(self.s.views.departed).any(|member| self.dispose_of_output(member)) {
-            return true;
-        }
-        let first = at as usize;
-        let end = self.physical.len().min(first + LOOKED_AT_A_CALL);
-        for at in first..end {
-            let record = &self.physical.0[at];
-            let Some(resource) = record.resource else { continue };
-            if record.member == NOBODY || self.s.views.departed >> record.member & 1 == 0 {
-                continue;
-            }
-            if self.resources[resource].passage == Passage::Packed {
-                if !crate::fault_on!(self, PACKED_KEEPS_DEPARTED) {
-                    self.mark_gone(resource, Idx::new(at));
-                }
-            } else {
-                self.purge(resource);
-                self.settle();
-                self.drop_if_unused(resource);
+        for member in places(self.s.views.departed) {
+            let disposed = self.dispose_of_output(member, most.min(DISPOSED_A_STEP));
+            if disposed > 0 {
+                return disposed;
             }
         }
-        self.s.views.purge_at = u32::try_from(end).ok();
-        if end == self.physical.len() {
+        let mut at = at as usize;
+        let end = self.physical.len().min(at + LOOKED_AT_A_STEP);
+        let mut purged = 0;
+        while at < end && purged < most {
+            purged += u32::from(self.purge_record(Idx::new(at)));
+            at += 1;
+        }
+        self.s.views.purge_at = u32::try_from(at).ok();
+        if at == self.physical.len() {
             self.s.views.purge_at = None;
             self.forget_departed();
+        }
+        purged.max(1)
+    }
+
+    /// Takes the lock of a departed member, and all others of its resource, out of the queues; says whether it was one.
+    fn purge_record(&mut self, at: Idx<Physical>) -> bool {
+        let record = &self.physical[at];
+        let Some(resource) = record.resource else { return false };
+        if record.member == NOBODY || self.s.views.departed >> record.member & 1 == 0 {
+            return false;
+        }
+        if self.resources[resource].passage == Passage::Packed {
+            if !crate::fault_on!(self, PACKED_KEEPS_DEPARTED) {
+                self.mark_gone(resource, at);
+            }
+        } else {
+            self.purge(resource);
+            self.settle();
+            self.drop_if_unused(resource);
         }
         true
     }
 
-    /// What was to be said to a departed member waits for the next master, or is of no use.
-    fn dispose_of_output(&mut self, member: Member) -> bool {
-        for disposed in 0..DISPOSED_A_CALL {
+    /// What was to be said to a departed member waits for the next master, or is of no use; returns how much of it, of
+    /// `most`, there was.
+    fn dispose_of_output(&mut self, member: Member, most: u32) -> u32 {
+        for disposed in 0..most {
             let peer = &mut self.peers[usize::from(member)];
             let [short, long] = &peer.repeats;
             if let Some(at) = peer.positions.head().or(short.head()).or(long.head()) {
@@ -73,10 +85,10 @@ impl Machine<'_> {
             } else if let Some(at) = peer.relays.pop_front(&mut self.relays) {
                 self.put_relay(at);
             } else {
-                return disposed > 0;
+                return disposed;
             }
         }
-        true
+        most
     }
 
     /// A packed record does not change; it only says from now on that the node of this lock has departed.

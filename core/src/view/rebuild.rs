@@ -13,10 +13,10 @@ use crate::record::{Chain, Course, NAME_INLINE, NOBODY, Passage, Physical, Resou
 use crate::table::{Idx, Queue};
 #[cfg(lockmaster_faults)]
 use crate::value::ValueState;
-use crate::wire::{DenyReason, FrameWriter, Report, ReportUnit, Reported, ViewMessage};
+use crate::wire::{FrameWriter, Report, ReportUnit, Reported, ViewMessage};
 
-/// Resources that one call opens.
-const STEPS_A_CALL: u32 = 256;
+/// Resources that one step opens.
+const OPENED_A_STEP: u32 = 256;
 
 /// Ticket of a request that the old master had not acknowledged: it stands behind those that have one.
 const NO_TICKET: QueueTicket = QueueTicket { epoch: crate::id::Epoch(u32::MAX), count: u64::MAX };
@@ -103,7 +103,10 @@ impl Machine<'_> {
         }
         let is_knowing = self.s.views.knowing >> from & 1 == 1;
         for unit in report.units {
-            if is_knowing && self.is_collecting(slot) && self.install_report(from, slot, &unit).is_err() {
+            if is_knowing
+                && self.is_collecting(slot)
+                && let Err(kind) = self.install_report(from, slot, &unit)
+            {
                 if crate::fault_on!(self, REBUILD_PARTIAL) {
                     continue;
                 }
@@ -111,7 +114,7 @@ impl Machine<'_> {
                 hearing.is_full = true;
                 self.s.is_short = true;
                 if unit.position.held.is_some() {
-                    self.make_room_in(slot);
+                    self.begin_clearing(kind);
                 }
                 self.tell_hearing(from);
                 return true;
@@ -126,20 +129,6 @@ impl Machine<'_> {
         }
         self.tell_hearing(from);
         true
-    }
-
-    /// What is held must find room: what is merely wanted in the slot gives way to it (rule W14).
-    fn make_room_in(&mut self, slot: u32) {
-        let mut walk = self.slot(slot).resources.head();
-        for _ in 0..STEPS_A_CALL {
-            let Some(at) = walk else { break };
-            walk = Queue::<_, Chain>::next(&self.resources, at);
-            let merely_wants = |record: &Physical| record.claim.held.is_none();
-            while let Some(lock) = self.resources[at].mastery.queues.find(&self.physical, merely_wants) {
-                self.deny(at, lock, DenyReason::Full);
-            }
-            self.give_up_for_room(at);
-        }
     }
 
     fn tell_hearing(&mut self, member: Member) {
@@ -315,14 +304,14 @@ impl Machine<'_> {
 
     // ---- opening ----
 
-    /// Opens the next slot that everybody has reported; says whether there was any work.
-    pub(super) fn work_on_rebuild(&mut self) -> bool {
+    /// Opens some of the next slot that everybody has reported, of `most` resources at most; returns of how many.
+    pub(super) fn work_on_rebuild(&mut self, most: u32) -> u32 {
         if !self.s.views.is_rebuild_due || self.s.views.life != Life::Alive || self.is_suspect() {
-            return false;
+            return 0;
         }
         self.s.views.is_rebuild_due = false;
         if !self.is_agreed() || self.s.config.is_static() {
-            return false;
+            return 0;
         }
         let all = self.slot_count();
         let next = (self.s.views.frontier..all).find(|slot| self.slot(*slot).course == Course::Rebuilding);
@@ -330,7 +319,7 @@ impl Machine<'_> {
             if self.s.views.frontier < all {
                 self.set_frontier(all);
             }
-            return false;
+            return 0;
         };
         let is_heard = |member: Member| self.peers[usize::from(member)].hearing.done > slot;
         let is_early = crate::fault_on!(self, OPEN_EARLY);
@@ -339,17 +328,17 @@ impl Machine<'_> {
             if slot > self.s.views.frontier {
                 self.set_frontier(slot);
             }
-            return false;
+            return 0;
         }
         self.s.views.is_rebuild_due = true;
-        self.open_some(slot)
+        self.open_some(slot, most.min(OPENED_A_STEP))
     }
 
     /// This node's own positions are the last to be reported; then the slot is open.
-    fn open_some(&mut self, slot: u32) -> bool {
+    fn open_some(&mut self, slot: u32, most: u32) -> u32 {
         let resources = self.slot(slot).room.resources;
         let mut left = self.s.views.opening.unwrap_or(resources);
-        for _ in 0..STEPS_A_CALL {
+        for opened in 0..most {
             let head = self.slot(slot).resources.head().filter(|_| left > 0);
             let Some(at) = head else {
                 self.s.views.opening = None;
@@ -357,17 +346,18 @@ impl Machine<'_> {
                 self.s.stats.slots_rebuilt += 1;
                 self.look_at_all(slot);
                 self.set_frontier(slot + 1);
-                return true;
+                return opened + 1;
             };
             if self.report_own(at, slot).is_err() {
                 self.give_up_for_room(at);
-                if self.report_own(at, slot).is_err() {
+                if let Err(kind) = self.report_own(at, slot) {
+                    self.begin_clearing(kind);
                     // Owners hold it: the slot waits until there is room.
                     self.s.views.opening = Some(left);
                     self.s.views.is_rebuild_due = false;
                     self.s.is_short = true;
                     self.retry_rebuild();
-                    return false;
+                    return 0;
                 }
             }
             left -= 1;
@@ -376,7 +366,7 @@ impl Machine<'_> {
             Queue::<_, Chain>::push_back(chain, &mut self.resources, at);
         }
         self.s.views.opening = Some(left);
-        true
+        most
     }
 
     fn report_own(&mut self, at: Idx<Resource>, slot: u32) -> Result<(), Full> {

@@ -12,7 +12,7 @@ use std::hash::DefaultHasher;
 use std::panic::catch_unwind;
 use std::sync::{Arc, Mutex, RwLock};
 
-use lockmaster_core::drive::{self, Outlet};
+use lockmaster_core::drive::{self, Budget, Outlet};
 use lockmaster_core::wire::{Body, Hello, LockMessage, Message};
 use lockmaster_core::{
     Cancelled, Conversion, Denial, Dropped, Epoch, Event, Flags, Grant, HeapMemory, Instant, LockId,
@@ -474,7 +474,7 @@ fn drain(now: Instant, node: &mut Node<HeapMemory>, told: &mut Vec<Told>) -> Vec
             self.1.push(peer);
         }
     }
-    const BUDGET: u32 = 10_000;
+    const BUDGET: Budget = Budget { outputs: 10_000, records: 10_000 };
     let mut frames = Vec::new();
     loop {
         let mut heard = Heard::default();

@@ -1,6 +1,7 @@
 //! Slots that get another master without their records (rules W3 and W10 to W14).
 
-use lockmaster_core::{Denial, Event, Flags, Limits, LockId, Mode, ValueWrite};
+use lockmaster_core::drive::{self, Budget, Outlet};
+use lockmaster_core::{Denial, Event, Flags, Limits, LockId, Mode, NodeId, SlotId, SpaceId, ValueWrite};
 use lockmaster_tests::changing::Changing;
 
 fn is_granted(world: &Changing, node: u16, lock: LockId) -> bool {
@@ -248,6 +249,81 @@ fn a_new_master_without_room_makes_others_give_up_what_they_do_not_need() {
     let waits = world.ask(1, &held, Mode::Exclusive);
     world.pass(1000);
     assert!(!is_granted(&world, 1, waits), "what is held is on record");
+}
+
+/// A name whose slot node 3 masters, and node 2 if node 3 has died.
+fn name_that_goes_to_2(start: &str) -> Vec<u8> {
+    let mut world = Changing::of(&[1, 2, 3]);
+    let (before, after) = (world.masters(), {
+        world.crash(3);
+        world.change();
+        world.settle();
+        world.masters()
+    });
+    let names = (0..1000).map(|at: u32| format!("{start}{at}").into_bytes());
+    let mut slots = names.map(|name| {
+        let SlotId(slot) = world.node(1).slot_of(SpaceId(0), &name).expect("a sound name").expect("its slot");
+        (name, slot as usize)
+    });
+    slots.find(|(_, slot)| before[*slot] == 3 && after[*slot] == 2).expect("there is one").0
+}
+
+#[test]
+fn what_is_held_finds_room_where_other_slots_are_merely_wanted() {
+    // Tables of one: node 2 can know one resource.
+    let mut world = Changing::with(&[1, 2, 3], Limits { resources: 1, ..Limits::uniform(8) });
+    let [held, wanted] = ["held", "wanted"].map(name_that_goes_to_2);
+    let kept = world.take(1, &held, Mode::Exclusive);
+    world.crash(3);
+    let waits = world.ask(2, &wanted, Mode::Exclusive);
+    world.change();
+    for _ in 0..10 {
+        world.pass(250);
+    }
+    let is_denied =
+        |event: &Event| matches!(event, Event::Denied { lock, reason: Denial::Full, .. } if *lock == waits);
+    assert!(world.events(2).iter().any(is_denied), "what is merely wanted gives way");
+    assert!(world.node(2).is_settled());
+    assert_eq!(world.node(1).held(kept), Ok(Some(Mode::Exclusive)));
+    assert_eq!(world.node(2).stats().locks_rebuilt, 1);
+}
+
+struct Nothing;
+
+impl Outlet for Nothing {
+    fn event(&mut self, _event: Event) {}
+    fn ready(&mut self, _peer: NodeId) {}
+}
+
+#[test]
+fn a_purge_takes_as_many_steps_as_its_budget_allows() {
+    const LOCKS: usize = 50;
+    let mut world = Changing::of(&[1, 2]);
+    for at in 0..LOCKS {
+        let name = world.name_at(1, &format!("held{at}-"));
+        world.take(2, &name, Mode::Exclusive);
+    }
+    world.crash(2);
+    world.make_view();
+    let (now, view) = (world.now(), world.view().clone());
+    let node = world.node(1);
+    node.handle_view(now, &view).expect("the view is sound");
+    for _ in 0..3 {
+        let wait = drive::run(now, node, &mut Nothing, Budget { outputs: 16, records: 0 });
+        assert!(wait.is_spent, "somebody has to come back");
+        assert_eq!(node.stats().locks_purged, 0, "a call without a budget leaves long work to others");
+    }
+    let mut purged = 0;
+    for _ in 0..2 * LOCKS {
+        let wait = drive::run(now, node, &mut Nothing, Budget { outputs: 16, records: 7 });
+        let more = node.stats().locks_purged - purged;
+        assert!(more <= 7, "{more} in one call");
+        purged += more;
+        if !wait.is_spent {
+            break;
+        }
+    }
+    assert_eq!(purged, LOCKS as u64);
 }
 
 #[test]

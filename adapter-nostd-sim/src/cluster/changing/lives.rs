@@ -8,6 +8,7 @@ use lockmaster_core::{
 use lockmaster_core::{Node, ValueWrite};
 
 use super::{Cluster, Leaving};
+use crate::cluster::ear::Ear;
 use crate::ghost::Standing;
 use crate::report::{Change, Violation, broken, ensure};
 use crate::tables::Tables;
@@ -140,14 +141,14 @@ impl<S: Storage> Cluster<S> {
 
     pub(super) fn rejoin(&mut self, node: NodeId) -> Result<(), Violation> {
         // Every loss must be told before.
-        self.listen(node, true)?;
+        self.listen(node, Ear::Open)?;
         let nodes = self.members.len();
         let now = self.now_of(node);
         let life = self.changes().life(node);
         let incarnation = Incarnation(life.incarnation.0 + 1);
         let standing = self.member(node).node.standing(now);
         ensure!(standing == Stands::Fenced, Membership, "node {node} is over and stands as {standing:?}");
-        self.listen(node, true)?;
+        self.listen(node, Ear::Open)?;
         let rejoined = self.member(node).node.rejoin(now, incarnation);
         self.trace
             .line(self.now, format_args!("node {node}: rejoins as life {}: {rejoined:?}", incarnation.0));
@@ -198,7 +199,7 @@ impl<S: Storage> Cluster<S> {
     }
 
     fn leave_some(&mut self, node: NodeId) -> Result<(), Violation> {
-        self.listen(node, true)?;
+        self.listen(node, Ear::Open)?;
         let now = self.now_of(node);
         let most = self.plan.turnover.as_ref().map_or(1, |turnover| turnover.balance_most);
         self.balance(node, most)?;
