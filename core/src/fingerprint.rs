@@ -16,7 +16,7 @@ use core::fmt::{self, Write as _};
 use core::hash::Hasher;
 
 use crate::machine::Machine;
-use crate::record::{Chain, Events, Lock, Moved, Physical, RING_LEN, Relays, Resource};
+use crate::record::{Chain, Events, Lock, Physical, RING_LEN, Relays, Resource};
 use crate::table::{Idx, Link, Queue, Via};
 use crate::time::Instant;
 
@@ -173,10 +173,8 @@ impl Machine<'_> {
         for idle in &self.s.idle[..self.s.config.spaces.len()] {
             self.put_resources(feed, &idle.queue);
         }
-        let mut slot = self.s.moved.head();
-        while let Some(at) = slot {
-            slot = Queue::<_, Moved>::next(&self.slots, at);
-            feed.put(&at);
+        for at in self.s.moved.iter(&self.slots) {
+            feed.put(&(at, self.slots[at].is_urgent));
         }
         let mut event = self.s.events.head();
         while let Some(at) = event {

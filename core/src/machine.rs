@@ -8,13 +8,13 @@ use crate::id::{
 use crate::memory::Tables;
 use crate::name::{Name, hash};
 use crate::record::{
-    Chain, Course, Events, Holding, Idle, Lock, Moved, NAME_INLINE, NOBODY, NameCell, Outbox, Passage, Peer,
+    Chain, Course, Events, Holding, Idle, Lock, NAME_INLINE, NOBODY, NameCell, Outbox, Passage, Peer,
     Physical, RelayCell, Resource, RingAnswer, RingBody, Slot, ValueCell, Work,
 };
 use crate::stats::Stats;
 use crate::table::{DeadlineHeap, Free, FreeStack, Idx, NameIndex, Queue, Slab};
 use crate::time::Instant;
-use crate::transfer::{Room, Transfers};
+use crate::transfer::{MovedSlots, Room, Transfers};
 use crate::value::{Value, ValueCopy, ValueState};
 use crate::view::Views;
 use crate::wire::{FRAME_MAX, Hello, VersionRange};
@@ -68,7 +68,9 @@ pub(crate) struct State {
     /// Messages about resources that came and went.
     pub(crate) lock_messages: u64,
     /// Slots whose resources are being told of their new master.
-    pub(crate) moved: Queue<Slot, Moved>,
+    pub(crate) moved: MovedSlots,
+    /// So many of them, the next ones, were read ahead.
+    pub(crate) followed: u8,
     pub(crate) patience_len: u32,
     first_slots: [u32; SPACES_MAX],
     /// Where the search for records to audit goes on.
@@ -147,7 +149,8 @@ impl State {
             transfers: Transfers::NONE,
             spare: spare_of(&config, tables),
             lock_messages: 0,
-            moved: Queue::EMPTY,
+            moved: MovedSlots::NONE,
+            followed: 0,
             patience_len: 0,
             first_slots,
             audit_at: 0,

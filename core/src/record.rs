@@ -285,6 +285,8 @@ pub struct Slot {
     pub(crate) room: Room,
     /// The slot has come to another master, and what is said of its resources is being sent there.
     pub(crate) moved: Link,
+    /// Somebody waits until that is over.
+    pub(crate) is_urgent: bool,
     /// Resources that are still to be looked at for that.
     pub(crate) moved_left: u32,
     pub(crate) version: MapVersion,
@@ -547,6 +549,7 @@ impl Slot {
         resources: Queue::EMPTY,
         room: Room::NONE,
         moved: Link::NONE,
+        is_urgent: false,
         moved_left: 0,
         claim: Claimed::Neither,
         is_kept: false,

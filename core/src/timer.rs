@@ -33,7 +33,7 @@ impl Machine<'_> {
             return has_budget;
         }
         let done = self.do_long_work(left.records);
-        left.records -= done;
+        left.records = left.records.saturating_sub(done);
         done > 0
     }
 

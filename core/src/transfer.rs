@@ -28,6 +28,7 @@ mod stream;
 mod views;
 
 pub(crate) use incoming::is_leap;
+pub(crate) use moved::MovedSlots;
 
 use core::fmt;
 use core::ops::{Add, AddAssign};

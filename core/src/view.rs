@@ -166,6 +166,8 @@ pub(crate) struct Views {
     frontier: u32,
     /// Resources of the next one that are still to be opened.
     opening: Option<u32>,
+    /// The chains of so many of those slots were read ahead.
+    followed: u8,
     /// What is held finds no room: what is merely wanted is being given up.
     clearing: Option<clear::Clearing>,
     /// Something has come that may let the rebuild go on.
@@ -209,6 +211,7 @@ impl Views {
             purge_at: None,
             frontier: 0,
             opening: None,
+            followed: 0,
             clearing: None,
             is_rebuild_due: false,
             retry_at: None,
@@ -285,7 +288,7 @@ impl Machine<'_> {
     /// Does some of the work that a view has left, of `most` records at most; returns of how many.
     pub(crate) fn work_on_views(&mut self, most: u32) -> u32 {
         let steps =
-            [Self::work_on_end, Self::work_on_departed, Self::work_on_clearing, Self::work_on_rebuild];
+            [Self::work_on_end, Self::work_on_clearing, Self::work_on_rebuild, Self::work_on_departed];
         steps.into_iter().map(|step| step(self, most)).find(|done| *done > 0).unwrap_or(0)
     }
 

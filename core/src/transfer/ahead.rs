@@ -1,10 +1,9 @@
-//! What makes transfers quick when a node has nothing else to do, and polite when it has.
+//! What makes transfers and rebuilds quick when a node has nothing else to do, and transfers polite when it has.
 
-use crate::id::SlotId;
+use crate::id::{SlotId, SpaceId};
 use crate::machine::Machine;
 use crate::record::{Chain, Resource};
 use crate::table::{Idx, Queue};
-use crate::wire::Units;
 
 /// Answers without other work after which a transfer stops giving way.
 const YIELD_FOR: u8 = 64;
@@ -20,6 +19,9 @@ const CHAINS_AHEAD: usize = 8;
 
 /// Records of each of them.
 const STEPS_AHEAD: usize = 512;
+
+/// The same where others may wait for it.
+const STEPS_BRIEFLY: usize = 64;
 
 /// Whether a transfer gives way to what its two nodes do beside it: then it has one small chunk on its way at a time,
 /// so that nobody waits behind many.
@@ -62,7 +64,7 @@ impl Yielding {
 }
 
 /// Hashes of the first records of a chunk, in their order.
-pub(super) struct Hashes {
+pub(crate) struct Hashes {
     all: [u64; RECORDS_AHEAD],
     len: usize,
     at: usize,
@@ -70,7 +72,7 @@ pub(super) struct Hashes {
 
 impl Hashes {
     /// The hash of the next record, if it was one of the first.
-    pub(super) fn next(&mut self) -> Option<u64> {
+    pub(crate) fn next(&mut self) -> Option<u64> {
         let hash = self.all[..self.len].get(self.at).copied();
         self.at += 1;
         hash
@@ -93,17 +95,24 @@ impl Machine<'_> {
         if entry.stream.yielding.is_yielding() || !before.is_multiple_of(CHAINS_AHEAD) {
             return;
         }
+        self.follow_slots(range.slots().skip(before).map(|SlotId(slot)| slot), STEPS_AHEAD);
+    }
+
+    /// Follows the chains of some slots side by side, so many records of each, and says of how many slots.
+    fn follow_slots(&self, slots: impl Iterator<Item = u32>, steps: usize) -> u8 {
         let mut walks = [None; CHAINS_AHEAD];
-        for (walk, SlotId(slot)) in walks.iter_mut().zip(range.slots().skip(before)) {
+        let mut followed = 0;
+        for (walk, slot) in walks.iter_mut().zip(slots) {
             *walk = self.slot(slot).resources.head();
+            followed += 1;
         }
         let mut sum = 0;
-        for _ in 0..STEPS_AHEAD {
+        for _ in 0..steps {
             let mut is_over = true;
             for walk in &mut walks {
                 let Some(at) = *walk else { continue };
                 is_over = false;
-                sum ^= self.resources[at].mastery.members;
+                sum ^= self.read_resource(at);
                 *walk = Queue::<_, Chain>::next(&self.resources, at);
             }
             if is_over {
@@ -111,6 +120,21 @@ impl Machine<'_> {
             }
         }
         core::hint::black_box(sum);
+        followed
+    }
+
+    /// The same for slots whose resources are looked at next, if the turn of the first of them has come.
+    pub(super) fn follow_moved(&mut self) {
+        if self.s.followed > 0 {
+            return;
+        }
+        let slots = self.s.moved.iter(&self.slots).map(Idx::to_u32);
+        self.s.followed = self.follow_briefly(slots);
+    }
+
+    /// Follows the chains of some slots, while others may wait for it; says of how many.
+    pub(crate) fn follow_briefly(&self, slots: impl Iterator<Item = u32>) -> u8 {
+        self.follow_slots(slots, STEPS_BRIEFLY)
     }
 
     /// Reads some records of a chain, so that they are in the cache when each is worked on in its turn.
@@ -140,9 +164,9 @@ impl Machine<'_> {
 
     /// The same for the records of a chunk: their places in the index, and what this node knows of them as a holder.
     /// Gives their hashes.
-    pub(super) fn read_ahead_of(&self, units: Units<'_>) -> Hashes {
+    pub(crate) fn read_ahead_of<'u>(&self, records: impl Iterator<Item = (SpaceId, &'u [u8])>) -> Hashes {
         let mut hashes = Hashes { all: [0; RECORDS_AHEAD], len: 0, at: 0 };
-        for (hash, (space, name)) in hashes.all.iter_mut().zip(units.records()) {
+        for (hash, (space, name)) in hashes.all.iter_mut().zip(records) {
             *hash = self.hash_of(space, name);
             hashes.len += 1;
         }
@@ -169,7 +193,7 @@ impl Machine<'_> {
     }
 
     /// Reads what a transfer needs of a resource, one field of each of its cache lines, and says what was read.
-    fn read_resource(&self, at: Idx<Resource>) -> u64 {
+    pub(crate) fn read_resource(&self, at: Idx<Resource>) -> u64 {
         let resource = &self.resources[at];
         let held = if resource.is_used { resource.holding.number.0 } else { 0 };
         resource.hash ^ resource.mastery.members ^ held

@@ -311,7 +311,7 @@ impl Machine<'_> {
                 self.raise_floor(slot, member, number.min(most));
             }
         }
-        let mut hashes = self.read_ahead_of(chunk.units);
+        let mut hashes = self.read_ahead_of(chunk.units.records());
         let entry = &self.s.transfers.incoming[place];
         let mut known = entry.position - chunk.head.position;
         #[cfg(lockmaster_faults)]

@@ -2,11 +2,61 @@
 
 use crate::id::MapVersion;
 use crate::machine::{Machine, Member};
-use crate::record::{Chain, Course, Moved, NOBODY, Passage, Resource};
-use crate::table::{Idx, Queue};
+use crate::record::{Chain, Course, Moved, NOBODY, Passage, Resource, Slot};
+use crate::table::{Idx, Queue, Slab};
 
 /// Resources that one step looks at; the rest follow.
 const LOOKED_AT_A_STEP: u32 = 64;
+
+/// Slots whose resources are to be looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct MovedSlots {
+    /// Those that others wait for: slots that are to be rebuilt here, before they are reported, and slots that are open
+    /// again. They come first.
+    urgent: Queue<Slot, Moved>,
+    others: Queue<Slot, Moved>,
+}
+
+impl MovedSlots {
+    pub(crate) const NONE: Self = Self { urgent: Queue::EMPTY, others: Queue::EMPTY };
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head().is_none()
+    }
+
+    /// Does anybody wait for one of them?
+    pub(crate) fn is_urgent(&self) -> bool {
+        !self.urgent.is_empty()
+    }
+
+    pub(crate) fn head(&self) -> Option<Idx<Slot>> {
+        self.urgent.head().or(self.others.head())
+    }
+
+    /// Enters a slot, or brings it among those that come first.
+    pub(crate) fn enter(&mut self, slots: &mut Slab<'_, Slot>, at: Idx<Slot>, is_urgent: bool) {
+        let is_linked = slots[at].moved.is_linked();
+        if is_linked && (slots[at].is_urgent || !is_urgent) {
+            return;
+        }
+        if is_linked {
+            self.others.remove(slots, at);
+        }
+        slots[at].is_urgent = is_urgent;
+        if is_urgent { self.urgent.push_back(slots, at) } else { self.others.push_back(slots, at) }
+    }
+
+    pub(crate) fn remove(&mut self, slots: &mut Slab<'_, Slot>, at: Idx<Slot>) {
+        if slots[at].is_urgent { self.urgent.remove(slots, at) } else { self.others.remove(slots, at) }
+    }
+
+    /// All of them, in order.
+    pub(crate) fn iter(&self, slots: &Slab<'_, Slot>) -> impl Iterator<Item = Idx<Slot>> {
+        [self.urgent.head(), self.others.head()]
+            .into_iter()
+            .flat_map(|head| core::iter::successors(head, |at| Queue::<_, Moved>::next(slots, *at)))
+    }
+}
 
 impl Machine<'_> {
     /// The map has another master for a slot; so many of its resources, the first of its chain, are to be looked at.
@@ -21,9 +71,8 @@ impl Machine<'_> {
             entry.course = Course::Still;
         }
         entry.moved_left = resources;
-        if entry.moved_left > 0 && !entry.moved.is_linked() {
-            let at = Idx::new(slot as usize);
-            Queue::<_, Moved>::push_back(&mut self.s.moved, &mut self.slots, at);
+        if resources > 0 {
+            self.s.moved.enter(&mut self.slots, Idx::new(slot as usize), false);
         }
     }
 
@@ -40,15 +89,20 @@ impl Machine<'_> {
             self.note_mixed(at.to_u32());
         }
         let most = most.min(LOOKED_AT_A_STEP);
+        self.follow_moved();
         for looked_at in 0..most {
             let slot = &mut self.slots[at];
             let head = slot.resources.head().filter(|_| slot.moved_left > 0);
             let Some(resource) = head else {
                 // Some may have gone by themselves.
                 slot.moved_left = 0;
+                self.s.followed = self.s.followed.saturating_sub(1);
                 self.s.moved.remove(&mut self.slots, at);
                 self.mark_outgoing_ready();
                 self.slot_is_clean(at.to_u32());
+                if !self.s.moved.is_urgent() {
+                    self.reports_may_come();
+                }
                 return looked_at + 1;
             };
             slot.moved_left -= 1;

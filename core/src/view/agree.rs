@@ -271,9 +271,7 @@ impl Machine<'_> {
     fn map_is_here(&mut self) {
         self.begin_reports();
         self.s.views.is_rebuild_due = true;
-        for member in places(self.s.others()) {
-            self.invite_again(member);
-        }
+        self.reports_may_come();
     }
 
     /// A peer has as much of this node's report, or of the map.

@@ -1,13 +1,11 @@
 //! Room for what is held: what is merely wanted gives way to it (rule W14).
 
+use super::purge::{LOOKED_AT_A_STEP, cost_of};
 use super::{Life, Machine};
 use crate::error::Full;
 use crate::record::{Course, Physical, Resource};
 use crate::table::Idx;
 use crate::wire::DenyReason;
-
-/// Resources that one step looks at; the rest follow. Most give up nothing, so they count as one.
-const LOOKED_AT_A_STEP: usize = 256;
 
 /// How far a search for room has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +32,14 @@ impl Machine<'_> {
         if self.s.views.life != Life::Alive || self.is_suspect() {
             return 0;
         }
-        let end = self.resources.len().min(clearing.at as usize + LOOKED_AT_A_STEP);
+        let first = clearing.at as usize;
+        let end = self.resources.len().min(first + LOOKED_AT_A_STEP);
         let mut given_up = 0;
         while (clearing.at as usize) < end && given_up < most && !self.has_room_of(clearing.kind) {
             given_up += u32::from(self.clear(Idx::new(clearing.at as usize), clearing.is_wide));
             clearing.at += 1;
         }
+        let cost = given_up + cost_of(clearing.at as usize - first);
         let is_at_end = clearing.at as usize == self.resources.len();
         self.s.views.clearing = match clearing {
             _ if self.has_room_of(clearing.kind) => None,
@@ -47,7 +47,7 @@ impl Machine<'_> {
             Clearing { kind, .. } if is_at_end => Some(Clearing { kind, at: 0, is_wide: true }),
             _ => Some(clearing),
         };
-        given_up.max(1)
+        cost
     }
 
     fn has_room_of(&self, kind: Full) -> bool {

@@ -85,7 +85,8 @@ impl Machine<'_> {
         self.s.hurried = 0;
         self.s.stats.fenced += 1;
         self.end_transfers();
-        while let Some(slot) = self.s.moved.pop_front(&mut self.slots) {
+        while let Some(slot) = self.s.moved.head() {
+            self.s.moved.remove(&mut self.slots, slot);
             self.slots[slot].moved_left = 0;
         }
         for slot in &mut *self.slots.0 {

@@ -7,8 +7,11 @@ use crate::mode::Mode;
 use crate::record::{NOBODY, Passage, Peer, Physical, Resource};
 use crate::table::Idx;
 
-/// Records that one step looks at; the rest follow. Most have nothing of those that departed, so they count as one.
-const LOOKED_AT_A_STEP: usize = 256;
+/// Records that one step looks at; the rest follow.
+pub(super) const LOOKED_AT_A_STEP: usize = 256;
+
+/// Looking at so many records, of which most have nothing of what is looked for, counts as one.
+const LOOKS_A_RECORD: usize = 8;
 
 /// Positions and relays for a member that has departed of which one step disposes.
 const DISPOSED_A_STEP: u32 = 64;
@@ -38,8 +41,10 @@ impl Machine<'_> {
                 return disposed;
             }
         }
-        let mut at = at as usize;
-        let end = self.physical.len().min(at + LOOKED_AT_A_STEP);
+        let first = at as usize;
+        let mut at = first;
+        let end = self.physical.len().min(first + LOOKED_AT_A_STEP);
+        self.read_departed(first..end);
         let mut purged = 0;
         while at < end && purged < most {
             purged += u32::from(self.purge_record(Idx::new(at)));
@@ -50,7 +55,25 @@ impl Machine<'_> {
             self.s.views.purge_at = None;
             self.forget_departed();
         }
-        purged.max(1)
+        purged + cost_of(at - first)
+    }
+
+    /// Reads what a purge needs of some records, so that it does not wait for the memory at each.
+    fn read_departed(&self, records: core::ops::Range<usize>) {
+        let departed = self.s.views.departed;
+        let is_departed = |record: &&Physical| record.member != NOBODY && departed >> record.member & 1 == 1;
+        let resources =
+            self.physical.0[records].iter().filter(is_departed).filter_map(|record| record.resource);
+        let mut hashes = [0; LOOKED_AT_A_STEP];
+        let mut sum = 0;
+        for (hash, at) in hashes.iter_mut().zip(resources) {
+            *hash = self.resources[at].hash;
+            sum ^= self.read_resource(at);
+        }
+        for hash in hashes {
+            sum ^= self.index.read(hash);
+        }
+        core::hint::black_box(sum);
     }
 
     /// Takes the lock of a departed member, and all others of its resource, out of the queues; says whether it was one.
@@ -144,4 +167,9 @@ impl Machine<'_> {
         }
         self.seat();
     }
+}
+
+/// As how many records does it count to look at some?
+pub(super) fn cost_of(looks: usize) -> u32 {
+    u32::try_from(looks.div_ceil(LOOKS_A_RECORD)).unwrap_or(u32::MAX).max(1)
 }

@@ -63,6 +63,10 @@ impl Machine<'_> {
         entry.arrivals = 0;
         let members = self.peers.len();
         self.floors[slot as usize * members..][..members].fill(Number(0));
+        if self.slot(slot).moved.is_linked() {
+            // Nothing can be reported before.
+            self.s.moved.enter(&mut self.slots, Idx::new(slot as usize), true);
+        }
     }
 
     // ---- the new master ----
@@ -102,11 +106,11 @@ impl Machine<'_> {
             return true;
         }
         let is_knowing = self.s.views.knowing >> from & 1 == 1;
-        for unit in report.units {
-            if is_knowing
-                && self.is_collecting(slot)
-                && let Err(kind) = self.install_report(from, slot, &unit)
-            {
+        let is_heard = is_knowing && self.is_collecting(slot);
+        let mut hashes = self.read_ahead_of(report.units.map(|unit| (unit.space, unit.name)));
+        for unit in report.units.filter(|_| is_heard) {
+            let hash = hashes.next().unwrap_or_else(|| self.hash_of(unit.space, unit.name));
+            if let Err(kind) = self.install_report(from, slot, hash, &unit) {
                 if crate::fault_on!(self, REBUILD_PARTIAL) {
                     continue;
                 }
@@ -136,24 +140,21 @@ impl Machine<'_> {
         self.mark_ready(member);
     }
 
-    /// What a peer said before this node could hear it is asked for again.
-    pub(super) fn invite_again(&mut self, member: Member) {
-        let hearing = &mut self.peer(member).hearing;
-        if core::mem::take(&mut hearing.is_early) {
-            hearing.is_again = true;
-            self.tell_hearing(member);
+    /// What peers said before this node could hear it is asked for again.
+    pub(crate) fn reports_may_come(&mut self) {
+        for member in places(self.s.others()) {
+            let hearing = &mut self.peer(member).hearing;
+            if core::mem::take(&mut hearing.is_early) {
+                hearing.is_again = true;
+                self.tell_hearing(member);
+            }
         }
     }
 
     /// A slot is clean, and reports about it may come.
     pub(crate) fn slot_is_clean(&mut self, slot: u32) {
         match self.slot(slot).course {
-            Course::Rebuilding => {
-                self.s.views.is_rebuild_due = true;
-                for member in places(self.s.others()) {
-                    self.invite_again(member);
-                }
-            }
+            Course::Rebuilding => self.s.views.is_rebuild_due = true,
             Course::Reporting => {
                 let master = self.slot(slot).master;
                 self.mark_ready(master);
@@ -187,14 +188,30 @@ impl Machine<'_> {
     // ---- records from reports ----
 
     /// One position becomes a record. What is on record already under this number, or a later one, stays.
-    fn install_report(&mut self, from: Member, slot: u32, unit: &ReportUnit<'_>) -> Result<(), Full> {
-        let hash = if self.is_space(unit.space) { Some(self.hash_of(unit.space, unit.name)) } else { None };
-        let hash = hash.filter(|hash| self.slot_of(unit.space, *hash) == slot);
-        let Some(hash) = hash.filter(|_| unit.position.makes_sense()) else {
+    fn install_report(
+        &mut self,
+        from: Member,
+        slot: u32,
+        hash: u64,
+        unit: &ReportUnit<'_>,
+    ) -> Result<(), Full> {
+        let is_of_slot = self.is_space(unit.space) && self.slot_of(unit.space, hash) == slot;
+        if !is_of_slot || !unit.position.makes_sense() {
             self.s.stats.messages_dropped += 1;
             return Ok(());
-        };
+        }
         let found = self.find(unit.space, unit.name, hash);
+        self.install_report_of(from, hash, found, unit)
+    }
+
+    /// The same of a resource that is known to be this one, or not known at all.
+    fn install_report_of(
+        &mut self,
+        from: Member,
+        hash: u64,
+        found: Option<Idx<Resource>>,
+        unit: &ReportUnit<'_>,
+    ) -> Result<(), Full> {
         let record = found.and_then(|at| self.record_of(at, from));
         if record.is_some_and(|record| self.physical[record].number >= unit.position.number) {
             return Ok(());
@@ -338,19 +355,24 @@ impl Machine<'_> {
     fn open_some(&mut self, slot: u32, most: u32) -> u32 {
         let resources = self.slot(slot).room.resources;
         let mut left = self.s.views.opening.unwrap_or(resources);
+        if self.s.views.opening.is_none() && self.s.views.followed == 0 {
+            let is_next = |slot: &u32| self.slot(*slot).course == Course::Rebuilding;
+            self.s.views.followed = self.follow_briefly((slot..self.slot_count()).filter(is_next));
+        }
         for opened in 0..most {
             let head = self.slot(slot).resources.head().filter(|_| left > 0);
             let Some(at) = head else {
                 self.s.views.opening = None;
+                self.s.views.followed = self.s.views.followed.saturating_sub(1);
                 self.slot_mut(slot).course = Course::Still;
                 self.s.stats.slots_rebuilt += 1;
                 self.look_at_all(slot);
                 self.set_frontier(slot + 1);
                 return opened + 1;
             };
-            if self.report_own(at, slot).is_err() {
+            if self.report_own(at).is_err() {
                 self.give_up_for_room(at);
-                if let Err(kind) = self.report_own(at, slot) {
+                if let Err(kind) = self.report_own(at) {
                     self.begin_clearing(kind);
                     // Owners hold it: the slot waits until there is room.
                     self.s.views.opening = Some(left);
@@ -369,14 +391,15 @@ impl Machine<'_> {
         most
     }
 
-    fn report_own(&mut self, at: Idx<Resource>, slot: u32) -> Result<(), Full> {
+    fn report_own(&mut self, at: Idx<Resource>) -> Result<(), Full> {
         if !self.is_reported(at) {
             return Ok(());
         }
-        let name = self.name_of(&self.resources[at]);
+        let resource = &self.resources[at];
+        let (name, hash) = (self.name_of(resource), resource.hash);
         let unit = self.report_unit(at);
         let unit = ReportUnit { name: name.as_bytes(), ..unit };
-        self.install_report(self.s.me, slot, &unit)
+        self.install_report_of(self.s.me, hash, Some(at), &unit)
     }
 
     fn set_frontier(&mut self, frontier: u32) {

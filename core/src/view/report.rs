@@ -8,7 +8,7 @@ use crate::id::{DemandId, Number, SlotId, Token};
 use crate::machine::Member;
 use crate::mode::Mode;
 use crate::peer::Push;
-use crate::record::{Chain, Course, Lock, Moved, Resource};
+use crate::record::{Chain, Course, Lock, Resource};
 use crate::table::{Idx, Queue};
 use crate::time::Instant;
 use crate::wire::{FrameWriter, Position, ReportHead, ReportUnit, Reported};
@@ -26,6 +26,8 @@ pub(crate) struct Reporting {
     is_active: bool,
     acked: Cursor,
     sent: Cursor,
+    /// The chains of so many slots, from there on, were read ahead.
+    followed: u8,
     /// Ends of the parts between the two.
     ends: Deque<Cursor, PARTS_MAX>,
     /// Where the last acknowledged part began: it is said again to hear how far the master is.
@@ -56,6 +58,7 @@ impl Reporting {
         is_active: false,
         acked: Cursor::at(0),
         sent: Cursor::at(0),
+        followed: 0,
         ends: Deque::new(),
         before: Cursor::at(0),
         is_refused: false,
@@ -72,6 +75,7 @@ impl Reporting {
     fn go_back(&mut self, to: Cursor) {
         self.ends.clear();
         self.sent = to;
+        self.followed = 0;
         self.acked = to;
     }
 
@@ -137,6 +141,14 @@ impl Machine<'_> {
         next.is_some_and(|slot| !self.slot(slot).moved.is_linked())
     }
 
+    /// Reads ahead the chains of the slots that are reported next, if the turn of the first of them has come.
+    fn follow_reported(&mut self, master: Member, slot: u32) {
+        if self.peers[usize::from(master)].reporting.followed == 0 {
+            let slots = core::iter::successors(Some(slot), |slot| self.next_reported(master, slot + 1));
+            self.peer(master).reporting.followed = self.follow_briefly(slots);
+        }
+    }
+
     /// Writes one part of a report: positions of one slot, until it ends or the part is as long as a chunk.
     pub(crate) fn write_report(&mut self, member: Member, writer: &mut FrameWriter<'_>) -> Push {
         let most = self.s.config.chunk;
@@ -147,6 +159,9 @@ impl Machine<'_> {
         let slot = self.next_reported(member, cursor.slot).expect("a slot is to be reported");
         if slot > cursor.slot {
             cursor = Cursor { slot, after: None, ..cursor };
+        }
+        if cursor.after.is_none() {
+            self.follow_reported(member, slot);
         }
         let has_number = !crate::fault_on!(self, REPORT_WITHOUT_COUNTER);
         let number = if has_number { self.s.last_number() } else { Number(0) };
@@ -178,6 +193,7 @@ impl Machine<'_> {
         self.s.stats.report_bytes_out += len as u64;
         let reporting = &mut self.peer(member).reporting;
         reporting.sent = cursor;
+        reporting.followed = reporting.followed.saturating_sub(u8::from(is_last));
         reporting.furthest = reporting.furthest.max(cursor.position);
         reporting.ends.push_back(cursor).expect("there is a place for one more part");
         self.arm_reporting(member);
@@ -328,8 +344,8 @@ impl Machine<'_> {
     pub(super) fn look_at_all(&mut self, slot: u32) {
         let entry = self.slot_mut(slot);
         entry.moved_left = entry.room.resources;
-        if entry.moved_left > 0 && !entry.moved.is_linked() {
-            Queue::<_, Moved>::push_back(&mut self.s.moved, &mut self.slots, Idx::new(slot as usize));
+        if entry.moved_left > 0 {
+            self.s.moved.enter(&mut self.slots, Idx::new(slot as usize), true);
         }
     }
 
