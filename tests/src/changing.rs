@@ -9,8 +9,11 @@ use lockmaster_core::{
     wire::{Message, Messages},
 };
 
-/// Slots of the only space.
+/// Slots of the only space, unless others are asked for.
 pub const SLOTS: u32 = 12;
+
+/// Which frames are meant: those with a message like this.
+pub type IsIt = fn(&Message<'_>) -> bool;
 
 /// A living node and what it has told so far.
 #[derive(Debug)]
@@ -32,8 +35,11 @@ pub struct Changing {
     closed: BTreeSet<(u16, u16)>,
     /// Frames of a closed link, in order.
     kept: Vec<(u16, u16, Vec<u8>)>,
+    /// Frames that will be lost: the next one of this way that is meant.
+    doomed: Vec<(u16, u16, IsIt)>,
     limits: Limits,
     places: u8,
+    slots: u32,
 }
 
 impl Changing {
@@ -46,7 +52,13 @@ impl Changing {
     /// The same, with tables of this size.
     #[must_use]
     pub fn with(nodes: &[u16], limits: Limits) -> Self {
-        Self::made(nodes, limits, 16)
+        Self::made(nodes, limits, 16, SLOTS)
+    }
+
+    /// The same, with so many slots.
+    #[must_use]
+    pub fn of_slots(nodes: &[u16], slots: u32) -> Self {
+        Self::made(nodes, Limits::uniform(64), 16, slots)
     }
 
     /// The same, with no more places for members than there are members.
@@ -55,10 +67,10 @@ impl Changing {
     /// If there are too many.
     #[must_use]
     pub fn tight(nodes: &[u16]) -> Self {
-        Self::made(nodes, Limits::uniform(64), u8::try_from(nodes.len()).expect("members are few"))
+        Self::made(nodes, Limits::uniform(64), u8::try_from(nodes.len()).expect("members are few"), SLOTS)
     }
 
-    fn made(nodes: &[u16], limits: Limits, places: u8) -> Self {
+    fn made(nodes: &[u16], limits: Limits, places: u8, slots: u32) -> Self {
         let mut world = Self {
             living: BTreeMap::new(),
             view: View::default(),
@@ -67,8 +79,10 @@ impl Changing {
             owners: 0,
             closed: BTreeSet::new(),
             kept: Vec::new(),
+            doomed: Vec::new(),
             limits,
             places,
+            slots,
         };
         for node in nodes {
             world.start(*node);
@@ -87,7 +101,8 @@ impl Changing {
     pub fn start(&mut self, id: u16) {
         self.incarnations += 1;
         let mut config = Config::new(ClusterId(1), NodeId(id), Incarnation(self.incarnations));
-        let space = SpaceConfig { slots: SLOTS, ..SpaceConfig::new("space").expect("the name is short") };
+        let space =
+            SpaceConfig { slots: self.slots, ..SpaceConfig::new("space").expect("the name is short") };
         config.spaces = [space].into_iter().collect();
         config.places = self.places;
         config.chunk = 256;
@@ -211,6 +226,24 @@ impl Changing {
         self.settle();
     }
 
+    /// Opens one way; what was kept of it arrives, in order.
+    pub fn open_one(&mut self, from: u16, to: u16) {
+        self.closed.remove(&(from, to));
+        let kept = core::mem::take(&mut self.kept);
+        let (of_way, others) = kept.into_iter().partition(|(a, b, _)| (*a, *b) == (from, to));
+        self.kept = others;
+        let of_way: Vec<_> = of_way;
+        for (_, _, frame) in of_way {
+            self.deliver(from, to, &frame);
+        }
+        self.settle();
+    }
+
+    /// The next frame of a way with a message like this is lost.
+    pub fn lose_next(&mut self, from: u16, to: u16, is_it: IsIt) {
+        self.doomed.push((from, to, is_it));
+    }
+
     /// Opens all ways; what was kept is lost.
     pub fn lose(&mut self) {
         self.closed.clear();
@@ -292,7 +325,10 @@ impl Changing {
         living.node.check();
         for (to, frame) in frames {
             was_busy = true;
-            if self.closed.contains(&(id, to)) {
+            let is_doomed = |doom: &(u16, u16, IsIt)| (doom.0, doom.1) == (id, to) && has(&frame, doom.2);
+            if let Some(at) = self.doomed.iter().position(is_doomed) {
+                self.doomed.remove(at);
+            } else if self.closed.contains(&(id, to)) {
                 self.kept.push((id, to, frame));
             } else {
                 self.deliver(id, to, &frame);
@@ -314,9 +350,8 @@ impl Changing {
     /// Does what is kept have a message like this?
     #[must_use]
     pub fn is_kept(&self, from: u16, to: u16, is_it: impl Fn(&Message<'_>) -> bool) -> bool {
-        let of_link = self.kept.iter().filter(|(a, b, _)| (*a, *b) == (from, to));
-        let mut frames = of_link.filter_map(|(_, _, frame)| Messages::new(frame).ok());
-        frames.any(|(_, mut messages)| messages.any(|message| is_it(&message)))
+        let mut of_link = self.kept.iter().filter(|(a, b, _)| (*a, *b) == (from, to));
+        of_link.any(|(_, _, frame)| has(frame, &is_it))
     }
 
     // ---- nodes ----
@@ -456,10 +491,10 @@ impl Changing {
     /// # Panics
     /// If they do not, or a slot has none.
     pub fn masters(&mut self) -> Vec<u16> {
-        let ids = self.members();
+        let (ids, slots) = (self.members(), self.slots);
         let mut maps = ids.iter().map(|id| {
             let node = self.node(*id);
-            let views = (0..SLOTS).map(|slot| node.slot(SlotId(slot)).expect("there is such a slot"));
+            let views = (0..slots).map(|slot| node.slot(SlotId(slot)).expect("there is such a slot"));
             views.map(|view| view.master.expect("every slot has a master").0).collect::<Vec<_>>()
         });
         let maps: Vec<_> = maps.by_ref().collect();
@@ -471,4 +506,9 @@ impl Changing {
     pub fn slots_of(&mut self, id: u16) -> usize {
         self.masters().into_iter().filter(|master| *master == id).count()
     }
+}
+
+/// Does a frame have a message like this?
+fn has(frame: &[u8], is_it: impl Fn(&Message<'_>) -> bool) -> bool {
+    Messages::new(frame).is_ok_and(|(_, mut messages)| messages.any(|message| is_it(&message)))
 }

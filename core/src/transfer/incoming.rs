@@ -229,7 +229,7 @@ impl Machine<'_> {
         match self.incoming_of(from, range, version) {
             Some(place) if self.s.transfers.incoming[place].phase == Phase::Reserved => {
                 self.give_room_back(place);
-                self.set_course(range, Course::Still);
+                self.end_taking(range, place);
                 self.vacate_incoming(place);
             }
             Some(_) => return false,
@@ -489,7 +489,7 @@ impl Machine<'_> {
     pub(super) fn handle_end(&mut self, from: Member, range: SlotRange, version: MapVersion) -> bool {
         match self.incoming_of(from, range, version) {
             Some(place) if self.s.transfers.incoming[place].phase == Phase::Announcing => {
-                self.set_course(range, Course::Still);
+                self.end_taking(range, place);
                 self.vacate_incoming(place);
                 self.s.stats.transfers_in += 1;
             }

@@ -225,7 +225,7 @@ impl Machine<'_> {
         (entry.due, entry.unanswered) = (others, others);
         entry.repeat_at = Instant::NEVER;
         let range = entry.range;
-        self.set_course(range, Course::Still);
+        self.end_giving(range, place);
         self.tell_stage(place);
         self.mark_due(place);
     }
@@ -358,7 +358,7 @@ impl Machine<'_> {
         entry.phase = Phase::Over(Stage::Done);
         self.s.stats.transfers_out += 1;
         self.s.stats.locks_out += self.s.transfers.outgoing[place].stream.acknowledged().1;
-        self.set_course(range, Course::Still);
+        self.end_giving(range, place);
         self.tell_stage(place);
         true
     }

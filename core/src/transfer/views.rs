@@ -51,12 +51,7 @@ impl Machine<'_> {
     fn cut_outgoing(&mut self, place: usize) {
         let Some(range) = self.s.transfers.outgoing[place].cut() else { return };
         self.s.transfers.packed &= !(1 << place);
-        // Some of them may be in another transfer since.
-        let place_there = u8::try_from(place).expect("transfers are few");
-        self.end_courses(
-            range,
-            |course| matches!(course, Course::Outgoing(at) | Course::Packing(at) if at == place_there),
-        );
+        self.end_giving(range, place);
         if self.s.transfers.outgoing[place].is_told() {
             self.vacate_if_told(place);
         } else {
@@ -67,9 +62,24 @@ impl Machine<'_> {
     fn cut_incoming(&mut self, place: usize) {
         self.give_room_back(place);
         let range = self.s.transfers.incoming[place].range();
-        let place_there = u8::try_from(place).expect("transfers are few");
-        self.end_courses(range, |course| matches!(course, Course::Incoming(at) if at == place_there));
+        self.end_taking(range, place);
         self.vacate_incoming(place);
+    }
+
+    /// A transfer that this node gives has nothing to do with its slots any more. Some of them may be in another one
+    /// since, or may have been lost with whoever had them next, and are reported or rebuilt.
+    pub(super) fn end_giving(&mut self, range: SlotRange, place: usize) {
+        let place = u8::try_from(place).expect("transfers are few");
+        self.end_courses(
+            range,
+            |course| matches!(course, Course::Outgoing(at) | Course::Packing(at) if at == place),
+        );
+    }
+
+    /// The same of one that this node takes.
+    pub(super) fn end_taking(&mut self, range: SlotRange, place: usize) {
+        let place = u8::try_from(place).expect("transfers are few");
+        self.end_courses(range, |course| matches!(course, Course::Incoming(at) if at == place));
     }
 
     /// Nothing happens any more to those of some slots to which this happens.

@@ -1,5 +1,6 @@
 //! Transfers and views together: O, N, a C or the coordinator dies at every step (rule W4).
 
+use lockmaster_core::wire::{Message, TransferBody, ViewMessage};
 use lockmaster_core::{Event, LockId, Mode, NodeId, SlotId, SlotRange, SpaceId, Stage, ValueWrite};
 use lockmaster_tests::changing::{Changing, SLOTS};
 
@@ -183,4 +184,57 @@ fn what_a_new_master_has_lost_is_granted_by_nobody() {
     world.connect();
     world.settle();
     assert!(world.grant_of(C, waits).is_some());
+}
+
+fn is_end_ack(message: &Message<'_>) -> bool {
+    matches!(message, Message::Transfer(message) if message.body == TransferBody::EndAck)
+}
+
+fn is_report(message: &Message<'_>) -> bool {
+    matches!(message, Message::View(ViewMessage::Report(_)))
+}
+
+#[test]
+fn the_end_of_a_transfer_does_not_end_the_rebuild_of_its_slot() {
+    const EARLIEST: u16 = 9;
+    const HOLDER: u16 = 4;
+    const FIRST: u16 = 1;
+    const SECOND: u16 = 2;
+    const THIRD: u16 = 3;
+    let mut world = Changing::of(&[EARLIEST]);
+    for id in [FIRST, SECOND, THIRD, HOLDER] {
+        world.start(id);
+    }
+    world.change();
+    world.settle();
+    world.balance();
+    let name = world.name_at(FIRST, "held");
+    let slot = world.node(FIRST).slot_of(SpaceId(0), &name).ok().flatten().expect("the name is sound");
+    let held = world.take(HOLDER, &name, Mode::Exclusive);
+    world.lose_next(SECOND, FIRST, is_end_ack);
+    world.transfer(FIRST, SlotRange::one(slot), SECOND);
+    world.settle();
+    world.transfer(SECOND, SlotRange::one(slot), THIRD);
+    world.settle();
+    world.crash(THIRD);
+    // All others are about to leave, so the first one is given the slot back.
+    for id in [EARLIEST, SECOND, HOLDER] {
+        world.leave(id);
+    }
+    // The holder's report is lost, and the end of the first transfer is answered before it is said again.
+    world.close(SECOND, FIRST);
+    world.lose_next(HOLDER, FIRST, is_report);
+    world.change();
+    world.settle();
+    world.open();
+    assert_eq!(world.node(FIRST).slot(slot).and_then(|view| view.master), Some(NodeId(FIRST)));
+    let waits = world.ask(FIRST, &name, Mode::Exclusive);
+    world.settle();
+    assert!(world.grant_of(FIRST, waits).is_none(), "the holder was not heard");
+    world.pass(1000);
+    world.masters();
+    assert!(world.grant_of(FIRST, waits).is_none(), "it holds the lock");
+    world.release(HOLDER, held, ValueWrite::Keep);
+    world.settle();
+    assert!(world.grant_of(FIRST, waits).is_some());
 }
