@@ -538,13 +538,16 @@ impl<'a, 'w> Words<'a, 'w> {
     fn report(&mut self) -> ReportWords {
         let slot = self.slot();
         let choice = self.choices.byte();
-        // What follows on nothing, or on little, is heard.
+        // What follows on nothing, or on little, of its slot is heard.
+        let first = u64::from(slot.0) << 32;
         let position =
-            if choice < 224 { u64::from(choice % 3) } else { self.choices.count().min(u64::MAX - 1) };
+            if choice < 224 { first + u64::from(choice % 3) } else { self.choices.count().min(u64::MAX - 1) };
         let steps = 1 + self.choices.count() % 16;
+        let is_last = self.choices.one_in(2);
+        let end = if is_last && choice < 224 { first + (1 << 32) } else { position.saturating_add(steps) };
         let head = ReportHead { slot, position, number: self.number() };
         let units = (0..self.choices.below(4)).map(|_| self.report_unit()).collect();
-        ReportWords { head, end: position.saturating_add(steps), is_last: self.choices.one_in(2), units }
+        ReportWords { head, end, is_last, units }
     }
 
     fn report_unit(&mut self) -> ReportUnitWords {

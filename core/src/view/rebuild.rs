@@ -1,6 +1,7 @@
 //! Slots whose master was lost: their new one makes records of what all survivors report, and decides again once it has
 //! heard all who could know (rules W10 to W15).
 
+use super::report::{position_of, slot_at};
 use super::{Life, Machine};
 use crate::error::Full;
 use crate::flags::Flags;
@@ -13,7 +14,7 @@ use crate::record::{Chain, Course, NAME_INLINE, NOBODY, Passage, Physical, Resou
 use crate::table::{Idx, Queue};
 #[cfg(lockmaster_faults)]
 use crate::value::ValueState;
-use crate::wire::{FrameWriter, Report, ReportUnit, Reported, ViewMessage};
+use crate::wire::{FrameWriter, Report, ReportHead, ReportUnit, Reported, ViewMessage};
 
 /// Resources that one step opens.
 const OPENED_A_STEP: u32 = 256;
@@ -24,6 +25,7 @@ const NO_TICKET: QueueTicket = QueueTicket { epoch: crate::id::Epoch(u32::MAX), 
 /// What a new master has heard from a reporter.
 #[derive(Clone, Debug)]
 pub(crate) struct Hearing {
+    /// The end of what was heard in its order.
     position: u64,
     /// The slots before this one are reported whole.
     done: u32,
@@ -80,7 +82,15 @@ impl Machine<'_> {
     /// A survivor says what it holds and wants in a slot (rules W11 to W13).
     pub(super) fn handle_report(&mut self, from: Member, report: &Report<'_>) -> bool {
         let SlotId(slot) = report.head.slot;
-        if u64::from(slot) >= u64::from(self.slot_count()) {
+        if slot >= self.slot_count() {
+            return false;
+        }
+        let of_slot = position_of(slot)..=position_of(slot + 1);
+        let is_whole = report.end == *of_slot.end();
+        if !of_slot.contains(&report.head.position)
+            || !of_slot.contains(&report.end)
+            || report.is_last != is_whole
+        {
             return false;
         }
         if report.end <= self.peers[usize::from(from)].hearing.position {
@@ -99,9 +109,9 @@ impl Machine<'_> {
             }
         }
         // Only now: what comes early is all missed, and asking for it before it can be heard would go round and round.
-        let hearing = &mut self.peers[usize::from(from)].hearing;
-        if report.head.position > hearing.position {
-            hearing.is_again = true;
+        let heard = self.peers[usize::from(from)].hearing.position;
+        if report.head.position > heard && !self.is_next(heard, &report.head) {
+            self.peer(from).hearing.is_again = true;
             self.tell_hearing(from);
             return true;
         }
@@ -133,6 +143,13 @@ impl Machine<'_> {
         }
         self.tell_hearing(from);
         true
+    }
+
+    /// Does a part of a report begin the next slot that this node has to hear of? Others may have gone meanwhile.
+    fn is_next(&self, heard: u64, head: &ReportHead) -> bool {
+        let slot = head.slot.0;
+        let is_due = |slot: u32| self.slot(slot).course == Course::Rebuilding;
+        head.position == position_of(slot) && !(slot_at(heard)..slot).any(is_due)
     }
 
     fn tell_hearing(&mut self, member: Member) {

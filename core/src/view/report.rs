@@ -34,8 +34,6 @@ pub(crate) struct Reporting {
     before: Cursor,
     /// The master had no room for what comes next: it is not said again before the timer runs out.
     is_refused: bool,
-    /// Steps that were said, also before it went back.
-    furthest: u64,
     /// The slots before this one are decided about again, as far as was heard.
     opened: u32,
     /// The last slot that is reported.
@@ -43,14 +41,25 @@ pub(crate) struct Reporting {
     repeat_at: Instant,
 }
 
-/// A place in the sequence of a report.
+/// A place in the sequence of a report. It counts the steps of its slot only, so that it stays what it is when another
+/// slot goes on to another master meanwhile.
 #[derive(Clone, Copy, Debug)]
 struct Cursor {
-    /// Steps before it.
-    position: u64,
     slot: u32,
+    /// Steps of the slot before it.
+    steps: u32,
     /// The last resource of the slot that lies before it.
     after: Option<Idx<Resource>>,
+}
+
+/// The place of a slot's first step, as it is said.
+pub(super) const fn position_of(slot: u32) -> u64 {
+    (slot as u64) << 32
+}
+
+/// The slot of a place that was said.
+pub(super) const fn slot_at(position: u64) -> u32 {
+    (position >> 32) as u32
 }
 
 impl Reporting {
@@ -62,7 +71,6 @@ impl Reporting {
         ends: Deque::new(),
         before: Cursor::at(0),
         is_refused: false,
-        furthest: 0,
         opened: 0,
         last: 0,
         repeat_at: Instant::NEVER,
@@ -89,12 +97,21 @@ impl Reporting {
 
 impl Cursor {
     const fn at(slot: u32) -> Self {
-        Self { position: 0, slot, after: None }
+        Self { slot, steps: 0, after: None }
+    }
+
+    /// How it is said: in the order of the sequence.
+    const fn position(&self) -> u64 {
+        position_of(self.slot) | self.steps as u64
+    }
+
+    const fn beyond(self, at: Idx<Resource>) -> Self {
+        Self { steps: self.steps + 1, after: Some(at), ..self }
     }
 
     #[cfg(feature = "check")]
-    const fn place(&self) -> (u64, u32, bool) {
-        (self.position, self.slot, self.after.is_some())
+    const fn place(&self) -> (u64, bool) {
+        (self.position(), self.after.is_some())
     }
 }
 
@@ -112,8 +129,6 @@ impl Machine<'_> {
             let reporting = &mut self.peer(master).reporting;
             if !reporting.is_active {
                 *reporting = Reporting { is_active: true, ..Reporting::NONE };
-                reporting.go_back(Cursor::at(slot));
-                reporting.before = Cursor::at(slot);
                 self.mark_ready(master);
             }
             self.peer(master).reporting.last = slot;
@@ -158,14 +173,14 @@ impl Machine<'_> {
         let mut cursor = self.peers[usize::from(member)].reporting.sent;
         let slot = self.next_reported(member, cursor.slot).expect("a slot is to be reported");
         if slot > cursor.slot {
-            cursor = Cursor { slot, after: None, ..cursor };
+            cursor = Cursor::at(slot);
         }
         if cursor.after.is_none() {
             self.follow_reported(member, slot);
         }
         let has_number = !crate::fault_on!(self, REPORT_WITHOUT_COUNTER);
         let number = if has_number { self.s.last_number() } else { Number(0) };
-        let head = ReportHead { slot: SlotId(slot), position: cursor.position, number };
+        let head = ReportHead { slot: SlotId(slot), position: cursor.position(), number };
         let Some(mut report) = writer.begin_report(&head) else { return Push::Full };
         let limit = (most - self.s.transfers.in_frame()) as usize;
         let mut is_last = false;
@@ -176,25 +191,24 @@ impl Machine<'_> {
             };
             let Some(at) = next else {
                 is_last = true;
-                cursor = Cursor { position: cursor.position + 1, slot: slot + 1, after: None };
+                cursor = Cursor::at(slot + 1);
                 break;
             };
             if self.is_reported(at) && (report.used() >= limit || !report.push(&self.report_unit(at))) {
                 break;
             }
-            cursor = Cursor { position: cursor.position + 1, after: Some(at), ..cursor };
+            cursor = cursor.beyond(at);
         }
-        if cursor.position == head.position {
+        if cursor.position() == head.position {
             return Push::Full;
         }
         let len = report.used();
-        report.finish(cursor.position, is_last);
+        report.finish(cursor.position(), is_last);
         self.s.transfers.add_in_frame(len);
         self.s.stats.report_bytes_out += len as u64;
         let reporting = &mut self.peer(member).reporting;
         reporting.sent = cursor;
         reporting.followed = reporting.followed.saturating_sub(u8::from(is_last));
-        reporting.furthest = reporting.furthest.max(cursor.position);
         reporting.ends.push_back(cursor).expect("there is a place for one more part");
         self.arm_reporting(member);
         Push::Said
@@ -250,10 +264,12 @@ impl Machine<'_> {
         if !reporting.is_active {
             return;
         }
-        if was_refused {
+        let next = reporting.sent.slot;
+        if was_refused && self.next_reported(member, next).is_some() {
             return self.mark_ready(member);
         }
-        let is_all_acked = reporting.acked.position == reporting.sent.position;
+        let reporting = &self.peers[usize::from(member)].reporting;
+        let is_all_acked = reporting.acked.position() == reporting.sent.position();
         let to = if is_all_acked { reporting.before } else { reporting.acked };
         // The last slot may have gone on to another master: then what is known of the first that has not is said again.
         let slot = self.next_reported(member, to.slot).map(|_| to);
@@ -270,15 +286,15 @@ impl Machine<'_> {
             return true;
         }
         let reporting = &mut self.peer(from).reporting;
-        while let Some(end) = reporting.ends.front().copied().filter(|end| end.position <= reported.position)
-        {
+        let is_here = |end: &Cursor| end.position() <= reported.position;
+        while let Some(end) = reporting.ends.front().copied().filter(is_here) {
             reporting.before = reporting.acked;
             reporting.acked = end;
             reporting.ends.pop_front();
         }
         self.catch_up(from, reported.position);
         let reporting = &mut self.peer(from).reporting;
-        let is_at = reported.position == reporting.acked.position;
+        let is_at = reported.position == reporting.acked.position();
         if is_at && (reported.is_again || reported.is_full) {
             let to = reporting.acked;
             reporting.go_back(to);
@@ -293,32 +309,29 @@ impl Machine<'_> {
         true
     }
 
-    /// A master that is further than what was said since this node went back is followed, before the slots that it has
-    /// opened are reported no more.
+    /// A master that is further than what was said since this node went back, or in the middle of a part, is followed.
     fn catch_up(&mut self, from: Member, position: u64) {
         let reporting = &self.peers[usize::from(from)].reporting;
-        if position <= reporting.acked.position || position > reporting.furthest {
+        if position <= reporting.acked.position() {
             return;
         }
-        let mut cursor = reporting.acked;
-        while cursor.position < position {
-            let Some(slot) = self.next_reported(from, cursor.slot) else { return };
-            if slot > cursor.slot {
-                cursor = Cursor { slot, after: None, ..cursor };
-            }
+        let slot = slot_at(position);
+        let is_reported = self.next_reported(from, slot) == Some(slot);
+        let mut cursor = Cursor::at(slot);
+        while is_reported && cursor.position() < position {
             let next = match cursor.after {
                 Some(at) => Queue::<_, Chain>::next(&self.resources, at),
                 None => self.slot(slot).resources.head(),
             };
-            let position = cursor.position + 1;
-            cursor = match next {
-                Some(at) => Cursor { position, after: Some(at), ..cursor },
-                None => Cursor { position, slot: slot + 1, after: None },
-            };
+            let Some(at) = next else { break };
+            cursor = cursor.beyond(at);
         }
         let reporting = &mut self.peer(from).reporting;
         reporting.before = reporting.acked;
-        reporting.go_back(cursor);
+        reporting.acked = cursor;
+        if reporting.sent.position() < cursor.position() {
+            reporting.go_back(cursor);
+        }
     }
 
     /// A new master decides about its slots before this one again: what this node has to say of them is said now.

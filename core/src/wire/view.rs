@@ -122,7 +122,8 @@ pub struct Report<'a> {
 pub struct ReportHead {
     /// The slot.
     pub slot: SlotId,
-    /// Steps of the sequence before this part: a resource of the reporter is one, and the end of a slot.
+    /// The place of its first step: the slot in the upper half, and in the lower half the steps of the slot before it.
+    /// A resource of the reporter is a step, and so is the end of the slot.
     pub position: u64,
     /// The last number that the reporter gave to a position: the floor of the slot.
     pub number: Number,
@@ -131,7 +132,7 @@ pub struct ReportHead {
 /// How far reports have come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reported {
-    /// Steps of the sequence that are here.
+    /// The place before which all steps are here.
     pub position: u64,
     /// The master's new slots before this one are decided about again.
     pub frontier: SlotId,

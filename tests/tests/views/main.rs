@@ -4,5 +4,6 @@ mod fences;
 mod maps;
 mod places;
 mod rebuilds;
+mod reports;
 mod transfers;
 mod values;

@@ -269,10 +269,11 @@ fn example_views() -> [(&'static str, ViewSample); 9] {
     ];
     let page = |kind, room, runs| ViewSample::Page(PageSample { kind, first: SlotId(0x50), room, runs });
     let (unit, waiting) = example_report_units();
-    let head = ReportHead { slot: SlotId(0x60), position: 7, number: Number(0x0105) };
+    let head = ReportHead { slot: SlotId(0x60), position: 0x60_0000_0007, number: Number(0x0105) };
     let report_of =
         |head, end, is_last, units| ViewSample::Report(ReportSample { head, end, is_last, units });
-    let reported = Reported { position: 0xa, frontier: SlotId(0x61), is_full: false, is_again: false };
+    let reported =
+        Reported { position: 0x61_0000_0000, frontier: SlotId(0x61), is_full: false, is_again: false };
     let refused = Reported { is_full: true, is_again: true, ..reported };
     [
         ("here", ViewSample::Short(ViewMessage::Here { known: Epoch(1) })),
@@ -280,8 +281,11 @@ fn example_views() -> [(&'static str, ViewSample); 9] {
         ("map-reported", ViewSample::Short(ViewMessage::MapReported(SlotId(0x81)))),
         ("map-install", page(PageKind::Install, room, install)),
         ("map-installed", ViewSample::Short(ViewMessage::MapInstalled(SlotId(0x81)))),
-        ("report", report_of(head, 9, false, vec![unit, waiting])),
-        ("report-last", report_of(ReportHead { position: 9, ..head }, 0xa, true, vec![])),
+        ("report", report_of(head, 0x60_0000_0009, false, vec![unit, waiting])),
+        (
+            "report-last",
+            report_of(ReportHead { position: 0x60_0000_0009, ..head }, 0x61_0000_0000, true, vec![]),
+        ),
         ("reported", ViewSample::Short(ViewMessage::Reported(reported))),
         ("reported-again", ViewSample::Short(ViewMessage::Reported(refused))),
     ]

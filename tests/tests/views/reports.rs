@@ -1,0 +1,227 @@
+//! Reports whose parts and answers get lost, cross, or find no room, while slots go on (rules W8, W11 to W14).
+
+use lockmaster_core::{
+    Limits, LockId, Mode, NodeId, SlotId, SlotRange, SpaceId, ValueWrite, wire::Message, wire::ViewMessage,
+};
+use lockmaster_tests::changing::{Changing, SLOTS};
+
+/// The old master of all slots, which dies, and who survives. Who joins first of these is the coordinator then.
+const OLD: u16 = 3;
+const MASTER: u16 = 1;
+const REPORTER: u16 = 4;
+const THIRD: u16 = 2;
+
+fn is_install(message: &Message<'_>) -> bool {
+    matches!(message, Message::View(ViewMessage::MapInstall(_)))
+}
+
+fn is_installed(message: &Message<'_>) -> bool {
+    matches!(message, Message::View(ViewMessage::MapInstalled(_)))
+}
+
+fn is_report(message: &Message<'_>) -> bool {
+    matches!(message, Message::View(ViewMessage::Report(_)))
+}
+
+fn is_report_beyond_two(message: &Message<'_>) -> bool {
+    matches!(message, Message::View(ViewMessage::Report(report)) if report.head.slot.0 >= 2)
+}
+
+fn is_answer(message: &Message<'_>) -> bool {
+    matches!(message, Message::View(ViewMessage::Reported(reported)) if reported.position > 0)
+}
+
+/// All slots are those of one master; the others join one after the other.
+fn joined(others: &[u16], limits: Limits) -> Changing {
+    let mut world = Changing::with(&[OLD], limits);
+    for id in others {
+        world.start(*id);
+        world.change();
+        world.settle();
+    }
+    world
+}
+
+/// A name in each slot, so long that the reports of a few slots fill a frame.
+fn names(world: &mut Changing) -> Vec<Vec<u8>> {
+    let node = world.node(OLD);
+    let mut of_slot = |slot: u32| {
+        let mut names = (0..10_000).map(|at| format!("{:->60}", format!("{slot}-{at}")).into_bytes());
+        names.find(|name| node.slot_of(SpaceId(0), name) == Ok(Some(SlotId(slot))))
+    };
+    (0..SLOTS).map(|slot| of_slot(slot).expect("every slot has names")).collect()
+}
+
+/// The reporter has a lock in every slot, and the old master is gone.
+fn orphaned(others: &[u16]) -> (Changing, Vec<(Vec<u8>, LockId)>) {
+    let mut world = joined(others, Limits::uniform(64));
+    let names = names(&mut world);
+    let mut take = |name: Vec<u8>| {
+        let lock = world.take(REPORTER, &name, Mode::Exclusive);
+        (name, lock)
+    };
+    let held = names.into_iter().map(&mut take).collect();
+    world.crash(OLD);
+    (world, held)
+}
+
+/// Slots of the new master, as they will be: once the map is agreed on.
+fn slots_to_be(others: &[u16]) -> Vec<u32> {
+    let (mut world, _) = orphaned(others);
+    world.change();
+    world.settle();
+    (0..).zip(world.masters()).filter(|(_, master)| *master == MASTER).map(|(slot, _)| slot).collect()
+}
+
+/// Everybody has the next view, and everything that is said of it is still on its way.
+fn change_slowly(world: &mut Changing) {
+    let members = world.members();
+    for from in &members {
+        for to in &members {
+            world.close(*from, *to);
+        }
+    }
+    world.make_view();
+    for id in members {
+        world.tell(id);
+    }
+    world.connect();
+}
+
+fn decides(world: &mut Changing, name: &[u8]) -> bool {
+    world.node(MASTER).decides(SpaceId(0), name) == Ok(true)
+}
+
+/// Everything comes to rest, nobody gets what the reporter holds before it is released, and then everybody does.
+fn all_is_well(world: &mut Changing, held: &[(Vec<u8>, LockId)], what: &str) {
+    for _ in 0..10 {
+        world.pass(1000);
+    }
+    for id in world.members() {
+        assert!(world.node(id).is_settled(), "node {id}: {what}");
+    }
+    world.masters();
+    for (name, lock) in held {
+        let waits = world.ask(MASTER, name, Mode::Exclusive);
+        world.pass(1000);
+        assert!(world.grant_of(MASTER, waits).is_none(), "{what}: the reporter holds {name:?}");
+        world.release(REPORTER, *lock, ValueWrite::Keep);
+        world.settle();
+        assert!(world.grant_of(MASTER, waits).is_some(), "{what}: the reporter has released {name:?}");
+    }
+}
+
+#[test]
+fn a_slot_that_goes_on_does_not_stand_for_one_that_was_never_reported() {
+    let others = [MASTER, THIRD, REPORTER];
+    let slots = slots_to_be(&others);
+    assert_eq!(slots, [0, 1, 2, 3, 4]);
+    let (mut world, held) = orphaned(&others);
+    // Two slots fit into a frame. What is said of the first two arrives; its answer is lost, and all that follows.
+    for _ in 0..2 {
+        world.lose_next(REPORTER, MASTER, is_report_beyond_two);
+        world.lose_next(MASTER, REPORTER, is_answer);
+    }
+    world.change();
+    world.settle();
+    let is_open: Vec<_> = slots.iter().map(|slot| decides(&mut world, &held[*slot as usize].0)).collect();
+    assert_eq!(is_open, [true, true, false, false, false]);
+    world.transfer(MASTER, SlotRange::one(SlotId(0)), THIRD);
+    world.settle();
+    assert_eq!(world.node(REPORTER).slot(SlotId(0)).unwrap().master, Some(NodeId(THIRD)));
+    all_is_well(&mut world, &held, "the first slot has gone on");
+}
+
+#[test]
+fn whatever_is_lost_is_reported_in_the_end() {
+    for frames in 0.. {
+        let (mut world, held) = orphaned(&[REPORTER, MASTER]);
+        change_slowly(&mut world);
+        let is_over = world.step(frames);
+        // They meet again, and everything that was not answered is said again at once.
+        world.connect();
+        all_is_well(&mut world, &held, &format!("after {frames} frames"));
+        if is_over {
+            assert!(frames > 5, "agreement and reports take some frames");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_master_without_the_map_does_not_ask_for_reports_again_and_again() {
+    let (mut world, held) = orphaned(&[REPORTER, MASTER]);
+    // The map is lost, and the first part of the report in the same frame; the others come.
+    world.lose_next(REPORTER, MASTER, is_install);
+    world.change();
+    world.settle();
+    assert!(!world.node(MASTER).is_settled(), "it waits for the map");
+    all_is_well(&mut world, &held, "once the map was said again");
+}
+
+#[test]
+fn a_reporter_that_has_gone_back_hears_that_its_master_is_further() {
+    let (mut world, held) = orphaned(&[REPORTER, MASTER]);
+    let slots = slots_to_be(&[REPORTER, MASTER]);
+    // The first frame of the report is lost, and with it the map; so the map is said once more, alone.
+    world.lose_next(REPORTER, MASTER, is_report);
+    world.close(MASTER, REPORTER);
+    world.change();
+    world.open();
+    // The master misses the first part and says so; then it gets it, but not the second one.
+    world.close(MASTER, REPORTER);
+    world.pass(1000);
+    let is_open = |world: &mut Changing, slot: u32| decides(world, &held[slot as usize].0);
+    world.lose_next(REPORTER, MASTER, is_report);
+    world.pass(1000);
+    let open = slots.iter().filter(|slot| is_open(&mut world, **slot)).count();
+    assert!(open <= slots.len());
+    // Both answers come at once.
+    world.open();
+    all_is_well(&mut world, &held, "after two answers at once");
+}
+
+#[test]
+fn a_reporter_asks_about_the_slots_that_are_left_when_its_last_one_has_gone_on() {
+    let others = [REPORTER, MASTER, THIRD];
+    let slots = slots_to_be(&others);
+    let (mut world, held) = orphaned(&others);
+    // The third member's report is late, so the reporter's is all acknowledged before any slot is open.
+    world.close(THIRD, MASTER);
+    world.change();
+    world.settle();
+    let is_open = |world: &mut Changing, slot: u32| decides(world, &held[slot as usize].0);
+    assert!(!slots.iter().any(|slot| is_open(&mut world, *slot)), "the third member was not heard");
+    // That they are open then is lost.
+    world.close(MASTER, REPORTER);
+    world.open_one(THIRD, MASTER);
+    assert!(slots.iter().all(|slot| is_open(&mut world, *slot)));
+    world.lose();
+    let last = slots[slots.len() - 1];
+    world.transfer(MASTER, SlotRange::one(SlotId(last)), THIRD);
+    world.settle();
+    assert_eq!(world.node(REPORTER).slot(SlotId(last)).unwrap().master, Some(NodeId(THIRD)));
+    assert!(!world.node(REPORTER).is_settled(), "it does not know that the others are open");
+    all_is_well(&mut world, &held, "the last slot has gone on");
+}
+
+#[test]
+fn a_page_of_the_map_is_acknowledged_as_it_was_said_first() {
+    let slots = 40;
+    let mut world = Changing::of_slots(&[MASTER], slots);
+    world.start(REPORTER);
+    // The whole map is one page, whose acknowledgement is lost.
+    world.lose_next(REPORTER, MASTER, is_installed);
+    world.change();
+    world.settle();
+    // Slots go one by one, so that the same page has room for fewer of them.
+    for slot in (0..slots).step_by(2) {
+        world.transfer(MASTER, SlotRange::one(SlotId(slot)), REPORTER);
+        world.settle();
+    }
+    let said = |world: &mut Changing| world.node(MASTER).stats().repeats;
+    world.pass(1000);
+    let before = said(&mut world);
+    world.pass(10_000);
+    assert_eq!(said(&mut world), before, "the acknowledgement is believed");
+}
