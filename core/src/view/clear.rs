@@ -63,7 +63,9 @@ impl Machine<'_> {
         let slot = self.slot(resource.slot);
         let is_closed =
             self.is_me(slot.master) && slot.course == Course::Rebuilding && !slot.moved.is_linked();
-        if !is_closed && !is_wide {
+        // Elsewhere only what has a record for nothing but a wish.
+        let is_held = resource.is_used && resource.holding.locks.need().is_some();
+        if !is_closed && (!is_wide || is_held) {
             return false;
         }
         if is_closed {

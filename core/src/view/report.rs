@@ -382,8 +382,9 @@ impl Machine<'_> {
         if !self.is_reported(at) {
             return;
         }
-        if self.resources[at].holding.locks.need().is_some() {
-            // Owners use it.
+        let holding = &self.resources[at].holding;
+        if holding.locks.need().is_some() && holding.wish.is_none() {
+            // Owners use it, and nothing more is asked for.
             return;
         }
         while let Some(waiter) = self.resources[at].holding.locks.find_waiter(&self.locks, |_| true) {

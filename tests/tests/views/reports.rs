@@ -1,7 +1,8 @@
 //! Reports whose parts and answers get lost, cross, or find no room, while slots go on (rules W8, W11 to W14).
 
 use lockmaster_core::{
-    Limits, LockId, Mode, NodeId, SlotId, SlotRange, SpaceId, ValueWrite, wire::Message, wire::ViewMessage,
+    Conversion, Denial, Event, Flags, Limits, LockId, Mode, NodeId, SlotId, SlotRange, SpaceId, ValueWrite,
+    wire::Message, wire::ViewMessage,
 };
 use lockmaster_tests::changing::{Changing, SLOTS};
 
@@ -224,4 +225,37 @@ fn a_page_of_the_map_is_acknowledged_as_it_was_said_first() {
     let before = said(&mut world);
     world.pass(10_000);
     assert_eq!(said(&mut world), before, "the acknowledgement is believed");
+}
+
+#[test]
+fn what_is_converted_gives_way_to_what_is_held() {
+    // Room for the value blocks of what the reporter holds, and for no more.
+    const BLOCKS: u32 = 4;
+    let others = [MASTER, REPORTER];
+    let slots = slots_to_be(&others);
+    let mut world = joined(&others, Limits { values: BLOCKS + 1, ..Limits::uniform(64) });
+    let names = names(&mut world);
+    let of = |nth: usize| names[slots[nth] as usize].clone();
+    for nth in 1..=BLOCKS as usize {
+        let lock = world.ask_with(REPORTER, &of(nth), Mode::Exclusive, Flags::VALUE);
+        world.settle();
+        assert!(world.grant_of(REPORTER, lock).is_some());
+    }
+    // The master itself converts in the first of its slots.
+    let held = world.take(MASTER, &of(0), Mode::ConcurrentRead);
+    world.take(REPORTER, &of(0), Mode::ConcurrentRead);
+    let now = world.now();
+    let conversion = Conversion { flags: Flags::VALUE, ..Conversion::default() };
+    let asked = world.node(MASTER).convert(now, held, Mode::Exclusive, conversion, ValueWrite::Keep);
+    assert_eq!(asked, Ok(None));
+    world.crash(OLD);
+    world.change();
+    for _ in 0..10 {
+        world.pass(1000);
+    }
+    assert!(world.node(MASTER).is_settled(), "all that is held has found room");
+    let is_full =
+        |event: &Event| matches!(event, Event::Denied { lock, reason: Denial::Full, .. } if *lock == held);
+    assert!(world.events(MASTER).iter().any(is_full));
+    assert_eq!(world.node(MASTER).held(held), Ok(Some(Mode::ConcurrentRead)));
 }
