@@ -110,7 +110,9 @@ impl Machine<'_> {
             || resource.outbox.is_linked()
             || resource.passage != Passage::None
             || slot.course == Course::Reporting
-            || slot.moved.is_linked();
+            || slot.moved.is_linked()
+            // The end of a life comes to it later.
+            || self.is_ended();
         assert!(is_useful, "{name:?}: a resource is there for a reason");
         // What waits beyond the end of a life is taken up again with the next one, and what this node said to itself of a
         // slot that it has lost when that is looked at.

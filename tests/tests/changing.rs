@@ -25,7 +25,7 @@ const KEPT: [(u64, u16, u32, &str); 3] = [
 ];
 
 /// The same for seeds that decide about nodes and steps themselves.
-const KEPT_WHOLE: [(u64, &str); 8] = [
+const KEPT_WHOLE: [(u64, &str); 9] = [
     (
         3_399,
         "a reporter asked about its last slot, which had moved on, and never heard that the others were open",
@@ -38,6 +38,10 @@ const KEPT_WHOLE: [(u64, &str); 8] = [
     (1_008_398, "a conversion kept the room that a slot needed for what was held in it, and waited for it"),
     (1_012_116, "a reporter that was reconnected said its next slot where its last one had been"),
     (1_029_031, "a slot went on before its report was acknowledged, and the slots after it were not heard"),
+    (
+        1_029_511,
+        "what a report had kept in its slot was thought of no use before the end of a life had come to it",
+    ),
     (1_033_031, "the end of a transfer ended the report of its slot, which had been lost since"),
     (1_014_645, "a report that was refused, and then heard of an earlier copy, was never asked about again"),
 ];
