@@ -123,6 +123,9 @@ impl Config {
         if self.incarnation == Incarnation(0) {
             return Err(ConfigError::Incarnation);
         }
+        if self.node == NodeId::GONE || self.members.contains(&NodeId::GONE) {
+            return Err(ConfigError::Node);
+        }
         self.members.sort_unstable();
         let is_repeated = self.members.windows(2).any(|pair| pair[0] == pair[1]);
         let is_static = self.is_static();

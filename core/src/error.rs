@@ -98,6 +98,9 @@ pub enum ConfigError {
     /// A cluster has 1 to 64 members, each named once, this node among them.
     #[error("members must be 1 to 64, each named once, this node among them")]
     Members,
+    /// No node can have the highest number: it stands for nobody, see [`NodeId::GONE`].
+    #[error("no node can have the number 65535")]
+    Node,
     /// Where members change there is room for 1 to 64 of them.
     #[error("there must be places for 1 to 64 members")]
     Places,

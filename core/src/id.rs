@@ -13,7 +13,7 @@ pub const SPACES_MAX: usize = 16;
 pub struct NodeId(pub u16);
 
 impl NodeId {
-    /// Number of no member: it stands for one that has left.
+    /// Number of no member: it stands for one that has left, or for none. No node can have it.
     pub const GONE: Self = Self(u16::MAX);
 }
 

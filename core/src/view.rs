@@ -103,8 +103,9 @@ pub enum ViewError {
     /// The node has installed this view or a later one.
     #[error("the view is not later than the one installed")]
     Old,
-    /// A member is named twice, has joined later than the view or in none, or has no incarnation.
-    #[error("the view contradicts itself")]
+    /// A member is named twice, has joined later than the view or in none, or has no incarnation; or a life has joined in
+    /// another view than the one before said.
+    #[error("the view contradicts itself or the one before")]
     Unsound,
     /// It has more members than there are places for: raise [`Config::places`]. Those that departed lately keep theirs
     /// for a moment, so the same view may be taken a little later.
@@ -133,10 +134,20 @@ impl View {
         self.members.iter().min_by_key(|member| (member.joined, member.node))
     }
 
+    /// Does every life that is in both views say in which it has joined as it did before?
+    pub(crate) fn is_sound_after(&self, before: &Self) -> bool {
+        let is_other = |member: &ViewMember| {
+            let known = before.member(member.node).filter(|known| known.incarnation == member.incarnation);
+            known.is_some_and(|known| known.joined != member.joined)
+        };
+        !self.members.iter().any(is_other)
+    }
+
     /// Does the view hang together?
     pub(crate) fn is_sound(&self) -> bool {
         let is_odd = |(at, member): (usize, &ViewMember)| {
-            member.incarnation == Incarnation(0)
+            member.node == NodeId::GONE
+                || member.incarnation == Incarnation(0)
                 || !(Epoch(1)..=self.epoch).contains(&member.joined)
                 || self.members[..at].iter().any(|other| other.node == member.node)
         };

@@ -20,7 +20,7 @@ impl Machine<'_> {
         if view.epoch <= self.s.epoch() {
             return Err(ViewError::Old);
         }
-        if !view.is_sound() {
+        if !view.is_sound() || !view.is_sound_after(&self.s.views.view) {
             return Err(ViewError::Unsound);
         }
         let (node, incarnation) = (self.s.config.node, self.s.config.incarnation);

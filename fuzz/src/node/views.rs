@@ -160,13 +160,14 @@ impl<'a> Scene<'a> {
             6 => {
                 OTHERS.into_iter().for_each(|node| engine.join(node, false));
             }
-            _ => {
+            // A life does not leave and join again: without others there would be no view that ends it.
+            _ if engine.view.members.len() > 1 => {
                 engine.leave(SUBJECT);
             }
+            _ => {}
         }
         // Sometimes the next view comes before the node has heard of this one.
-        let is_last = engine.view.members.is_empty();
-        if !is_last && (choice < 200 || engine.view.member(SUBJECT).is_none()) {
+        if choice < 200 || engine.view.member(SUBJECT).is_none() {
             self.tell_view();
         }
     }

@@ -1,8 +1,8 @@
 //! Who masters what, from view to view (rules W1, W2 and W5 to W9).
 
 use lockmaster_core::{
-    ClusterId, Config, Event, HeapMemory, Incarnation, Instant, Limits, Mode, Node, NodeId, SlotId,
-    SpaceConfig, Standing, View, ViewError, ViewMember, wire::Message, wire::ViewMessage,
+    ClusterId, Config, ConfigError, Event, HeapMemory, Incarnation, Instant, Limits, Mode, Node, NodeId,
+    SlotId, SpaceConfig, Standing, View, ViewError, ViewMember, wire::Message, wire::ViewMessage,
 };
 use lockmaster_tests::changing::{Changing, SLOTS};
 
@@ -235,6 +235,7 @@ fn views_that_cannot_be_are_refused_and_change_nothing() {
         (&[me, member(2, 0, 1)], ViewError::Unsound),
         (&[me, member(2, 6, 0)], ViewError::Unsound),
         (&[me, member(2, 6, 8)], ViewError::Unsound),
+        (&[me, member(NodeId::GONE.0, 6, 1)], ViewError::Unsound),
         (&[me, member(2, 6, 1), member(3, 7, 1)], ViewError::Places),
     ] {
         assert_eq!(node.handle_view(now, &view(7, members)), Err(why), "{members:?}");
@@ -250,4 +251,33 @@ fn views_that_cannot_be_are_refused_and_change_nothing() {
     }
     assert!(node.slot(SlotId(0)).unwrap().master == Some(NodeId(1)));
     assert!(!matches!(node.poll_event(), Some(Event::Lost { .. })));
+}
+
+#[test]
+fn no_node_has_the_number_that_stands_for_nobody() {
+    let mut config = Config::new(ClusterId(1), NodeId::GONE, Incarnation(1));
+    config.spaces.push(SpaceConfig::new("space").unwrap()).unwrap();
+    assert_eq!(config.check(), Err(ConfigError::Node));
+    config.node = NodeId(1);
+    assert_eq!(config.check(), Ok(()));
+    config.members.extend([NodeId(1), NodeId::GONE]);
+    assert_eq!(config.check(), Err(ConfigError::Node));
+}
+
+#[test]
+fn a_life_joins_once() {
+    let mut world = Changing::tight(&[2, 3]);
+    let digest = world.node(2).digest();
+    let now = world.now();
+    let member = |node: u16, incarnation: u64, joined: u32| ViewMember {
+        node: NodeId(node),
+        incarnation: Incarnation(incarnation),
+        joined: lockmaster_core::Epoch(joined),
+        is_leaving: false,
+    };
+    // Node 1 would be the coordinator, and there is no place for it before node 3 is forgotten.
+    let members = [member(2, 1, 2), member(1, 3, 2)];
+    let view = View { epoch: lockmaster_core::Epoch(2), members: members.into_iter().collect() };
+    assert_eq!(world.node(2).handle_view(now, &view), Err(ViewError::Unsound));
+    assert_eq!(world.node(2).digest(), digest, "nothing has changed");
 }
