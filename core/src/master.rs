@@ -241,8 +241,14 @@ impl Machine<'_> {
         let may_write = record.writing_since != Token::NONE;
         let is_current = (record.writing_since..=record.token).contains(&write.version.physical());
         let is_known = is_current || crate::fault_on!(self, WRITE_BY_MODE);
-        let Some(cell) = self.resources[resource].mastery.value else { return };
-        if may_write && is_known {
+        if !may_write || !is_known {
+            return;
+        }
+        if self.resources[resource].is_value_lost {
+            // Nobody has asked for the block since it was lost: from here on it is known again.
+            self.reserve_value_if_room(resource);
+        }
+        if let Some(cell) = self.resources[resource].mastery.value {
             self.write_value(cell, write.version, write.value);
         }
     }

@@ -82,6 +82,24 @@ fn without_a_reader_above_cr_the_block_is_invalid_until_somebody_writes() {
 }
 
 #[test]
+fn a_lost_block_is_known_again_once_a_writer_that_had_asked_before_has_written() {
+    let mut world = Changing::of(&[1, 2, 3]);
+    let name = world.name_at(3, "value");
+    take(&mut world, 2, &name, Mode::Null);
+    let lock = take(&mut world, 1, &name, Mode::ConcurrentRead);
+    world.crash(3);
+    world.crash(2);
+    world.start(2);
+    world.change();
+    world.settle();
+    world.convert(1, lock, Mode::ProtectedWrite);
+    world.settle();
+    world.release(1, lock, write(b"new"));
+    world.settle();
+    assert_eq!(read(&mut world, 2, &name), valid(b"new"));
+}
+
+#[test]
 fn a_writer_that_dies_leaves_the_block_invalid() {
     let mut world = Changing::of(&[1, 2, 3]);
     let name = world.name_at(1, "value");
