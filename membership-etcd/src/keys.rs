@@ -66,7 +66,7 @@ impl Keys {
 }
 
 fn topic_node(text: &str) -> Option<NodeId> {
-    text.parse().ok().map(NodeId)
+    text.parse().ok().map(NodeId).filter(|node| *node != NodeId::GONE)
 }
 
 #[cfg(test)]

@@ -164,7 +164,7 @@ fn admit_number(
         let file = locked.take_member(node)?.ok_or(MembershipError::Taken(node))?;
         return Ok((node, file));
     }
-    for number in 1..=u16::MAX {
+    for number in 1..NodeId::GONE.0 {
         if let Some(file) = locked.take_member(NodeId(number))? {
             return Ok((NodeId(number), file));
         }

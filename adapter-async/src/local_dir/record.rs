@@ -95,7 +95,8 @@ impl Record {
     fn is_sound(&self) -> bool {
         let members = &self.view.members;
         let is_odd = |(at, member): (usize, &ClusterMember)| {
-            !(1..=self.incarnations).contains(&member.incarnation.0)
+            member.node == NodeId::GONE
+                || !(1..=self.incarnations).contains(&member.incarnation.0)
                 || !(Epoch(1)..=self.view.epoch).contains(&member.joined)
                 || members[..at].iter().any(|other| other.node == member.node)
         };

@@ -75,7 +75,7 @@ impl Member {
             let is_seated = snapshot.view().is_some_and(|view| view.seat(*node).is_some());
             !snapshot.members.contains_key(node) && !is_seated && !snapshot.holds.contains(node)
         };
-        (1..=u16::MAX).map(NodeId).find(is_free)
+        (1..NodeId::GONE.0).map(NodeId).find(is_free)
     }
 
     fn seek_has_room(&self, node: NodeId) -> bool {
