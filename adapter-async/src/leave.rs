@@ -141,8 +141,9 @@ impl<W: Writer> State<W> {
         (self.guards == 0, self.members.changes())
     }
 
-    /// Is there nobody to whom anything could be given?
+    /// Is there nobody to whom anything could be given? Who leaves too takes nothing: if all of a cluster leave at once,
+    /// none waits for the others.
     fn is_alone(&self) -> bool {
-        self.members.peers().next().is_none()
+        !self.members.has_staying_peer()
     }
 }

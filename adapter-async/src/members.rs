@@ -121,6 +121,12 @@ impl Members {
         members.filter(|member| member.node != self.me).map(|member| (member.node, member.incarnation))
     }
 
+    /// Is there another member that is not about to leave?
+    pub(crate) fn has_staying_peer(&self) -> bool {
+        let mut members = self.view.iter().flat_map(|view| &view.members);
+        members.any(|member| member.node != self.me && !member.is_leaving)
+    }
+
     /// The core has taken this view.
     pub(crate) fn install(&mut self, mut view: ClusterView) {
         view.members.sort_unstable_by_key(|member| member.node);

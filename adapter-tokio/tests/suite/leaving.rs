@@ -141,3 +141,21 @@ async fn a_node_that_is_shut_down_or_dropped_leaves_as_well() {
     assert_eq!(script.events().last().map(String::as_str), Some("leave 2"));
     drop(nodes[0].lock("a", EX).await.unwrap());
 }
+
+#[tokio::test]
+async fn nodes_that_all_leave_at_once_wait_for_nobody() {
+    let script = Script::default();
+    let nodes = spread(&script, 3).await;
+    let guard = nodes[0].lock("a", EX).await.unwrap();
+    let within = Duration::from_secs(10);
+    let leaving = |at: usize| {
+        let node = nodes[at].clone();
+        tokio::spawn(async move { node.leave(within).await })
+    };
+    let [one, two, three] = [0, 1, 2].map(leaving);
+    assert!(two.await.unwrap().is_clean());
+    assert!(three.await.unwrap().is_clean());
+    assert!(!one.is_finished() && !guard.is_lost(), "it waits for its own owners");
+    drop(guard);
+    assert!(one.await.unwrap().is_clean());
+}
