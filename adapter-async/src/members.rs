@@ -153,9 +153,11 @@ impl Members {
         true
     }
 
-    /// A view is to be tried again later.
+    /// A view is to be tried again later, unless a later one is.
     pub(crate) fn put_off(&mut self, view: ClusterView) {
-        self.put_off = Some(view);
+        if self.put_off.as_ref().is_none_or(|other| view.epoch >= other.epoch) {
+            self.put_off = Some(view);
+        }
     }
 
     /// The view that is to be tried again.
@@ -255,5 +257,22 @@ impl Members {
             return Some(Duty::Report(self.connected.clone()));
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lockmaster_core::Epoch;
+
+    use super::*;
+
+    #[test]
+    fn of_views_that_are_put_off_the_latest_is_tried_again() {
+        let mut members = Members::outside(NodeId(1), false);
+        for epoch in [8, 9, 7] {
+            members.put_off(ClusterView { epoch: Epoch(epoch), members: Vec::new() });
+        }
+        // A provider may tell from several threads, and it tells each view once.
+        assert_eq!(members.take_put_off().map(|view| view.epoch), Some(Epoch(9)));
     }
 }
