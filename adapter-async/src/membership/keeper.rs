@@ -62,6 +62,10 @@ struct Life<R: Runtime> {
     session: Box<dyn Session>,
 }
 
+/// Shuts the node down if the provider panics: nobody sees to its membership any more, so it must grant nothing by the
+/// time at which the session is dropped.
+struct Alarm<'a, R: Runtime>(&'a Shared<R>);
+
 /// What follows a life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
@@ -143,6 +147,15 @@ impl Drop for Awaited {
     }
 }
 
+impl<R: Runtime> Drop for Alarm<'_, R> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.close();
+            trace::broken(self.0.id());
+        }
+    }
+}
+
 impl<R: Runtime> Work<R> {
     fn run(mut self, ear: StdArc<Ear<R>>, first: &Awaited, begun: &Receiver<Ticket<R>>) {
         let inbox = Inbox::new(StdArc::clone(&ear) as StdArc<dyn Hear>);
@@ -174,6 +187,8 @@ impl<R: Runtime> Work<R> {
     /// Does what a life has to do until its end.
     fn keep_life(shared: &Arc<Shared<R>>, life: Life<R>) -> Next {
         let Life { ear, session } = life;
+        // After the session, so that it is dropped before it.
+        let _alarm = Alarm(shared);
         loop {
             match block_on(shared.when(|state| state.members.duty(&state.lifecycle)), None) {
                 Some(Duty::Announce) => {
@@ -203,6 +218,7 @@ impl<R: Runtime> Work<R> {
     /// Joins until it works; nothing if the node is shut down before.
     fn rejoin(&mut self, shared: &Arc<Shared<R>>) -> Option<Life<R>> {
         self.backoff.reset();
+        let _alarm = Alarm(&**shared);
         loop {
             let ear = StdArc::new(Ear::new(Arc::clone(&self.runtime), Some(Arc::clone(shared))));
             match self.rejoin_once(shared, &ear) {

@@ -5,12 +5,12 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use std::io;
 use std::net::TcpStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
 use lockmaster_tokio::{
-    Certainty, ConvertError, Epoch, Instant, LockError, LockOptions, MembershipError, Mode, Node, NodeId,
-    SpaceId, Standing, StartError,
+    Candidate, Certainty, ConvertError, Epoch, Guard, Inbox, Instant, Joined, LockError, LockOptions,
+    Membership, MembershipError, Mode, Node, NodeId, Session, SpaceId, Standing, StartError,
 };
 
 use crate::cluster::{builder, name_at, nobody_locks, poll_once, socket, until};
@@ -440,4 +440,55 @@ async fn a_wait_may_end_while_its_node_is_fenced() {
     nodes[0].shutdown().await;
     assert_eq!(waiting.await.unwrap_err(), LockError::Closed);
     assert!(!script.events().contains(&"leave 1".to_owned()), "it was no member");
+}
+
+/// A provider that panics when its node is about to leave.
+struct Fragile {
+    script: Script,
+    session: Arc<Watched>,
+}
+
+/// What the session finds when it is dropped.
+#[derive(Default)]
+struct Watched {
+    guard: Mutex<Option<Guard>>,
+    was_lost: OnceLock<bool>,
+}
+
+struct FragileSession(Arc<Watched>);
+
+impl Membership for Fragile {
+    fn join(&self, candidate: &Candidate, inbox: Inbox) -> Result<Joined, MembershipError> {
+        let joined = self.script.join(candidate, inbox)?;
+        Ok(Joined { session: Box::new(FragileSession(Arc::clone(&self.session))), ..joined })
+    }
+}
+
+impl Session for FragileSession {
+    fn announce_leaving(&self) -> Result<(), MembershipError> {
+        panic!("on purpose")
+    }
+
+    fn leave(self: Box<Self>) {}
+}
+
+impl Drop for FragileSession {
+    fn drop(&mut self) {
+        let is_lost = self.0.guard.lock().unwrap().as_ref().is_some_and(Guard::is_lost);
+        self.0.was_lost.set(is_lost).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_node_whose_provider_panics_has_lost_its_locks_when_the_session_is_dropped() {
+    let (script, session) = (Script::default(), Arc::new(Watched::default()));
+    let provider = Fragile { script, session: Arc::clone(&session) };
+    let node = builder(1).listener(socket().0).join(provider).start().await.unwrap();
+    *session.guard.lock().unwrap() = Some(node.lock("a", EX).await.unwrap());
+    let other = node.lock("b", EX).await.unwrap();
+    assert!(poll_once(&mut Box::pin(node.leave(Duration::from_secs(600)))).await.is_pending());
+    until(|| session.was_lost.get().is_some()).await;
+    assert_eq!(session.was_lost.get(), Some(&true));
+    other.lost().await;
+    node.shutdown().await;
 }
