@@ -21,6 +21,10 @@ pub(crate) use self::keeper::Keeper;
 pub trait Membership: Send + Sync + 'static {
     /// Makes the node a member, or a candidate for it, and tells it of views from then on.
     ///
+    /// A node whose number was chosen here the first time names it from then on, and must be given it again: what it
+    /// was is not told anew. If somebody else has it by then, that is [`MembershipError::Taken`], and the node tries
+    /// again until it is free.
+    ///
     /// Called on a thread of its own that may block, at the start and again after each time that membership was lost,
     /// when the session before was dropped. It must not return before nobody takes an earlier life of this node for a
     /// member. While it waits for that it looks at [`Inbox::is_over`].
@@ -35,7 +39,7 @@ pub trait Membership: Send + Sync + 'static {
 pub struct Candidate {
     /// The cluster.
     pub cluster: ClusterId,
-    /// The node's number; absent if the provider is to choose one.
+    /// The node's number; absent if the provider is to choose one, which it does once in the node's life.
     pub node: Option<NodeId>,
     /// Where other members reach it.
     pub address: SocketAddr,
@@ -177,7 +181,14 @@ impl Inbox {
     }
 
     /// When the node's driver last ran. A provider that renews a lease does so only if that was lately: a node that is
-    /// stuck must lose its lease. A driver that is well runs at least twice a second.
+    /// stuck must lose its lease.
+    ///
+    /// The driver of a node that is well moves it at least every half second, also if there is nothing to do; on a busy
+    /// machine it may be late. Take a node for stuck only when it has not moved for several times as long, and for no
+    /// shorter a part of the lease than from one renewal to the next. Until the node is there, which is after
+    /// [`Membership::join`] has returned, it is the present.
+    ///
+    /// It may have to wait for a call of the node that is under way: hold nothing meanwhile that others wait for.
     #[must_use]
     pub fn last_alive(&self) -> Instant {
         self.hear.last_alive()
