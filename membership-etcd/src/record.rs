@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::net::SocketAddr;
+use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use lockmaster_async::lockmaster_core::{Epoch, Incarnation, MEMBERS_MAX};
@@ -11,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 /// The form of all records. A record of another form is not read: whoever wrote it keeps other rules.
 const FORM: u32 = 1;
+
+/// How long a lease can live, in seconds: etcd grants no longer one.
+const TTLS_S: RangeInclusive<u64> = 1..=9_000_000_000;
 
 /// What a live node says of itself, in its member key. Its incarnation is the revision that created the key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,7 +131,12 @@ impl ViewRecord {
     }
 
     fn is_sound(&self) -> bool {
-        let is_odd = |seat: &Seat| seat.incarnation == 0 || seat.joined == 0 || seat.joined > self.epoch;
+        let is_odd = |seat: &Seat| {
+            seat.node() == NodeId::GONE
+                || seat.incarnation == 0
+                || !(1..=self.epoch).contains(&seat.joined)
+                || !TTLS_S.contains(&seat.ttl_s)
+        };
         self.epoch > 0
             && self.members.len() <= MEMBERS_MAX
             && self.members.windows(2).all(|pair| pair[0].node < pair[1].node)
@@ -204,7 +213,7 @@ impl Record for MemberRecord {
     }
 
     fn is_sound(&self) -> bool {
-        self.ttl_s > 0
+        TTLS_S.contains(&self.ttl_s)
     }
 }
 

@@ -42,6 +42,14 @@ fn a_view_that_contradicts_itself_is_not_read() {
     let mut late = view(1, &[1]);
     late.members[0].joined = 2;
     assert!(read(late).is_err());
+    for ttl_s in [0, 9_000_000_001, u64::MAX] {
+        let mut endless = view(1, &[1]);
+        endless.members[0].ttl_s = ttl_s;
+        assert!(read(endless).is_err(), "{ttl_s}");
+        let endless = MemberRecord { ttl_s, ..member() };
+        assert!(MemberRecord::from_bytes(&endless.to_bytes()).is_err(), "{ttl_s}");
+    }
+    assert!(read(view(1, &[u16::MAX])).is_err());
     let crowd: Vec<u16> = (0..=64).collect();
     assert!(read(view(1, &crowd)).is_err());
 }

@@ -51,3 +51,11 @@ fn the_lowest_has_its_turn_at_once_and_others_in_order_after_it() {
     }
     assert!(DEFAULT.turn_after(63, 0.999) < DEFAULT.ttl);
 }
+
+#[test]
+fn the_longest_lease_that_etcd_grants_has_spans() {
+    let timing = DEFAULT.with_ttl(Duration::from_secs(9_000_000_000));
+    let spans = [timing.after_revocation(), timing.taken_after(), timing.join_max(), timing.cut_patience()];
+    assert!(spans.iter().all(|span| *span > timing.ttl));
+    assert!(timing.certainty(Instant::START).fenced_at > Instant::START);
+}
