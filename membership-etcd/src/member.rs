@@ -478,12 +478,22 @@ impl Member {
     /// Looks for what has become of this life, and for a new view.
     fn look(&mut self, life: Life) {
         let Life { node, incarnation } = life;
-        if self.snapshot.life(node, incarnation).is_none() {
-            return if self.leave_by.is_some() { self.left() } else { self.end("its key at etcd is gone") };
-        }
+        // First, since by the time that this is read the key may be gone because of it.
         if let Some(fence) = self.snapshot.fences.get(&(node, incarnation)) {
             self.is_exiled = fence.why == Why::Unreachable;
             return self.end(&format!("node {} revokes the lease: {}", fence.by, fence.why));
+        }
+        if self.snapshot.life(node, incarnation).is_none() && self.leave_by.is_some() {
+            return self.left();
+        }
+        let mut removed = self.snapshot.view().into_iter().flat_map(|view| &view.removed).copied();
+        let own = removed.find(|gone| (gone.node, gone.incarnation) == (node.0, incarnation.0));
+        if let Some(own) = own {
+            self.is_exiled = own.why == Why::Unreachable;
+            return self.end(&format!("a view is without it: {}", own.why));
+        }
+        if self.snapshot.life(node, incarnation).is_none() {
+            return self.end("its key at etcd is gone");
         }
         if self.snapshot.holds.contains(&node) {
             return self.end_held(node);
@@ -504,9 +514,7 @@ impl Member {
         }
         if !view.has(node, incarnation) {
             if self.was_told() {
-                let removed = view.removed.iter().find(|gone| gone.node == node.0);
-                let why = removed.map_or_else(String::new, |gone| format!(": {}", gone.why));
-                self.end(&format!("the view of epoch {} is without it{why}", view.epoch));
+                self.end(&format!("the view of epoch {} is without it", view.epoch));
             }
             return;
         }

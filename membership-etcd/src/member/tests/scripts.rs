@@ -6,7 +6,7 @@ use super::desk::{Desk, SETTLE, T, dead, keys, name, plan};
 use super::engine::Engine;
 use super::*;
 use crate::keys::Topic;
-use crate::record::{FenceRecord, ReachRecord, Record as _, Why};
+use crate::record::{FenceRecord, ReachRecord, Record as _, Removal, Why};
 use crate::store::{Compare, Op};
 
 const MOMENT: Duration = Duration::from_millis(1);
@@ -443,6 +443,29 @@ fn a_revocation_that_somebody_began_is_finished() {
         Some(call)
     });
     assert!(revoked.take(3).any(|call| matches!(call, Call::Revoke(_))));
+}
+
+#[test]
+fn who_reads_late_that_its_lease_was_revoked_knows_why() {
+    let exiled = |sentence: &dyn Fn(Life) -> Op| {
+        let mut desk = Desk::joined(1, &[2]);
+        let life = desk.member.life().unwrap();
+        desk.engine.operate(sentence(life));
+        // By the time of the reading the lease is gone, and the key with it.
+        desk.engine.operate(dead(1));
+        desk.hint();
+        assert!(desk.fenced().unwrap().contains("could not reach it"), "{:?}", desk.fenced());
+        assert!(desk.member.is_exiled());
+    };
+    exiled(&|Life { node, incarnation }| {
+        let fence = FenceRecord::new(NodeId(2), Why::Unreachable).to_bytes();
+        Op::Put(name(Topic::Fence(node, incarnation)), fence, None)
+    });
+    exiled(&|Life { node, incarnation }| {
+        let removed = Removal { node: node.0, incarnation: incarnation.0, why: Why::Unreachable };
+        let view = ViewRecord::new(Epoch(9), 1, Vec::new(), vec![removed]);
+        Op::Put(name(Topic::View), view.to_bytes(), None)
+    });
 }
 
 #[test]
