@@ -140,7 +140,9 @@ impl Shared {
     async fn keep_renewing(&self, mut link: Link) {
         loop {
             let now = self.inbox.now();
-            let renewal = self.member().poll_renewal(now, self.inbox.last_alive());
+            // It may wait for the node, and nobody is to wait for it meanwhile.
+            let last_alive = self.inbox.last_alive();
+            let renewal = self.member().poll_renewal(now, last_alive);
             match renewal {
                 Renewal::End => return,
                 Renewal::Wait(until) => {
@@ -315,3 +317,6 @@ enum Hint {
     Changed,
     Ended,
 }
+
+#[cfg(test)]
+mod tests;
