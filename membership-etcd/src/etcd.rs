@@ -32,6 +32,8 @@ struct Past {
     /// It stands in the way of the next life.
     lease: Option<LeaseId>,
     exile: Exile,
+    /// Its number was chosen here, so its state is in the file for all numbers.
+    is_chosen: bool,
 }
 
 impl Etcd {
@@ -73,8 +75,11 @@ impl Etcd {
 
 impl Membership for Etcd {
     fn join(&self, candidate: &Candidate, inbox: Inbox) -> Result<Joined, MembershipError> {
-        let floor = FloorFile::new(&self.options.state, candidate.cluster, candidate.node);
         let past = self.join_past(candidate);
+        // Who comes back brings the number that was chosen for it.
+        let is_chosen = past.is_chosen || candidate.node.is_none();
+        let given = candidate.node.filter(|_| !is_chosen);
+        let floor = FloorFile::new(&self.options.state, candidate.cluster, given);
         let left = past.exile.left(inbox.now());
         if !left.is_zero() {
             let why = format!("other members could not reach this node: it may join again in {left:?}");
@@ -93,6 +98,7 @@ impl Membership for Etcd {
             place: (candidate.cluster, life.node),
             ended: Arc::clone(&self.ended),
             exile: past.exile,
+            is_chosen,
             joined_at: clock.now(),
             clock,
         };
@@ -107,6 +113,7 @@ struct EtcdSession {
     ended: Arc<Mutex<Ended>>,
     /// The exile before this life.
     exile: Exile,
+    is_chosen: bool,
     joined_at: Instant,
     /// Asked for nothing but the time.
     clock: Inbox,
@@ -142,6 +149,6 @@ impl Drop for EtcdSession {
         let (lease, ttl, is_exiled) = self.shared.stop();
         let exile = self.exile.after(self.joined_at, self.clock.now(), is_exiled, ttl);
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        ended.insert(self.place, Past { lease, exile });
+        ended.insert(self.place, Past { lease, exile, is_chosen: self.is_chosen });
     }
 }

@@ -83,6 +83,28 @@ fn a_crashed_member_is_removed_once_it_has_stopped_and_its_number_waits() {
 }
 
 #[test]
+fn a_number_that_was_chosen_is_kept_and_so_is_what_must_not_be_forgotten() {
+    let servers = Servers::start(1);
+    let site = Site::lasting(&servers.endpoints());
+    let mut first = Node::join_as(&site.etcd, candidate(None)).unwrap();
+    assert_eq!(first.id, NodeId(1));
+    let kept = |site: &Site| {
+        let entries = std::fs::read_dir(site.state.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = kept(&site);
+    assert_eq!(before.len(), 1);
+    first.crash();
+    // A node comes back with the number that it was given.
+    let mut again = Node::join(&site.etcd, 1).unwrap();
+    assert!(again.incarnation > first.incarnation);
+    assert_eq!(kept(&site), before, "one file for all lives");
+    again.leave();
+}
+
+#[test]
 fn many_that_join_and_leave_at_once_agree() {
     let servers = Servers::start(1);
     let site = Site::lasting(&servers.endpoints());
