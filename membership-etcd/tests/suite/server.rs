@@ -2,16 +2,18 @@
 
 use core::time::Duration;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use etcd_client::Client;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::time::{PATIENCE, until, until_true};
+use crate::time::{PATIENCE, until};
 
 /// One server, or several that form a cluster.
 pub(crate) struct Servers {
@@ -24,6 +26,16 @@ struct Server {
     args: Vec<String>,
     endpoint: String,
     child: Option<Child>,
+    /// Where it says that it is ready.
+    ready: PathBuf,
+    news: Option<News>,
+}
+
+/// What a server that was started tells.
+struct News {
+    ready: UnixDatagram,
+    /// It ends with the server, and is silent until then.
+    output: ChildStdout,
 }
 
 impl Servers {
@@ -59,7 +71,8 @@ impl Servers {
                 ("log-level", "error".to_owned()),
             ];
             let args = flags.iter().map(|(flag, value)| format!("--{flag}={value}")).collect();
-            Server { args, endpoint: clients[at].clone(), child: None }
+            let ready = folder.path().join(format!("s{at}.ready"));
+            Server { args, endpoint: clients[at].clone(), child: None, ready, news: None }
         });
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let mut servers = Self { servers: servers.collect(), runtime, _folder: folder };
@@ -181,30 +194,26 @@ impl Servers {
 
     fn run(&mut self, at: usize) {
         let server = &mut self.servers[at];
+        // One that ran before has left it.
+        let _absent = fs::remove_file(&server.ready);
+        let ready = UnixDatagram::bind(&server.ready).unwrap();
         let mut command = Command::new("etcd");
-        command.args(&server.args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.env_remove("ETCD_NAME");
-        server.child = Some(command.spawn().expect("etcd is installed"));
+        command.args(&server.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.env_remove("ETCD_NAME").env("NOTIFY_SOCKET", &server.ready);
+        let mut child = command.spawn().expect("etcd is installed");
+        let output = child.stdout.take().expect("it is piped");
+        server.news = Some(News { ready, output });
+        server.child = Some(child);
     }
 
     /// Waits until a server answers; `false` if it has ended.
     fn wait(&mut self, at: usize) -> bool {
-        let start = std::time::Instant::now();
-        loop {
-            let ended = self.servers[at].child.as_mut().expect("it was started").try_wait().unwrap();
-            if ended.is_some() {
-                return false;
-            }
-            assert!(start.elapsed() < PATIENCE, "the server does not answer");
-            // A connection first: a client that finds nobody would wait much longer before it tries again.
-            let address = self.servers[at].endpoint.strip_prefix("http://").unwrap();
-            if TcpStream::connect(address).is_ok()
-                && self.with(at, async |mut client| client.get("x", None).await).is_ok()
-            {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let News { ready, output } = self.servers[at].news.as_ref().expect("it was started");
+        let mut sources = [PollFd::new(ready, PollFlags::IN), PollFd::new(output, PollFlags::empty())];
+        let patience = Timespec::try_from(PATIENCE).unwrap();
+        assert_ne!(poll(&mut sources, Some(&patience)).unwrap(), 0, "the server neither is ready nor ends");
+        let is_ready = sources[0].revents().contains(PollFlags::IN);
+        is_ready && self.with(at, async |mut client| client.get("x", None).await).is_ok()
     }
 
     fn signal(&self, at: usize, signal: Signal) {
@@ -213,10 +222,8 @@ impl Servers {
         kill_process(id, signal).unwrap();
         if signal == Signal::STOP {
             // The signal was sent; the process is stopped once the system says so.
-            let status = format!("/proc/{}/stat", child.id());
-            until_true("a server that stands still", || {
-                fs::read_to_string(&status).is_ok_and(|text| text.contains(") T "))
-            });
+            let options = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+            assert!(waitid(WaitId::Pid(id), options).unwrap().is_some_and(|status| status.stopped()));
         }
     }
 }

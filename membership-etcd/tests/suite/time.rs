@@ -2,24 +2,29 @@
 
 use core::time::Duration;
 use std::thread;
-use std::time::Instant;
+
+use lockmaster_async::Instant;
+
+use crate::cluster::now;
 
 /// How long anything may take before a test gives up on it. It is no expectation: a machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Asks again and again until there is something.
+/// Asks again and again until there is something. Whoever is asked takes his time: it is a real server.
 pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
+    let give_up_at = now().after(PATIENCE);
     loop {
         if let Some(found) = ask() {
             return found;
         }
-        assert!(start.elapsed() < PATIENCE, "waited in vain for: {what}");
-        thread::sleep(Duration::from_millis(5));
+        assert!(now() < give_up_at, "waited in vain for: {what}");
+        thread::yield_now();
     }
 }
 
-/// Asks again and again until it is so.
-pub(crate) fn until_true(what: &str, mut ask: impl FnMut() -> bool) {
-    until(what, || ask().then_some(()));
+/// Lets time pass until the clock of all nodes shows this: what a stall of a real server does comes from nothing else.
+pub(crate) fn pass(until: Instant) {
+    while now() < until {
+        thread::sleep(until.since(now()));
+    }
 }
