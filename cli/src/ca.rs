@@ -9,8 +9,8 @@ use clap::{Subcommand, value_parser};
 use lockmaster_tokio::{NodeId, TlsConfig, TlsError, cluster_domain, node_name};
 
 use self::authority::{Authority, Made};
-use self::files::{Draft, read, read_secret, write_all};
-use crate::{Failure, Verdict};
+use self::files::{Draft, read, write_all};
+use crate::{Failure, Verdict, secret};
 
 /// The authority's own key, certificate and cluster.
 const KEY: &str = "ca.key";
@@ -40,7 +40,7 @@ pub(crate) enum CaCommand {
         #[arg(long, value_name = "DIR")]
         dir: PathBuf,
         /// Number of the node
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..65_535))]
         node: u16,
         /// Directory for the three files; `node-N` in that of the authority unless it is named
         #[arg(long, value_name = "DIR")]
@@ -81,7 +81,7 @@ fn init(directory: &Path, cluster: &str) -> Result<(), Failure> {
 fn issue(directory: &Path, node: NodeId, out: &Path, days: u16) -> Result<(), Failure> {
     let cluster = read(&directory.join(CLUSTER))?;
     let certificate_of_authority = read(&directory.join(CERTIFICATE))?;
-    let key_of_authority = read_secret(&directory.join(KEY))?;
+    let key_of_authority = secret::read(&directory.join(KEY))?;
     let unusable = |error: TlsError| Failure::Broken(with_causes(&error));
 
     let domain = cluster_domain(&cluster).map_err(unusable)?;

@@ -10,6 +10,7 @@ mod history;
 mod lock;
 mod node;
 mod page;
+mod secret;
 mod show;
 mod text;
 

@@ -11,6 +11,7 @@
 
 mod etcd;
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -77,6 +78,9 @@ fn socket_path(args: &NodeArgs, node: &Node) -> PathBuf {
 /// Starts the node and waits until it grants locks.
 async fn start(args: &NodeArgs, directory: Option<&LocalDir>) -> Result<Node, Failure> {
     let mut builder = Node::builder(&args.cluster).listen(args.listen).limits(limits(args));
+    if let Some(address) = reached_at(args)? {
+        builder = builder.advertise(address);
+    }
     builder = match directory {
         Some(directory) => builder.join(directory.clone()),
         None => etcd::join(builder, args)?,
@@ -104,6 +108,21 @@ async fn start(args: &NodeArgs, directory: Option<&LocalDir>) -> Result<Node, Fa
     let node = builder.start().await.map_err(|error| Failure::Usage(reason(&error)))?;
     node.opened().await;
     Ok(node)
+}
+
+/// Where the others reach the node, if that is not where it listens.
+fn reached_at(args: &NodeArgs) -> Result<Option<SocketAddr>, Failure> {
+    let is_nowhere = |address: SocketAddr| address.ip().is_unspecified();
+    match args.advertise {
+        None if is_nowhere(args.listen) => Err(Failure::Usage(format!(
+            "nobody can be told to dial {}: say with --advertise ADDR where the other nodes reach this one",
+            args.listen
+        ))),
+        Some(address) if is_nowhere(address) || address.port() == 0 => {
+            Err(Failure::Usage(format!("--advertise {address}: that is no address that others can dial")))
+        }
+        address => Ok(address),
+    }
 }
 
 /// What the node proves itself with, if it is to.

@@ -21,11 +21,14 @@ pub(crate) struct NodeArgs {
     #[command(flatten)]
     pub(crate) etcd_args: EtcdArgs,
     /// Number of this node; without this it gets the lowest that is free
-    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..65_535))]
     pub(crate) id: Option<u16>,
-    /// Address on which the other nodes reach this one
+    /// Address on which the node listens for the others
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub(crate) listen: SocketAddr,
+    /// Address on which the other nodes reach this one, if that is not the one of --listen, as where it listens on all addresses
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) advertise: Option<SocketAddr>,
     /// Name of the cluster; nodes of other clusters are not spoken to
     #[arg(long, value_name = "NAME", default_value = "lockmaster")]
     pub(crate) cluster: String,
@@ -72,9 +75,15 @@ pub(crate) struct EtcdArgs {
     /// Certificate by which etcd knows this node
     #[arg(long, value_name = "FILE", requires_all = ["etcd_ca", "etcd_key"])]
     pub(crate) etcd_cert: Option<PathBuf>,
-    /// Key of that certificate
+    /// Key of that certificate, which nobody but its owner may read
     #[arg(long, value_name = "FILE", requires = "etcd_cert")]
     pub(crate) etcd_key: Option<PathBuf>,
+    /// User by whom etcd knows this node, if it asks for users
+    #[arg(long, value_name = "NAME", requires_all = ["etcd", "etcd_password_file"])]
+    pub(crate) etcd_user: Option<String>,
+    /// File with that user's password, which nobody but its owner may read
+    #[arg(long, value_name = "FILE", requires = "etcd_user")]
+    pub(crate) etcd_password_file: Option<PathBuf>,
 }
 
 /// What a node proves itself with.

@@ -82,11 +82,23 @@ fn a_node_meets_others_in_one_place() {
         "node --etcd http://a --etcd-state d",
         "node --etcd http://a --socket s",
         "node --dir d --etcd-ttl 5",
+        "node --etcd http://a --etcd-state d --socket s --etcd-user u",
+        "node --etcd http://a --etcd-state d --socket s --etcd-password-file f",
+        "node --dir d --etcd-user u --etcd-password-file f",
     ] {
         assert_eq!(parse(wrong).unwrap_err(), ErrorKind::MissingRequiredArgument, "{wrong}");
     }
     assert_eq!(parse("node --dir d --etcd http://a").unwrap_err(), ErrorKind::ArgumentConflict);
-    assert_eq!(parse("node --dir d --id 0").unwrap_err(), ErrorKind::ValueValidation);
+    assert!(
+        parse("node --etcd http://a --etcd-state d --socket s --etcd-user u --etcd-password-file f").is_ok()
+    );
+    // The highest number stands for nobody.
+    for number in [0, 65_535, 65_536] {
+        assert_eq!(parse(&format!("node --dir d --id {number}")).unwrap_err(), ErrorKind::ValueValidation);
+        let issue = format!("ca issue --dir d --node {number}");
+        assert_eq!(parse(&issue).unwrap_err(), ErrorKind::ValueValidation);
+    }
+    assert!(parse("node --dir d --id 65534").is_ok());
     assert_eq!(parse("node --dir d --listen here").unwrap_err(), ErrorKind::ValueValidation);
 }
 

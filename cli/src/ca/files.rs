@@ -1,8 +1,8 @@
-//! Files that are made once, and secrets that nobody else may read.
+//! Files that are made once.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::Failure;
@@ -65,22 +65,6 @@ pub(crate) fn read(path: &Path) -> Result<String, Failure> {
         }
         broken(path, &error)
     })
-}
-
-/// What is in a file that only its owner can get at.
-pub(crate) fn read_secret(path: &Path) -> Result<String, Failure> {
-    let mut file = File::open(path).map_err(|error| broken(path, &error))?;
-    let mode = file.metadata().map_err(|error| broken(path, &error))?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        let path = path.display();
-        return Err(Failure::Usage(format!(
-            "others than the owner can get at {path} (mode {mode:03o}): chmod 600 is needed, and if they are not \
-             trusted, another authority"
-        )));
-    }
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(|error| broken(path, &error))?;
-    Ok(text)
 }
 
 fn exists(path: &Path) -> Failure {

@@ -15,6 +15,7 @@ pub(super) fn join(builder: Builder, args: &NodeArgs) -> Result<Builder, Failure
     use lockmaster_etcd::{Etcd, EtcdOptions, EtcdTls};
 
     use super::{reason, unusable};
+    use crate::secret;
 
     let read = |path: &Path| read_to_string(path).map_err(unusable(path));
     let Some(state) = &args.etcd_args.etcd_state else { unreachable!("it is required") };
@@ -23,9 +24,12 @@ pub(super) fn join(builder: Builder, args: &NodeArgs) -> Result<Builder, Failure
     if let Some(authority) = &args.etcd_args.etcd_ca {
         let mut tls = EtcdTls::new(read(authority)?);
         if let (Some(certificate), Some(key)) = (&args.etcd_args.etcd_cert, &args.etcd_args.etcd_key) {
-            tls = tls.identity(read(certificate)?, read(key)?);
+            tls = tls.identity(read(certificate)?, secret::read(key)?);
         }
         options = options.tls(tls);
+    }
+    if let (Some(user), Some(file)) = (&args.etcd_args.etcd_user, &args.etcd_args.etcd_password_file) {
+        options = options.user(user, secret::read_line(file)?);
     }
     let etcd = Etcd::new(options).map_err(|error| Failure::Usage(reason(&error)))?;
     Ok(builder.join(etcd))

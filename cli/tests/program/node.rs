@@ -270,6 +270,36 @@ fn slots_go_to_whom_they_are_given() {
 }
 
 #[test]
+fn a_node_that_listens_everywhere_says_where_it_is_reached() {
+    let cluster = Cluster::new();
+    for listen in ["0.0.0.0:0", "[::]:0"] {
+        let text = check(&mut cluster.command("node", &format!("--insecure --listen {listen}")), 2);
+        assert!(text.contains("--advertise ADDR"), "{text}");
+    }
+    for nowhere in ["0.0.0.0:7000", "127.0.0.1:0"] {
+        let arguments = format!("--insecure --listen 0.0.0.0:0 --advertise {nowhere}");
+        let text = check(&mut cluster.command("node", &arguments), 2);
+        assert!(text.contains("no address that others can dial"), "{text}");
+    }
+    let text = check(&mut cluster.command("node", "--listen 0.0.0.0:0 --advertise 127.0.0.1:7000"), 2);
+    assert!(text.contains("0.0.0.0"), "{text}");
+    let _node = cluster.node("--insecure --listen 0.0.0.0:0 --advertise 127.0.0.1:7000");
+    assert_eq!(rows(&cluster, "members", 1)[0]["address"], "127.0.0.1:7000");
+}
+
+#[test]
+fn nodes_that_all_leave_at_once_wait_for_nobody() {
+    let cluster = Cluster::new();
+    let mut nodes = [1, 2, 3].map(|_| cluster.node("--slots 64 --leave-within 60"));
+    until_balanced(&cluster, &[1, 2, 3]);
+    nodes.iter().for_each(|node| node.signal(Signal::TERM));
+    // Who has not left in time says so, and its exit status is another.
+    for node in &mut nodes {
+        assert_eq!(node.check(0), "");
+    }
+}
+
+#[test]
 fn a_number_is_for_one_node_alone() {
     let cluster = Cluster::new();
     let _one = cluster.node("--id 3");
