@@ -1,0 +1,138 @@
+//! One node of a run: a process in a namespace of its own, which does as it is told on its standard input.
+
+use std::io::{BufRead, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use lockmaster_tokio::{Limits, LocalDir, Node, Retention, SpaceConfig};
+use rustix::process::{Signal, getpid, set_parent_process_death_signal};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinSet;
+
+use crate::failure::{Failure, Result, broken};
+use crate::journal::Journal;
+use crate::plan::{EnginePlan, Order, Plan, Word};
+use crate::worker::{Bench, Worker};
+
+/// Tasks that work on what all work on, and on what is the node's own.
+const CONTENDERS: u32 = 4;
+const PROBERS: u32 = 2;
+/// The map: few slots, so that a view is settled soon.
+const SLOTS: u32 = 64;
+
+/// Runs the node until nobody is there any more who gives orders.
+pub(crate) fn run(plan: &str) -> Result<()> {
+    // A process that is stopped would not notice that its standard input has ended.
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(broken("binding a life"))?;
+    say(&Word::Running { process: getpid().as_raw_nonzero().get() })?;
+    let done = live(plan);
+    if let Err(failure) = &done {
+        say(&Word::Failed { reason: failure.to_string() })?;
+    }
+    done
+}
+
+fn live(plan: &str) -> Result<()> {
+    let plan: Plan = serde_json::from_str(plan).map_err(broken("reading the plan"))?;
+    let orders = orders();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.map_err(broken("starting the runtime"))?.block_on(serve(&plan, orders))
+}
+
+/// Orders as they come in. The channel closes when the standard input does.
+fn orders() -> UnboundedReceiver<Order> {
+    let (sender, orders) = unbounded_channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            let Some(order) = line.ok().and_then(|line| serde_json::from_str(&line).ok()) else { break };
+            if sender.send(order).is_err() {
+                break;
+            }
+        }
+    });
+    orders
+}
+
+async fn serve(plan: &Plan, mut orders: UnboundedReceiver<Order>) -> Result<()> {
+    let journal = Journal::create(&plan.history, plan.node, plan.life).map_err(broken("the history"))?;
+    let node = start(plan).await?;
+    let bench =
+        Arc::new(Bench { node, journal, must_stop: AtomicBool::new(false), refused: AtomicU32::new(0) });
+    let watched = bench.node.clone();
+    let watching = tokio::spawn(async move { watch(&watched).await });
+    let mut tasks = JoinSet::new();
+    let mut rolls = 0;
+    while let Some(order) = orders.recv().await {
+        match order {
+            Order::Go => {
+                for task in 1..=CONTENDERS {
+                    tasks.spawn(Worker::new(&bench, task, plan.seed).contend());
+                }
+                for task in CONTENDERS + 1..=CONTENDERS + PROBERS {
+                    tasks.spawn(Worker::new(&bench, task, plan.seed).probe());
+                }
+            }
+            Order::Roll => {
+                rolls += 1;
+                Worker::new(&bench, CONTENDERS + PROBERS + rolls, plan.seed).roll().await;
+                say(&Word::Rolled)?;
+            }
+            Order::Stop => {
+                bench.must_stop.store(true, Ordering::Relaxed);
+                while let Some(ended) = tasks.join_next().await {
+                    ended.map_err(broken("a task"))?;
+                }
+                say(&Word::Stopped { refused: bench.refused.load(Ordering::Relaxed) })?;
+            }
+        }
+    }
+    watching.abort();
+    bench.node.shutdown().await;
+    Ok(())
+}
+
+async fn start(plan: &Plan) -> Result<Node> {
+    let mut space = SpaceConfig::new("default").expect("the name is short");
+    space.slots = SLOTS;
+    // Every lock is asked of its master.
+    space.retention = Retention::Never;
+    let limits = Limits { resources: 1024, physical: 4096, locks: 64, ..Limits::default() };
+    let builder = Node::builder(&plan.cluster).node(plan.node).listen(plan.listen).insecure();
+    let builder = builder.space(space).limits(limits);
+    let builder = match &plan.engine {
+        EnginePlan::Directory(path) => builder.join(LocalDir::new(path)),
+    };
+    builder.start().await.map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+        Failure::Broken(format!("starting the node: {error}{}", cause.unwrap_or_default()))
+    })
+}
+
+/// Tells of every view and of every end of membership.
+async fn watch(node: &Node) -> Result<()> {
+    let mut was_member = false;
+    loop {
+        let changed = node.changed();
+        match node.view() {
+            Some(view) => {
+                let members = view.members.iter().map(|member| member.node.0).collect();
+                was_member = true;
+                say(&Word::View { epoch: view.epoch.0, incarnation: node.incarnation().0, members })?;
+            }
+            None if was_member => {
+                was_member = false;
+                say(&Word::Fenced)?;
+            }
+            None => {}
+        }
+        changed.await;
+    }
+}
+
+/// Tells whoever started this process.
+fn say(word: &Word) -> Result<()> {
+    let mut line = serde_json::to_string(word).map_err(broken("telling"))?;
+    line.push('\n');
+    let mut output = std::io::stdout().lock();
+    output.write_all(line.as_bytes()).and_then(|()| output.flush()).map_err(broken("telling"))
+}

@@ -1,0 +1,55 @@
+//! What this program and the nodes that it starts say to each other, in lines of JSON.
+
+use core::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// What a node is told at its start.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    pub(crate) node: u16,
+    /// Processes that had this number before, and this one.
+    pub(crate) life: u32,
+    pub(crate) cluster: String,
+    pub(crate) listen: SocketAddr,
+    pub(crate) engine: EnginePlan,
+    /// Its history.
+    pub(crate) history: PathBuf,
+    pub(crate) seed: u64,
+}
+
+/// Who says who is a member.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum EnginePlan {
+    /// A directory that all share.
+    Directory(PathBuf),
+}
+
+/// What a node is told to do.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum Order {
+    /// Begin to work.
+    Go,
+    /// Lock every resource once.
+    Roll,
+    /// Finish what is begun, and begin nothing new.
+    Stop,
+}
+
+/// What a node tells.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Word {
+    /// It runs, as this process, which may not be the one that was started.
+    Running { process: i32 },
+    /// It has another view, in this life of its own.
+    View { epoch: u32, incarnation: u64, members: Vec<u16> },
+    /// It has been a member and is none any more.
+    Fenced,
+    /// It has locked every resource once.
+    Rolled,
+    /// All that was asked for was answered.
+    Stopped { refused: u32 },
+    /// It cannot go on.
+    Failed { reason: String },
+}

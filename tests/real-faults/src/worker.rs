@@ -1,0 +1,134 @@
+//! What the tasks of a node do: they lock, hold for a moment, and release.
+
+use core::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use fastrand::Rng;
+use lockmaster_tokio::{Guard, Instant, LockError, LockOptions, Mode, Node, SpaceId};
+use tokio::time::sleep;
+
+use crate::journal::{Asked, Journal, now};
+
+/// Resources that all nodes work on.
+const SHARED: u32 = 12;
+/// Resources that only one node works on, whose waits therefore tell how its masters are.
+const OWN: u32 = 64;
+/// Longest time for which a lock is held.
+const HOLD_MAX: Duration = Duration::from_millis(10);
+/// How often a task looks until when its lock is certain while it holds it.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Longest pause from one lock to the next: the machine has few cores for five nodes.
+const PAUSE_MAX: Duration = Duration::from_millis(20);
+/// How long a task waits that is impatient.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// What all tasks of a node share.
+pub(crate) struct Bench {
+    pub(crate) node: Node,
+    pub(crate) journal: Journal,
+    pub(crate) must_stop: AtomicBool,
+    /// Locks that were refused for no good reason.
+    pub(crate) refused: AtomicU32,
+}
+
+/// One task.
+pub(crate) struct Worker {
+    bench: Arc<Bench>,
+    task: u32,
+    lots: Rng,
+}
+
+impl Worker {
+    pub(crate) fn new(bench: &Arc<Bench>, task: u32, seed: u64) -> Self {
+        let lots = Rng::with_seed(seed ^ (u64::from(task) << 32));
+        Self { bench: Arc::clone(bench), task, lots }
+    }
+
+    /// Works on what all work on, until it must stop.
+    pub(crate) async fn contend(mut self) {
+        while !self.bench.must_stop.load(Ordering::Relaxed) {
+            let resource = format!("shared/{}", self.lots.u32(..SHARED));
+            let mode = if self.lots.bool() { Mode::Exclusive } else { Mode::ProtectedRead };
+            let mut options = LockOptions::new(mode);
+            if self.lots.u8(..8) == 0 {
+                options = options.timeout(PATIENCE);
+            }
+            self.lock(&resource, options).await;
+            sleep(PAUSE_MAX.mul_f64(self.lots.f64())).await;
+        }
+    }
+
+    /// Works on what only this node works on, until it must stop.
+    pub(crate) async fn probe(mut self) {
+        while !self.bench.must_stop.load(Ordering::Relaxed) {
+            let resource = format!("own/{}/{}", self.bench.node.id(), self.lots.u32(..OWN));
+            self.lock(&resource, LockOptions::new(Mode::Exclusive)).await;
+            sleep(PAUSE_MAX.mul_f64(self.lots.f64())).await;
+        }
+    }
+
+    /// Locks everything that all work on once, also if the others stop.
+    pub(crate) async fn roll(mut self) {
+        for resource in 0..SHARED {
+            self.lock(&format!("shared/{resource}"), LockOptions::new(Mode::Exclusive)).await;
+        }
+    }
+
+    async fn lock(&mut self, resource: &str, options: LockOptions) {
+        let node = &self.bench.node;
+        let asked = Asked { at: now(), master: node.master_of(SpaceId(0), resource) };
+        match node.lock_with(resource, options).await {
+            Ok(guard) => self.hold(resource, &asked, guard).await,
+            Err(LockError::TimedOut) if options.timeout.is_some() => {}
+            Err(reason) => {
+                eprintln!("node {}: {resource} was refused: {reason}", node.id());
+                self.bench.refused.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Holds a lock for a moment.
+    ///
+    /// The process may be stopped at any point. So a lock counts as held at an instant only if it was not lost when
+    /// that had passed, and one that was lost counts as held as long as it was known to be certain.
+    async fn hold(&mut self, resource: &str, asked: &Asked, guard: Guard) {
+        let (journal, lock) = (&self.bench.journal, (guard.mode(), guard.fencing_token()));
+        let granted_at = now();
+        let Some(mut certain) = certainty(&guard) else { return };
+        journal.granted(granted_at, asked, self.task, resource, lock);
+
+        let mut left = HOLD_MAX.mul_f64(self.lots.f64());
+        while !left.is_zero() {
+            let step = left.min(LOOK_EVERY);
+            sleep(step).await;
+            left -= step;
+            match certainty(&guard) {
+                Some(later) => certain = later,
+                None => break,
+            }
+        }
+        let until = now();
+        if guard.is_lost() {
+            let lost_at = until.min(self.to_monotonic(certain)).max(granted_at);
+            journal.lost(lost_at, self.task, resource, lock);
+        } else {
+            journal.released(until, self.task, resource, lock);
+        }
+        drop(guard);
+    }
+
+    /// An instant of the node's clock on the one that all nodes share.
+    fn to_monotonic(&self, instant: Instant) -> u64 {
+        let (node, shared) = (self.bench.node.now(), now());
+        let (later, earlier) = (instant.since(node), node.since(instant));
+        let nanos = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        shared.saturating_add(nanos(later)).saturating_sub(nanos(earlier))
+    }
+}
+
+/// Until when a lock is certain; nothing if it is lost.
+fn certainty(guard: &Guard) -> Option<Instant> {
+    let certain = guard.certain_until();
+    (certain != Instant::START).then_some(certain)
+}
