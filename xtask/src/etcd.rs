@@ -49,7 +49,7 @@ pub(crate) fn check(root: &Path) -> Result<Done, String> {
 }
 
 /// An error is what is missing.
-fn find_tools() -> Result<(), String> {
+pub(crate) fn find_tools() -> Result<(), String> {
     let answers = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
     let protoc = std::env::var_os("PROTOC").unwrap_or_else(|| "protoc".into());
     if !answers(Command::new(&protoc).arg("--version")) {

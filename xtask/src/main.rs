@@ -2,6 +2,7 @@
 
 mod command;
 mod etcd;
+mod faults;
 mod freestanding;
 mod fuzz;
 mod image;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::{etcd, freestanding, fuzz, image, orders, scoreboard, tidy};
+use crate::{etcd, faults, freestanding, fuzz, image, orders, scoreboard, tidy};
 
 /// One step of the gate.
 pub(crate) struct Step {
@@ -66,7 +66,7 @@ pub(crate) const STEPS: &[Step] = &[
         proves: "no lint has anything to say, with all features",
         is_slow: false,
         action: Action::cargo(
-            "clippy --workspace --exclude lockmaster-etcd --exclude lockmaster --all-targets --all-features --locked -- -D warnings",
+            "clippy --workspace --exclude lockmaster-etcd --exclude lockmaster --exclude lockmaster-real-faults --all-targets --all-features --locked -- -D warnings",
         ),
     },
     Step {
@@ -79,14 +79,16 @@ pub(crate) const STEPS: &[Step] = &[
         name: "test",
         proves: "unit, integration and doc tests pass",
         is_slow: false,
-        action: Action::cargo("test --workspace --exclude lockmaster-etcd --locked"),
+        action: Action::cargo(
+            "test --workspace --exclude lockmaster-etcd --exclude lockmaster-real-faults --locked",
+        ),
     },
     Step {
         name: "doc",
         proves: "the documentation builds without a warning",
         is_slow: true,
         action: Action::Cargo(Cargo {
-            args: "doc --workspace --exclude lockmaster-etcd --no-deps --locked",
+            args: "doc --workspace --exclude lockmaster-etcd --exclude lockmaster-real-faults --no-deps --locked",
             flags: Some(("RUSTDOCFLAGS", "-Dwarnings")),
         }),
     },
@@ -119,6 +121,12 @@ pub(crate) const STEPS: &[Step] = &[
         proves: "membership holds with real servers of etcd that stall, die, restart and lose their memory",
         is_slow: true,
         action: Action::Perhaps(etcd::check),
+    },
+    Step {
+        name: "real-faults",
+        proves: "real nodes survive cuts, loss, delay, repetition, reordering, kills, pauses and clocks that differ",
+        is_slow: true,
+        action: Action::Perhaps(faults::check),
     },
     Step {
         name: "loom",

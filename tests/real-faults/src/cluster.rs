@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::engine::Engine;
 use crate::failure::{Failure, Result, broken, require};
 use crate::history::Ended;
 use crate::journal::now;
@@ -25,11 +26,16 @@ const PORT: u16 = 7000;
 /// Longest that anything may take that nothing stands in the way of.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long nodes may take to print their tables once a run has failed.
+const TELLING: Duration = Duration::from_secs(1);
+
 /// The nodes of a run.
 pub(crate) struct Cluster {
     pub(crate) net: Net,
     pub(crate) folder: PathBuf,
-    engine: EnginePlan,
+    plan: EnginePlan,
+    /// The engine, if it is a process.
+    pub(crate) engine: Option<Engine>,
     name: String,
     seed: u64,
     nodes: Vec<Member>,
@@ -37,6 +43,18 @@ pub(crate) struct Cluster {
     speaker: Sender<(u16, u32, Option<Word>)>,
     /// Histories of processes that were killed, and when.
     pub(crate) ended: Vec<Ended>,
+    /// What was seen, and how long after the beginning of the fault.
+    pub(crate) notes: Vec<String>,
+    pub(crate) began: Instant,
+}
+
+/// What kind of engine says who is a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A directory that all nodes share.
+    Directory,
+    /// A server of etcd.
+    Etcd,
 }
 
 /// What is known of a node.
@@ -51,6 +69,8 @@ struct Member {
     has_been_fenced: bool,
     rolled: u32,
     stopped: Option<u32>,
+    may_end: bool,
+    has_ended: bool,
 }
 
 struct Process {
@@ -71,8 +91,12 @@ pub(crate) fn hosts(nodes: &[u16]) -> Vec<Host> {
 }
 
 impl Cluster {
-    /// No node runs yet.
-    pub(crate) fn new(net: Net, folder: &Path, engine: EnginePlan, name: &str, seed: u64) -> Self {
+    /// The engine runs, if it is a process, and no node yet.
+    pub(crate) fn new(net: Net, folder: &Path, kind: Kind, name: &str, seed: u64) -> Result<Self> {
+        let (plan, engine) = match kind {
+            Kind::Directory => (EnginePlan::Directory(folder.join("members")), None),
+            Kind::Etcd => (Engine::plan(folder), Some(Engine::start(&net, folder)?)),
+        };
         let (speaker, words) = channel();
         let nodes = NODES.map(|number| Member {
             number,
@@ -83,10 +107,13 @@ impl Cluster {
             has_been_fenced: false,
             rolled: 0,
             stopped: None,
+            may_end: false,
+            has_ended: false,
         });
-        Self {
+        Ok(Self {
             net,
             folder: folder.to_owned(),
+            plan,
             engine,
             name: name.to_owned(),
             seed,
@@ -94,7 +121,9 @@ impl Cluster {
             words,
             speaker,
             ended: Vec::new(),
-        }
+            notes: Vec::new(),
+            began: Instant::now(),
+        })
     }
 
     /// Starts all nodes, has them agree upon a view, and lets them work.
@@ -116,7 +145,7 @@ impl Cluster {
             life: member.lives,
             cluster: self.name.clone(),
             listen: SocketAddr::from((host(node).address(), PORT)),
-            engine: self.engine.clone(),
+            engine: self.plan.clone(),
             history: history.clone(),
             seed: self.seed ^ (u64::from(node) << 48) ^ (u64::from(member.lives) << 56),
         };
@@ -204,9 +233,10 @@ impl Cluster {
         self.nodes[usize::from(node) - 1].view.as_ref().is_some_and(|(_, seen)| seen == members)
     }
 
-    /// Is it no member, as far as it knows?
-    pub(crate) fn is_outside(&self, node: u16) -> bool {
-        self.nodes[usize::from(node) - 1].view.is_none()
+    /// Notes that this is so now.
+    pub(crate) fn note(&mut self, what: &str) {
+        let note = format!("{what} after {:.2} s", self.began.elapsed().as_secs_f64());
+        self.notes.push(note);
     }
 
     /// The latest view of any node.
@@ -254,7 +284,11 @@ impl Cluster {
         for member in &mut self.nodes {
             // Its input ends.
             member.process.as_mut().map(|process| process.child.stdin.take());
+            member.may_end = true;
         }
+        self.until("all processes have ended".to_owned(), PATIENCE, |cluster| {
+            cluster.nodes.iter().all(|member| member.has_ended)
+        })?;
         for member in &mut self.nodes {
             let Some(mut process) = member.process.take() else { continue };
             let status = process.child.wait().map_err(broken("the end of a node"))?;
@@ -280,9 +314,22 @@ impl Cluster {
     ) -> Result<()> {
         let until = Instant::now() + within;
         while !is_so(self) {
-            require(self.hear(until)?, || format!("not within {within:?}: {what}\n{}", self.describe()))?;
+            if !self.hear(until)? {
+                let said = format!("not within {within:?}: {what}\n{}", self.describe());
+                self.let_tell();
+                return Err(Failure::Broken(said));
+            }
         }
         Ok(())
+    }
+
+    /// Has all nodes print their tables.
+    fn let_tell(&mut self) {
+        for node in NODES {
+            // One that is dead or stopped says nothing.
+            let _ = self.order(node, Order::Tell);
+        }
+        std::thread::sleep(TELLING);
     }
 
     /// Hears one word. `false` if none came before this instant.
@@ -309,6 +356,7 @@ impl Cluster {
             Some(Word::Failed { reason }) => {
                 return Err(Failure::Broken(format!("node {node}: {reason}")));
             }
+            None if member.may_end => member.has_ended = true,
             None => return Err(Failure::Broken(format!("node {node} has ended by itself"))),
         }
         Ok(true)

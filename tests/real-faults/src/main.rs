@@ -5,6 +5,7 @@
 //! It needs root, `ip`, `iptables` and `unshare`, and a kernel with network namespaces and NFQUEUE.
 
 mod cluster;
+mod engine;
 mod failure;
 mod history;
 mod journal;
@@ -13,6 +14,7 @@ mod net;
 mod node;
 mod plan;
 mod scenario;
+mod scenarios;
 mod space;
 mod weather;
 mod worker;
@@ -27,7 +29,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::{Failure, Result, broken, require};
 use crate::net::Net;
-use crate::scenario::SCENARIOS;
+use crate::scenarios::SCENARIOS;
+use crate::weather::Rates;
 
 /// Exit status where the machine cannot do what is needed.
 const SKIPPED: u8 = 77;
@@ -151,7 +154,13 @@ fn remove(folder: &Path) {
 
 /// Does the machine have what is needed? One that has not shows nothing.
 fn require_tools() -> Result<()> {
-    for (tool, package) in [("ip", "iproute2"), ("iptables", "iptables"), ("unshare", "util-linux")] {
+    for (tool, package) in [
+        ("ip", "iproute2"),
+        ("iptables", "iptables"),
+        ("unshare", "util-linux"),
+        ("setpriv", "util-linux"),
+        ("etcd", "etcd-server"),
+    ] {
         let mut command = Command::new(tool);
         let asked = command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         let is_there = asked.is_ok_and(|status| status.success()) || tool == "ip" && ip_is_there();
@@ -160,7 +169,11 @@ fn require_tools() -> Result<()> {
         }
     }
     // A kernel or a container that does not allow it says so here.
-    Net::new(2).map(drop).map_err(|failure| Failure::Missing(format!("no network can be made: {failure}")))
+    let tried = Net::new(2).and_then(|mut net| {
+        net.weather(Rates::default(), 0)?;
+        net.heal()
+    });
+    tried.map_err(|failure| Failure::Missing(format!("no network can be made: {failure}")))
 }
 
 fn ip_is_there() -> bool {

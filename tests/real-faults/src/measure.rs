@@ -20,7 +20,7 @@ const SENT: u32 = 1000;
 /// Nothing comes any more after such a silence.
 const SILENCE: Duration = Duration::from_millis(300);
 /// Pause after so many datagrams: buffers are short.
-const BURST: u32 = 50;
+const BURST: u32 = 10;
 
 /// What came of the datagrams.
 struct Came {

@@ -1,22 +1,26 @@
 //! One node of a run: a process in a namespace of its own, which does as it is told on its standard input.
 
+use core::time::Duration;
 use std::io::{BufRead, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use lockmaster_tokio::{Limits, LocalDir, Node, Retention, SpaceConfig};
+use lockmaster_etcd::{Etcd, EtcdOptions};
+use lockmaster_tokio::{Limits, LocalDir, Node, Retention, SlotId, SpaceConfig};
 use rustix::process::{Signal, getpid, set_parent_process_death_signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 
+use crate::cluster::NODES;
 use crate::failure::{Failure, Result, broken};
 use crate::journal::Journal;
 use crate::plan::{EnginePlan, Order, Plan, Word};
 use crate::worker::{Bench, Worker};
 
-/// Tasks that work on what all work on, and on what is the node's own.
+/// Tasks that work on what all work on.
 const CONTENDERS: u32 = 4;
-const PROBERS: u32 = 2;
+/// Numbers of tasks that lock everything once are above.
+const ROLLERS: u32 = 100;
 /// The map: few slots, so that a view is settled soon.
 const SLOTS: u32 = 64;
 
@@ -62,27 +66,46 @@ async fn serve(plan: &Plan, mut orders: UnboundedReceiver<Order>) -> Result<()> 
     let watching = tokio::spawn(async move { watch(&watched).await });
     let mut tasks = JoinSet::new();
     let mut rolls = 0;
-    while let Some(order) = orders.recv().await {
+    let mut must_stop = false;
+    loop {
+        let order = tokio::select! {
+            order = orders.recv() => order,
+            ended = tasks.join_next(), if must_stop => match ended {
+                Some(ended) => {
+                    ended.map_err(broken("a task"))?;
+                    continue;
+                }
+                None => {
+                    must_stop = false;
+                    say(&Word::Stopped { refused: bench.refused.load(Ordering::Relaxed) })?;
+                    continue;
+                }
+            },
+        };
         match order {
-            Order::Go => {
+            None => break,
+            Some(Order::Tell) => {
+                tell(&bench.node);
+            }
+            Some(Order::Go) => {
                 for task in 1..=CONTENDERS {
                     tasks.spawn(Worker::new(&bench, task, plan.seed).contend());
                 }
-                for task in CONTENDERS + 1..=CONTENDERS + PROBERS {
-                    tasks.spawn(Worker::new(&bench, task, plan.seed).probe());
+                for (task, master) in (CONTENDERS + 1..).zip(NODES) {
+                    tasks.spawn(Worker::new(&bench, task, plan.seed).probe(master));
                 }
             }
-            Order::Roll => {
+            Some(Order::Roll) => {
                 rolls += 1;
-                Worker::new(&bench, CONTENDERS + PROBERS + rolls, plan.seed).roll().await;
-                say(&Word::Rolled)?;
+                let roller = Worker::new(&bench, ROLLERS + rolls, plan.seed);
+                tokio::spawn(async {
+                    roller.roll().await;
+                    say(&Word::Rolled)
+                });
             }
-            Order::Stop => {
+            Some(Order::Stop) => {
                 bench.must_stop.store(true, Ordering::Relaxed);
-                while let Some(ended) = tasks.join_next().await {
-                    ended.map_err(broken("a task"))?;
-                }
-                say(&Word::Stopped { refused: bench.refused.load(Ordering::Relaxed) })?;
+                must_stop = true;
             }
         }
     }
@@ -101,11 +124,24 @@ async fn start(plan: &Plan) -> Result<Node> {
     let builder = builder.space(space).limits(limits);
     let builder = match &plan.engine {
         EnginePlan::Directory(path) => builder.join(LocalDir::new(path)),
+        EnginePlan::Etcd { endpoint, state, ttl } => {
+            let options = EtcdOptions::new([endpoint], state).ttl(Duration::from_secs(*ttl));
+            builder.join(Etcd::new(options).map_err(broken("the options of etcd"))?)
+        }
     };
     builder.start().await.map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
         Failure::Broken(format!("starting the node: {error}{}", cause.unwrap_or_default()))
     })
+}
+
+/// Prints what is in the tables.
+fn tell(node: &Node) {
+    let slots = node.all_slots();
+    let slots = (slots.first.0..slots.first.0 + slots.len).filter_map(|slot| node.slot(SlotId(slot)));
+    let (settled, standing) = (node.is_settled(), node.standing());
+    eprintln!("node {}: settled {settled}, {standing:?}, {:?}", node.id(), node.link_stats());
+    eprintln!("{:?}\n{:?}\n{:?}", node.stats(), slots.collect::<Vec<_>>(), node.snapshot());
 }
 
 /// Tells of every view and of every end of membership.

@@ -24,6 +24,14 @@ pub(crate) struct Plan {
 pub(crate) enum EnginePlan {
     /// A directory that all share.
     Directory(PathBuf),
+    /// A server of etcd.
+    Etcd {
+        endpoint: String,
+        /// What the nodes keep for it.
+        state: PathBuf,
+        /// Time to live of a lease, in seconds.
+        ttl: u64,
+    },
 }
 
 /// What a node is told to do.
@@ -35,6 +43,8 @@ pub(crate) enum Order {
     Roll,
     /// Finish what is begun, and begin nothing new.
     Stop,
+    /// Print what is in the tables, for people.
+    Tell,
 }
 
 /// What a node tells.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use fastrand::Rng;
-use lockmaster_tokio::{Guard, Instant, LockError, LockOptions, Mode, Node, SpaceId};
+use lockmaster_tokio::{Guard, Instant, LockError, LockOptions, Mode, Node, NodeId, SpaceId};
 use tokio::time::sleep;
 
 use crate::journal::{Asked, Journal, now};
@@ -14,6 +14,8 @@ use crate::journal::{Asked, Journal, now};
 const SHARED: u32 = 12;
 /// Resources that only one node works on, whose waits therefore tell how its masters are.
 const OWN: u32 = 64;
+/// How often a resource of a certain master is looked for.
+const DRAWS: u32 = 32;
 /// Longest time for which a lock is held.
 const HOLD_MAX: Duration = Duration::from_millis(10);
 /// How often a task looks until when its lock is certain while it holds it.
@@ -59,10 +61,18 @@ impl Worker {
         }
     }
 
-    /// Works on what only this node works on, until it must stop.
-    pub(crate) async fn probe(mut self) {
+    /// Works on what only this node works on and, if there is any, this node masters, until it must stop.
+    ///
+    /// So whoever waits for a master that is away keeps nobody from asking the others.
+    pub(crate) async fn probe(mut self, master: u16) {
         while !self.bench.must_stop.load(Ordering::Relaxed) {
-            let resource = format!("own/{}/{}", self.bench.node.id(), self.lots.u32(..OWN));
+            let mut resource = String::new();
+            for _ in 0..DRAWS {
+                resource = format!("own/{}/{}", self.bench.node.id(), self.lots.u32(..OWN));
+                if self.bench.node.master_of(SpaceId(0), &resource) == Some(NodeId(master)) {
+                    break;
+                }
+            }
             self.lock(&resource, LockOptions::new(Mode::Exclusive)).await;
             sleep(PAUSE_MAX.mul_f64(self.lots.f64())).await;
         }

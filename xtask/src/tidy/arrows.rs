@@ -23,6 +23,7 @@ const ARROWS: &[(&str, Arrows)] = &[
     ("lockmaster", Arrows::To(&["lockmaster-tokio", "lockmaster-etcd", "lockmaster-core"])),
     ("lockmaster-sim", Arrows::To(&["lockmaster-core"])),
     ("lockmaster-tests", Arrows::Any),
+    ("lockmaster-real-faults", Arrows::To(&["lockmaster-tokio", "lockmaster-etcd"])),
     ("lockmaster-fuzz", Arrows::To(&["lockmaster-sim", "lockmaster-core"])),
     ("lockmaster-benches", Arrows::To(&["lockmaster-tokio", "lockmaster-core"])),
     ("xtask", Arrows::None),

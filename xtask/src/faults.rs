@@ -1,0 +1,38 @@
+//! Real nodes in real networks with faults: a program that needs the provider for etcd, so it has a step of its own too.
+
+use std::path::Path;
+
+use crate::command::check_succeeds;
+use crate::etcd;
+use crate::verify::{self, Done};
+
+/// What every other step that looks at the whole workspace leaves out.
+const PACKAGE: &str = "lockmaster-real-faults";
+/// Its exit status where the machine has no network namespaces, or lacks a tool.
+const SKIPPED: i32 = 77;
+
+/// Does the program build without lints, and do all of its scenarios end well?
+///
+/// # Errors
+/// What went wrong, for people.
+pub(crate) fn check(root: &Path) -> Result<Done, String> {
+    if let Err(missing) = etcd::find_tools() {
+        return Ok(Done::Skipped(missing));
+    }
+    let mut clippy = verify::cargo(root);
+    clippy.args(["clippy", "-p", PACKAGE, "--locked", "--all-targets", "--no-deps", "--", "-Dwarnings"]);
+    check_succeeds(&mut clippy, "it has lints")?;
+    // Built like tests, so that most of it has been built by the steps before.
+    let mut build = verify::cargo(root);
+    build.args(["build", "-p", PACKAGE, "-p", "lockmaster", "--locked", "--profile", "test"]);
+    check_succeeds(&mut build, "it does not build")?;
+
+    let mut program = std::process::Command::new(verify::target(root).join("debug").join("real-faults"));
+    program.arg("run").current_dir(root);
+    let status = program.status().map_err(|error| format!("{program:?} did not start: {error}"))?;
+    match status.code() {
+        Some(0) => Ok(Done::Passed),
+        Some(SKIPPED) => Ok(Done::Skipped("this machine cannot make the networks; see above".to_owned())),
+        Some(_) | None => Err(format!("{program:?} ended with {status}")),
+    }
+}
