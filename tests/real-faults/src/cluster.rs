@@ -26,7 +26,7 @@ const PORT: u16 = 7000;
 /// Longest that anything may take that nothing stands in the way of.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long nodes may take to print their tables once a run has failed.
+/// How long nodes may take to write down their tables once a run has failed.
 const TELLING: Duration = Duration::from_secs(1);
 
 /// The nodes of a run.
@@ -64,6 +64,8 @@ struct Member {
     process: Option<Process>,
     /// Its last view, if it is a member.
     view: Option<(u32, Vec<u16>)>,
+    /// The last view that is settled there.
+    settled: u32,
     /// Its lives as a member in this process.
     incarnations: BTreeSet<u64>,
     has_been_fenced: bool,
@@ -103,6 +105,7 @@ impl Cluster {
             lives: 0,
             process: None,
             view: None,
+            settled: 0,
             incarnations: BTreeSet::new(),
             has_been_fenced: false,
             rolled: 0,
@@ -164,7 +167,7 @@ impl Cluster {
         let child = self.start_process(command, node)?;
         let member = &mut self.nodes[usize::from(node) - 1];
         member.process = Some(Process { child, pid: None, history });
-        (member.view, member.rolled, member.stopped) = (None, 0, None);
+        (member.view, member.settled, member.rolled, member.stopped) = (None, 0, 0, None);
         member.incarnations.clear();
         Ok(())
     }
@@ -255,12 +258,13 @@ impl Cluster {
         self.nodes.iter().filter(fenced).map(|member| member.number).collect()
     }
 
-    /// Waits until all nodes have one view of all.
+    /// Waits until all nodes have one view of all, and it is settled.
     pub(crate) fn until_whole(&mut self) -> Result<()> {
-        self.until("all nodes are members of one view".to_owned(), PATIENCE, |cluster| {
+        self.until("all nodes are members of one view, which is settled".to_owned(), PATIENCE, |cluster| {
             let epoch = cluster.epoch();
             cluster.nodes.iter().all(|member| {
-                member.view.as_ref().is_some_and(|(seen, members)| *seen == epoch && members == &NODES)
+                let is_seen = |(seen, members): &(u32, Vec<u16>)| *seen == epoch && members == &NODES;
+                member.settled == epoch && member.view.as_ref().is_some_and(is_seen)
             })
         })
     }
@@ -323,7 +327,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Has all nodes print their tables.
+    /// Has all nodes write down their tables.
     fn let_tell(&mut self) {
         for node in NODES {
             // One that is dead or stopped says nothing.
@@ -347,6 +351,7 @@ impl Cluster {
                 member.incarnations.insert(incarnation);
                 member.view = Some((epoch, members));
             }
+            Some(Word::Settled { epoch }) => member.settled = epoch,
             Some(Word::Fenced) => {
                 member.has_been_fenced = true;
                 member.view = None;
@@ -365,10 +370,10 @@ impl Cluster {
     /// What is known of all nodes.
     fn describe(&self) -> String {
         let lines = self.nodes.iter().map(|member| {
-            let Member { number, lives, view, rolled, stopped, .. } = member;
+            let Member { number, lives, view, settled, rolled, stopped, .. } = member;
             let runs = member.process.is_some();
             format!(
-                "  node {number}: life {lives}, runs {runs}, view {view:?}, rolled {rolled}, stopped {stopped:?}"
+                "  node {number}: life {lives}, runs {runs}, view {view:?}, settled {settled}, rolled {rolled}, stopped {stopped:?}"
             )
         });
         lines.collect::<Vec<_>>().join("\n")

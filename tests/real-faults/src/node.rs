@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::io::{BufRead, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -21,6 +22,8 @@ use crate::worker::{Bench, Worker};
 const CONTENDERS: u32 = 4;
 /// Numbers of tasks that lock everything once are above.
 const ROLLERS: u32 = 100;
+/// How often the node looks whether its view is settled.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The map: few slots, so that a view is settled soon.
 const SLOTS: u32 = 64;
 
@@ -85,7 +88,7 @@ async fn serve(plan: &Plan, mut orders: UnboundedReceiver<Order>) -> Result<()> 
         match order {
             None => break,
             Some(Order::Tell) => {
-                tell(&bench.node);
+                tell(&bench.node, &plan.history)?;
             }
             Some(Order::Go) => {
                 for task in 1..=CONTENDERS {
@@ -135,25 +138,33 @@ async fn start(plan: &Plan) -> Result<Node> {
     })
 }
 
-/// Prints what is in the tables.
-fn tell(node: &Node) {
+/// Writes down what is in the tables, beside the history.
+fn tell(node: &Node, history: &Path) -> Result<()> {
     let slots = node.all_slots();
     let slots = (slots.first.0..slots.first.0 + slots.len).filter_map(|slot| node.slot(SlotId(slot)));
-    let (settled, standing) = (node.is_settled(), node.standing());
-    eprintln!("node {}: settled {settled}, {standing:?}, {:?}", node.id(), node.link_stats());
-    eprintln!("{:?}\n{:?}\n{:?}", node.stats(), slots.collect::<Vec<_>>(), node.snapshot());
+    let slots: Vec<_> = slots.map(|slot| format!("{slot:?}")).collect();
+    let (settled, standing, links) = (node.is_settled(), node.standing(), node.link_stats());
+    let text = format!(
+        "settled {settled}, {standing:?}, {links:?}\n{:#?}\n{}\n{:?}\n{:#?}\n",
+        node.stats(),
+        slots.join("\n"),
+        node.map(),
+        node.snapshot()
+    );
+    std::fs::write(history.with_extension("txt"), text).map_err(broken("writing down the tables"))
 }
 
-/// Tells of every view and of every end of membership.
+/// Tells of every view, when it is settled, and of every end of membership.
 async fn watch(node: &Node) -> Result<()> {
-    let mut was_member = false;
+    let (mut was_member, mut settled) = (false, 0);
     loop {
         let changed = node.changed();
+        let epoch = node.view().map_or(0, |view| view.epoch.0);
         match node.view() {
             Some(view) => {
                 let members = view.members.iter().map(|member| member.node.0).collect();
                 was_member = true;
-                say(&Word::View { epoch: view.epoch.0, incarnation: node.incarnation().0, members })?;
+                say(&Word::View { epoch, incarnation: node.incarnation().0, members })?;
             }
             None if was_member => {
                 was_member = false;
@@ -161,7 +172,17 @@ async fn watch(node: &Node) -> Result<()> {
             }
             None => {}
         }
-        changed.await;
+        tokio::pin!(changed);
+        loop {
+            if epoch != settled && node.is_settled() {
+                settled = epoch;
+                say(&Word::Settled { epoch })?;
+            }
+            tokio::select! {
+                () = &mut changed => break,
+                () = tokio::time::sleep(LOOK_EVERY), if epoch != settled => {}
+            }
+        }
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) enum Order {
     Roll,
     /// Finish what is begun, and begin nothing new.
     Stop,
-    /// Print what is in the tables, for people.
+    /// Write down what is in the tables, for people.
     Tell,
 }
 
@@ -54,6 +54,8 @@ pub(crate) enum Word {
     Running { process: i32 },
     /// It has another view, in this life of its own.
     View { epoch: u32, incarnation: u64, members: Vec<u16> },
+    /// The map of this view is agreed, and nothing is being rebuilt here.
+    Settled { epoch: u32 },
     /// It has been a member and is none any more.
     Fenced,
     /// It has locked every resource once.

@@ -53,6 +53,24 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         network: Network::Weather,
     },
     Scenario {
+        name: "kill in bad weather",
+        what: "2 is killed and comes back in the same weather",
+        shows: "the maps of both views are agreed and what 2 mastered is rebuilt although frames cross and come late",
+        act: |cluster, seed| {
+            cluster.net.weather(WEATHER, seed)?;
+            cluster.kill(2)?;
+            until_without(cluster, &[1, 3, 4, 5])?;
+            cluster.start(2, Duration::ZERO)?;
+            cluster.last(FAULT / 2)
+        },
+        kind: Kind::Directory,
+        fenced: &[],
+        struck: &NODES,
+        views: (2, 2),
+        orphaned_max: Duration::ZERO,
+        network: Network::Weather,
+    },
+    Scenario {
         name: "split",
         what: "1 and 2 are cut from 3, 4 and 5",
         shows: "no view changes, as the directory is there for all; waits across the cut end after it",
