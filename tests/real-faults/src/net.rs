@@ -122,7 +122,7 @@ impl Net {
 
     /// Packets that the cuts have dropped which are on.
     fn dropping(&self) -> Result<u64> {
-        let saved = run(&mut self.router.command("iptables-save").arg("-c"))?;
+        let saved = run(self.router.command("iptables-save").arg("-c"))?;
         let counts = String::from_utf8_lossy(&saved.stdout).lines().filter_map(dropped_by).sum();
         Ok(counts)
     }

@@ -1,10 +1,10 @@
 //! One node of a run: a process in a namespace of its own, which does as it is told on its standard input.
 
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use lockmaster_etcd::{Etcd, EtcdOptions};
 use lockmaster_tokio::{Limits, LocalDir, Node, Retention, SlotId, SpaceConfig};
@@ -133,7 +133,7 @@ async fn start(plan: &Plan) -> Result<Node> {
         }
     };
     builder.start().await.map_err(|error| {
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+        let cause = core::error::Error::source(&error).map(|cause| format!(": {cause}"));
         Failure::Broken(format!("starting the node: {error}{}", cause.unwrap_or_default()))
     })
 }

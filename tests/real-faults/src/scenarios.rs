@@ -71,6 +71,23 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         network: Network::Weather,
     },
     Scenario {
+        name: "restart in bad weather",
+        what: "all are killed and come back in the same weather",
+        shows: "a map is agreed upon although members come one after the other and frames come late",
+        act: |cluster, seed| {
+            cluster.net.weather(WEATHER, seed)?;
+            NODES.into_iter().try_for_each(|node| cluster.kill(node))?;
+            NODES.into_iter().try_for_each(|node| cluster.start(node, Duration::ZERO))?;
+            cluster.until_whole()
+        },
+        kind: Kind::Directory,
+        fenced: &[],
+        struck: &NODES,
+        views: (1, 10),
+        orphaned_max: Duration::ZERO,
+        network: Network::Weather,
+    },
+    Scenario {
         name: "split",
         what: "1 and 2 are cut from 3, 4 and 5",
         shows: "no view changes, as the directory is there for all; waits across the cut end after it",

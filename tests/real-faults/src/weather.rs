@@ -9,13 +9,13 @@
 //!                        └────copies, by time──▶ deliver ──▶ on (raw socket)
 //! ```
 
+use core::cmp::Reverse;
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::ops::AddAssign;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::net::UdpSocket;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;

@@ -1,8 +1,8 @@
 //! What the tasks of a node do: they lock, hold for a moment, and release.
 
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use fastrand::Rng;
 use lockmaster_tokio::{Guard, Instant, LockError, LockOptions, Mode, Node, NodeId, SpaceId};
