@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::engine::Engine;
 use crate::failure::{Failure, Result, broken, require};
 use crate::history::Ended;
+use crate::interrupt::{self, apart};
 use crate::journal::now;
 use crate::net::{Host, Net};
 use crate::plan::{EnginePlan, Order, Plan, Word};
@@ -25,9 +26,13 @@ pub(crate) const NODES: [u16; 5] = [1, 2, 3, 4, 5];
 const PORT: u16 = 7000;
 /// Longest that anything may take that nothing stands in the way of.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-
+/// How often whoever waits looks whether the run was interrupted.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long nodes may take to write down their tables once a run has failed.
 const TELLING: Duration = Duration::from_secs(1);
+
+/// What gives a program a clock of its own, beside how far that is ahead.
+const CLOCK: [&str; 3] = ["--time", "--fork", "--kill-child"];
 
 /// The nodes of a run.
 pub(crate) struct Cluster {
@@ -38,6 +43,8 @@ pub(crate) struct Cluster {
     pub(crate) engine: Option<Engine>,
     name: String,
     seed: u64,
+    /// Do its nodes ask for the locks that they say they hold?
+    pub(crate) is_honest: bool,
     nodes: Vec<Member>,
     words: Receiver<(u16, u32, Option<Word>)>,
     speaker: Sender<(u16, u32, Option<Word>)>,
@@ -60,13 +67,13 @@ pub(crate) enum Kind {
 /// What is known of a node.
 struct Member {
     number: u16,
-    lives: u32,
+    starts: u32,
     process: Option<Process>,
     /// Its last view, if it is a member.
     view: Option<(u32, Vec<u16>)>,
     /// The last view that is settled there.
     settled: u32,
-    /// Its lives as a member in this process.
+    /// The lives that it has had as a member in this process.
     incarnations: BTreeSet<u64>,
     has_been_fenced: bool,
     rolled: u32,
@@ -92,6 +99,17 @@ pub(crate) fn hosts(nodes: &[u16]) -> Vec<Host> {
     nodes.iter().copied().map(host).collect()
 }
 
+/// Can nodes have clocks of their own on this machine?
+pub(crate) fn require_clocks() -> Result<()> {
+    let mut command = Command::new("unshare");
+    let tried =
+        apart(&mut command).args(CLOCK).args(["--boottime", "1", "true"]).stderr(Stdio::null()).status();
+    if tried.is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    Err(Failure::Missing("there are no time namespaces".to_owned()))
+}
+
 impl Cluster {
     /// The engine runs, if it is a process, and no node yet.
     pub(crate) fn new(net: Net, folder: &Path, kind: Kind, name: &str, seed: u64) -> Result<Self> {
@@ -102,7 +120,7 @@ impl Cluster {
         let (speaker, words) = channel();
         let nodes = NODES.map(|number| Member {
             number,
-            lives: 0,
+            starts: 0,
             process: None,
             view: None,
             settled: 0,
@@ -120,6 +138,7 @@ impl Cluster {
             engine,
             name: name.to_owned(),
             seed,
+            is_honest: true,
             nodes: nodes.into(),
             words,
             speaker,
@@ -141,16 +160,17 @@ impl Cluster {
     /// Starts a node whose clock is ahead by so much.
     pub(crate) fn start(&mut self, node: u16, ahead: Duration) -> Result<()> {
         let member = &mut self.nodes[usize::from(node) - 1];
-        member.lives += 1;
-        let history = self.folder.join(format!("node-{node}-{}.jsonl", member.lives));
+        member.starts += 1;
+        let history = self.folder.join(format!("node-{node}-{}.jsonl", member.starts));
         let plan = Plan {
             node,
-            life: member.lives,
+            start: member.starts,
+            is_honest: self.is_honest,
             cluster: self.name.clone(),
             listen: SocketAddr::from((host(node).address(), PORT)),
             engine: self.plan.clone(),
             history: history.clone(),
-            seed: self.seed ^ (u64::from(node) << 48) ^ (u64::from(member.lives) << 56),
+            seed: self.seed ^ (u64::from(node) << 48) ^ (u64::from(member.starts) << 56),
         };
         let plan = serde_json::to_string(&plan).map_err(broken("the plan"))?;
         let program = env::current_exe().map_err(broken("finding this program"))?;
@@ -160,7 +180,7 @@ impl Cluster {
         } else {
             let mut command = space.command("unshare");
             let ahead = ahead.as_secs().to_string();
-            command.args(["--time", "--boottime", &ahead, "--fork", "--kill-child"]).arg(program);
+            command.args(CLOCK).args(["--boottime", &ahead]).arg(program);
             command
         };
         command.args(["node", &plan]);
@@ -176,14 +196,14 @@ impl Cluster {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(broken(format!("{command:?}")))?;
         let output = child.stdout.take().expect("its output is a pipe");
-        let (speaker, life) = (self.speaker.clone(), self.nodes[usize::from(node) - 1].lives);
+        let (speaker, start) = (self.speaker.clone(), self.nodes[usize::from(node) - 1].starts);
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(core::result::Result::ok) {
                 let Ok(word) = serde_json::from_str(&line) else { continue };
                 // If nobody hears it, the run is over.
-                let _ = speaker.send((node, life, Some(word)));
+                let _ = speaker.send((node, start, Some(word)));
             }
-            let _ = speaker.send((node, life, None));
+            let _ = speaker.send((node, start, None));
         });
         Ok(child)
     }
@@ -338,13 +358,19 @@ impl Cluster {
 
     /// Hears one word. `false` if none came before this instant.
     fn hear(&mut self, until: Instant) -> Result<bool> {
-        let span = until.saturating_duration_since(Instant::now());
-        let (node, life, word) = match self.words.recv_timeout(span) {
-            Ok(heard) => heard,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Ok(false),
+        let (node, start, word) = loop {
+            interrupt::check()?;
+            let span = until.saturating_duration_since(Instant::now());
+            match self.words.recv_timeout(span.min(LOOK_EVERY)) {
+                Ok(heard) => break heard,
+                Err(RecvTimeoutError::Timeout) if span > LOOK_EVERY => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Ok(false),
+            }
         };
         let member = &mut self.nodes[usize::from(node) - 1];
-        let Some(process) = member.process.as_mut().filter(|_| member.lives == life) else { return Ok(true) };
+        let Some(process) = member.process.as_mut().filter(|_| member.starts == start) else {
+            return Ok(true);
+        };
         match word {
             Some(Word::Running { process: number }) => process.pid = Pid::from_raw(number),
             Some(Word::View { epoch, incarnation, members }) => {
@@ -370,10 +396,10 @@ impl Cluster {
     /// What is known of all nodes.
     fn describe(&self) -> String {
         let lines = self.nodes.iter().map(|member| {
-            let Member { number, lives, view, settled, rolled, stopped, .. } = member;
+            let Member { number, starts, view, settled, rolled, stopped, .. } = member;
             let runs = member.process.is_some();
             format!(
-                "  node {number}: life {lives}, runs {runs}, view {view:?}, settled {settled}, rolled {rolled}, stopped {stopped:?}"
+                "  node {number}: start {starts}, runs {runs}, view {view:?}, settled {settled}, rolled {rolled}, stopped {stopped:?}"
             )
         });
         lines.collect::<Vec<_>>().join("\n")

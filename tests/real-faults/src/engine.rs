@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cluster::PATIENCE;
 use crate::failure::{Result, broken, require};
+use crate::interrupt;
 use crate::net::{Host, Net};
 use crate::plan::EnginePlan;
 
@@ -54,6 +55,7 @@ impl Engine {
         let engine = Self { child: command.spawn().map_err(broken("starting etcd"))? };
         let until = Instant::now() + PATIENCE;
         while space.within(|| TcpStream::connect((ENGINE.address(), PORT)))?.is_err() {
+            interrupt::check()?;
             require(Instant::now() < until, || "etcd does not start; see its log".to_owned())?;
             sleep(RETRY);
         }

@@ -8,6 +8,12 @@ pub(crate) enum Failure {
     /// Something that the machine has to have is not there: nothing was shown, neither good nor bad.
     #[error("{0}")]
     Missing(String),
+    /// Somebody wants this process to end.
+    #[error("interrupted")]
+    Interrupted,
+    /// The history shows locks that cannot have been held so.
+    #[error("the history is not clean:\n{0}")]
+    Unclean(String),
     /// The scenery broke, or what was to be shown is not so.
     #[error("{0}")]
     Broken(String),

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
-use crate::failure::{Result, broken, require};
+use crate::failure::{Failure, Result, broken, require};
 
 /// The history of a process that has ended.
 pub(crate) struct Ended {
@@ -48,9 +48,9 @@ pub(crate) struct Waits {
     /// Neither the node nor the master was struck.
     pub(crate) unaffected: Longest,
     /// The master was struck.
-    pub(crate) orphaned: Longest,
+    pub(crate) at_struck: Longest,
     /// The node that asked was struck.
-    pub(crate) struck: Longest,
+    pub(crate) of_struck: Longest,
     pub(crate) granted: u64,
     pub(crate) lost: u64,
 }
@@ -95,9 +95,9 @@ pub(crate) fn judge(checker: &Path, folder: &Path, ended: &[Ended], fault: &Faul
     command.arg("check-history").arg(&checked);
     let output = command.output().map_err(broken(format!("{command:?}")))?;
     let said = String::from_utf8_lossy(&output.stdout);
-    require(output.status.success(), || {
-        format!("the history is not clean:\n{said}{}", String::from_utf8_lossy(&output.stderr))
-    })?;
+    if !output.status.success() {
+        return Err(Failure::Unclean(format!("{said}{}", String::from_utf8_lossy(&output.stderr))));
+    }
     require(waits.granted > 0, || "nothing was granted".to_owned())?;
     Ok(waits)
 }
@@ -137,8 +137,8 @@ impl Waits {
             return;
         }
         let kind = match (fault.struck.contains(&line.node), fault.struck.contains(&line.master)) {
-            (true, _) => &mut self.struck,
-            (false, true) => &mut self.orphaned,
+            (true, _) => &mut self.of_struck,
+            (false, true) => &mut self.at_struck,
             (false, false) => &mut self.unaffected,
         };
         kind.add(line.t.saturating_sub(line.asked));

@@ -22,7 +22,7 @@ pub(crate) fn now() -> u64 {
 /// The history of a process.
 pub(crate) struct Journal {
     node: u16,
-    life: u32,
+    start: u32,
     file: Mutex<File>,
 }
 
@@ -34,8 +34,8 @@ pub(crate) struct Asked {
 }
 
 impl Journal {
-    pub(crate) fn create(path: &Path, node: u16, life: u32) -> io::Result<Self> {
-        Ok(Self { node, life, file: Mutex::new(File::create(path)?) })
+    pub(crate) fn create(path: &Path, node: u16, start: u32) -> io::Result<Self> {
+        Ok(Self { node, start, file: Mutex::new(File::create(path)?) })
     }
 
     pub(crate) fn granted(&self, t: u64, asked: &Asked, task: u32, resource: &str, lock: (Mode, Token)) {
@@ -60,9 +60,9 @@ impl Journal {
         (mode, token): (Mode, Token),
         rest: impl Display,
     ) {
-        let (node, life) = (self.node, self.life);
+        let (node, start) = (self.node, self.start);
         let mut line = String::with_capacity(256);
-        write!(line, r#"{{"t":{t},"node":{node},"owner":"{node}/{life}/{task}","resource":"{resource}""#)
+        write!(line, r#"{{"t":{t},"node":{node},"owner":"{node}/{start}/{task}","resource":"{resource}""#)
             .and_then(|()| writeln!(line, r#","event":"{event}","mode":"{mode}","token":"{token}"{rest}}}"#))
             .expect("a string takes everything");
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,6 +8,7 @@ mod cluster;
 mod engine;
 mod failure;
 mod history;
+mod interrupt;
 mod journal;
 mod measure;
 mod net;
@@ -25,10 +26,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio, id};
 
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::{Failure, Result, broken, require};
+use crate::interrupt::INTERRUPTED;
 use crate::net::Net;
+use crate::scenario::Scenario;
 use crate::scenarios::SCENARIOS;
 use crate::weather::Rates;
 
@@ -60,10 +62,13 @@ struct RunArgs {
     /// What everything that is drawn by lot is drawn from
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Play them so many times, each time with the next seed
+    #[arg(long, default_value_t = 1)]
+    times: u64,
     /// The program with `check-history`, unless it is beside this one
     #[arg(long)]
     checker: Option<PathBuf>,
-    /// Keep the histories here
+    /// Keep here what is written down, in a folder for each scenario and seed, which is emptied before
     #[arg(long)]
     keep: Option<PathBuf>,
 }
@@ -83,8 +88,9 @@ fn main() -> ExitCode {
             println!("SKIPPED: {what}");
             ExitCode::from(SKIPPED)
         }
-        Err(Failure::Broken(what)) => {
-            eprintln!("{what}");
+        Err(Failure::Interrupted) => ExitCode::from(INTERRUPTED),
+        Err(failure @ (Failure::Unclean(_) | Failure::Broken(_))) => {
+            eprintln!("{failure}");
             ExitCode::FAILURE
         }
     }
@@ -97,8 +103,32 @@ fn list() {
 }
 
 /// The folder of this run, which is removed with it.
-fn own_folder() -> PathBuf {
-    env::temp_dir().join(format!("lockmaster-real-faults-{}", id()))
+struct Folder(PathBuf);
+
+/// What the names of such folders begin with; the process's number follows.
+const PREFIX: &str = "lockmaster-real-faults-";
+
+impl Folder {
+    fn new() -> Self {
+        Self(env::temp_dir().join(format!("{PREFIX}{}", id())))
+    }
+
+    /// Removes the folders of processes that are no more.
+    fn remove_abandoned() {
+        for entry in fs::read_dir(env::temp_dir()).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let number = name.strip_prefix(PREFIX).and_then(|rest| rest.parse().ok());
+            if number.is_some_and(space::is_over) {
+                remove(&entry.path());
+            }
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        remove(&self.0);
+    }
 }
 
 fn run(args: &RunArgs) -> Result<()> {
@@ -111,40 +141,81 @@ fn run(args: &RunArgs) -> Result<()> {
         None => env::current_exe().map_err(broken("finding this program"))?.with_file_name("lockmaster"),
     };
     require(checker.is_file(), || format!("{}: build the program lockmaster first", checker.display()))?;
-    require_tools()?;
+    interrupt::catch()?;
     space::remove_abandoned();
-    remove_when_interrupted()?;
-    let folder = args.keep.clone().unwrap_or_else(own_folder);
-    let played = play(args, &folder, &checker);
-    remove(&own_folder());
-    played
+    Folder::remove_abandoned();
+    require_tools()?;
+    let own = Folder::new();
+    let folder = args.keep.as_ref().unwrap_or(&own.0);
+    println!("the network, seed {}", args.seed);
+    measure::run(args.seed)?;
+    println!("the judge");
+    play_in(folder, "judge", args.seed, |place| scenario::show_judge(place, &checker, args.seed))?;
+    println!("  a history of nodes that lock nothing is found unclean");
+    let mut score = Score::default();
+    for seed in args.seed..args.seed.saturating_add(args.times) {
+        println!("seed {seed}");
+        play(args, folder, &checker, seed, &mut score)?;
+    }
+    score.report()
 }
 
-fn play(args: &RunArgs, folder: &Path, checker: &Path) -> Result<()> {
-    println!("seed {}", args.seed);
-    println!("the network");
-    measure::run(args.seed)?;
-    let chosen: Vec<_> = SCENARIOS
-        .iter()
-        .filter(|scenario| args.names.is_empty() || args.names.iter().any(|name| name == scenario.name))
-        .collect();
-    let mut failed = Vec::new();
-    for scenario in &chosen {
+/// How scenarios ended.
+#[derive(Default)]
+struct Score {
+    passed: u32,
+    skipped: Vec<String>,
+    failed: Vec<String>,
+}
+
+impl Score {
+    /// An error if one failed, or none was played.
+    fn report(&self) -> Result<()> {
+        let Self { passed, skipped, failed } = self;
+        println!("{passed} passed, {} failed, {} skipped", failed.len(), skipped.len());
+        let repeats: Vec<_> =
+            failed.iter().map(|failed| format!("\nrepeat with: real-faults run {failed}")).collect();
+        require(failed.is_empty(), || format!("{} failed{}", failed.len(), repeats.concat()))?;
+        if *passed == 0 {
+            return Err(Failure::Missing(format!("nothing was played: {}", skipped.join(", "))));
+        }
+        Ok(())
+    }
+}
+
+/// Plays what was chosen once. An error if the run was interrupted.
+fn play(args: &RunArgs, folder: &Path, checker: &Path, seed: u64, score: &mut Score) -> Result<()> {
+    let is_chosen =
+        |scenario: &&Scenario| args.names.is_empty() || args.names.iter().any(|name| name == scenario.name);
+    for scenario in SCENARIOS.iter().filter(is_chosen) {
         println!("{}: {}", scenario.name, scenario.what);
-        let place = folder.join(scenario.name.replace(' ', "-"));
-        remove(&place);
-        match scenario.run(&place, checker, args.seed) {
-            Ok(figures) => println!("  {figures}"),
+        let played = play_in(folder, scenario.name, seed, |place| scenario.run(place, checker, seed));
+        // Whatever else has failed then, that is why.
+        interrupt::check()?;
+        match played {
+            Ok(figures) => {
+                println!("  {figures}");
+                score.passed += 1;
+            }
+            Err(Failure::Missing(what)) => {
+                println!("  SKIPPED: {what}");
+                score.skipped.push(scenario.name.to_owned());
+            }
             Err(failure) => {
                 println!("  FAILED: {failure}");
-                failed.push(scenario.name);
+                score.failed.push(format!("'{}' --seed {seed}", scenario.name));
             }
         }
     }
-    println!("{} passed, {} failed", chosen.len() - failed.len(), failed.len());
-    require(failed.is_empty(), || {
-        format!("failed: {}; repeat with: real-faults run NAME --seed {}", failed.join(", "), args.seed)
-    })
+    Ok(())
+}
+
+/// Plays something in a folder of its own, which is empty.
+fn play_in<T>(folder: &Path, name: &str, seed: u64, play: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+    let place = folder.join(format!("{}-{seed}", name.replace(' ', "-")));
+    remove(&place);
+    fs::create_dir_all(&place).map_err(broken(place.display()))?;
+    play(&place)
 }
 
 /// What is not there is not removed.
@@ -154,17 +225,16 @@ fn remove(folder: &Path) {
 
 /// Does the machine have what is needed? One that has not shows nothing.
 fn require_tools() -> Result<()> {
-    for (tool, package) in [
-        ("ip", "iproute2"),
-        ("iptables", "iptables"),
-        ("unshare", "util-linux"),
-        ("setpriv", "util-linux"),
-        ("etcd", "etcd-server"),
+    for (tool, question, package) in [
+        ("ip", "-V", "iproute2"),
+        ("iptables", "--version", "iptables"),
+        ("unshare", "--version", "util-linux"),
+        ("setpriv", "--version", "util-linux"),
+        ("etcd", "--version", "etcd-server"),
     ] {
         let mut command = Command::new(tool);
-        let asked = command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        let is_there = asked.is_ok_and(|status| status.success()) || tool == "ip" && ip_is_there();
-        if !is_there {
+        let asked = command.arg(question).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if !asked.is_ok_and(|status| status.success()) {
             return Err(Failure::Missing(format!("`{tool}` is not installed (Debian: {package})")));
         }
     }
@@ -174,31 +244,4 @@ fn require_tools() -> Result<()> {
         net.heal()
     });
     tried.map_err(|failure| Failure::Missing(format!("no network can be made: {failure}")))
-}
-
-fn ip_is_there() -> bool {
-    Command::new("ip").arg("-V").stdout(Stdio::null()).status().is_ok_and(|status| status.success())
-}
-
-/// Has what this process has made removed when somebody interrupts it. The nodes end with this process.
-fn remove_when_interrupted() -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(broken("starting a runtime"))?;
-    let caught = {
-        let _entered = runtime.enter();
-        signal(SignalKind::interrupt()).and_then(|first| Ok((first, signal(SignalKind::terminate())?)))
-    };
-    let (mut interrupt, mut terminate) = caught.map_err(broken("catching signals"))?;
-    std::thread::spawn(move || {
-        runtime.block_on(async {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        });
-        space::remove_own();
-        remove(&own_folder());
-        std::process::exit(130);
-    });
-    Ok(())
 }

@@ -8,6 +8,7 @@ use std::net::UdpSocket;
 use std::time::Instant;
 
 use crate::failure::{Result, broken, require};
+use crate::interrupt;
 use crate::net::{Host, Net};
 use crate::weather::Rates;
 
@@ -17,6 +18,7 @@ const C: Host = Host(3);
 const PORT: u16 = 7777;
 /// Datagrams that are sent each time.
 const SENT: u32 = 500;
+const ALL: usize = SENT as usize;
 /// Nothing comes any more after such a silence.
 const SILENCE: Duration = Duration::from_millis(300);
 /// Pause after so many datagrams, and how long: buffers are short, and whoever empties them may have to wait for its turn.
@@ -35,6 +37,10 @@ impl Came {
         self.numbers.iter().collect::<BTreeSet<_>>().len()
     }
 
+    fn lost(&self) -> usize {
+        ALL - self.distinct()
+    }
+
     fn doubled(&self) -> usize {
         self.numbers.len() - self.distinct()
     }
@@ -42,59 +48,62 @@ impl Came {
     fn out_of_order(&self) -> usize {
         self.numbers.windows(2).filter(|pair| pair[0] > pair[1]).count()
     }
+
+    /// An error unless each came once.
+    fn require_all(&self, when: &str) -> Result<()> {
+        let count = self.numbers.len();
+        require(count == ALL && self.lost() == 0, || format!("{when} {count} of {SENT} came"))
+    }
 }
 
 /// Measures every fault of the network.
 pub(crate) fn run(seed: u64) -> Result<()> {
     let mut net = Net::new(3)?;
     let came = send(&net, A, B)?;
-    require(came.numbers.len() == 500, || format!("without faults {} of 500 came", came.numbers.len()))?;
-    println!("  without faults       500 of 500 came, the slowest took {:.1?}", came.spans.1);
+    came.require_all("without faults")?;
+    println!("  without faults       all {SENT} came, the slowest took {:.1?}", came.spans.1);
 
     net.cut_one_way(&[A], &[B])?;
-    let ways = [(A, B), (B, A), (A, C)].map(|(from, to)| send(&net, from, to).map(|came| came.numbers.len()));
-    let [there, back, beside] = ways;
-    let (there, back, beside) = (there?, back?, beside?);
-    require((there, back, beside) == (0, 500, 500), || {
+    let (there, back, beside) = (count(&net, A, B)?, count(&net, B, A)?, count(&net, A, C)?);
+    require((there, back, beside) == (0, ALL, ALL), || {
         format!("cut from 1 to 2: {there} came there, {back} back, {beside} beside")
     })?;
     let dropped = net.dropped()?;
-    require(dropped == 500, || format!("{dropped} of 500 were counted as dropped"))?;
-    println!("  cut from 1 to 2      0 there, 500 back, 500 to 3; {dropped} dropped");
+    require(dropped == u64::from(SENT), || format!("{dropped} of {SENT} were counted as dropped"))?;
+    println!("  cut from 1 to 2      {there} there, {back} back, {beside} to 3; {dropped} dropped");
 
     net.heal()?;
     net.cut(&[A], &[B, C])?;
-    let (there, back, beside) =
-        (send(&net, A, B)?.numbers.len(), send(&net, C, A)?.numbers.len(), send(&net, B, C)?.numbers.len());
-    require((there, back, beside) == (0, 0, 500), || format!("cut off 1: {there}, {back}, {beside}"))?;
-    println!("  1 cut off            0 from it, 0 to it, 500 beside");
+    let (there, back, beside) = (count(&net, A, B)?, count(&net, C, A)?, count(&net, B, C)?);
+    require((there, back, beside) == (0, 0, ALL), || format!("cut off 1: {there}, {back}, {beside}"))?;
+    println!("  1 cut off            {there} from it, {back} to it, {beside} beside");
     net.heal()?;
 
     measure_weather(&mut net, seed)?;
     let came = send(&net, B, A)?;
-    require(came.numbers.len() == 500, || format!("after all faults {} of 500 came", came.numbers.len()))?;
-    println!("  after the faults     500 of 500 came");
+    came.require_all("after the faults")?;
+    println!("  after the faults     all {SENT} came");
     Ok(())
 }
 
 fn measure_weather(net: &mut Net, seed: u64) -> Result<()> {
     net.weather(Rates { loss: 200, ..Rates::default() }, seed)?;
     let came = send(net, A, B)?;
-    let lost = SENT as usize - came.distinct();
-    require((65..135).contains(&lost), || format!("{lost} of 500 were lost, of 100 that should be"))?;
-    println!("  loss of 20 %         {lost} of 500 lost");
+    let lost = came.lost();
+    require((65..135).contains(&lost), || format!("{lost} of {SENT} were lost, of 100 that should be"))?;
+    println!("  loss of 20 %         {lost} of {SENT} lost");
 
     net.weather(Rates { double: 100, ..Rates::default() }, seed)?;
     let came = send(net, A, B)?;
     let doubled = came.doubled();
-    require((20..80).contains(&doubled), || format!("{doubled} of 500 came twice, of 50 that should"))?;
-    println!("  10 % come twice      {doubled} of 500 did, {} were lost", SENT as usize - came.distinct());
+    require((20..80).contains(&doubled), || format!("{doubled} of {SENT} came twice, of 50 that should"))?;
+    println!("  10 % come twice      {doubled} of {SENT} did, {} were lost", came.lost());
 
     let delay = Duration::from_millis(50);
     net.weather(Rates { delay, ..Rates::default() }, seed)?;
     let came = send(net, A, B)?;
-    require(came.distinct() == SENT as usize && came.spans.0 >= delay, || {
-        format!("{} of 500 came, the quickest after {:?}", came.distinct(), came.spans.0)
+    require(came.lost() == 0 && came.spans.0 >= delay, || {
+        format!("{} of {SENT} came, the quickest after {:?}", came.distinct(), came.spans.0)
     })?;
     require(came.out_of_order() == 0, || "what takes equally long was reordered".to_owned())?;
     println!("  delay of 50 ms       the quickest {:.1?}, the slowest {:.1?}", came.spans.0, came.spans.1);
@@ -103,13 +112,18 @@ fn measure_weather(net: &mut Net, seed: u64) -> Result<()> {
     net.weather(Rates { straggle: 50, jitter, ..Rates::default() }, seed)?;
     let came = send(net, A, B)?;
     let reordered = came.out_of_order();
-    require(came.distinct() == SENT as usize && reordered > 25, || format!("{reordered} were out of order"))?;
-    println!("  jitter of 20 ms      {reordered} of 500 out of order, the slowest {:.1?}", came.spans.1);
+    require(came.lost() == 0 && reordered > 25, || format!("{reordered} were out of order"))?;
+    println!("  jitter of 20 ms      {reordered} of {SENT} out of order, the slowest {:.1?}", came.spans.1);
     net.heal()?;
 
     let toll = net.toll();
     let was_hit = toll.lost > 0 && toll.doubled > 0 && toll.delayed > 0 && toll.overtaken > 0;
     require(was_hit, || format!("not everything was counted: {toll:?}"))
+}
+
+/// How many come of what is sent from one host to another.
+fn count(net: &Net, from: Host, to: Host) -> Result<usize> {
+    send(net, from, to).map(|came| came.numbers.len())
 }
 
 /// Sends datagrams from one host to another and takes what comes.
@@ -118,6 +132,7 @@ fn send(net: &Net, from: Host, to: Host) -> Result<Came> {
     let bind = move |host: Host, port| UdpSocket::bind((host.address(), port));
     let source = net.space(from).within(move || bind(from, 0))?.map_err(broken("a socket"))?;
     let sink = net.space(to).within(move || bind(to, PORT))?.map_err(broken("a socket"))?;
+    interrupt::check()?;
     sink.set_read_timeout(Some(SILENCE)).map_err(broken("a socket"))?;
     let start = Instant::now();
     let sender = std::thread::spawn(move || {

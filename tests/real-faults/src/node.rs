@@ -30,7 +30,7 @@ const SLOTS: u32 = 64;
 /// Runs the node until nobody is there any more who gives orders.
 pub(crate) fn run(plan: &str) -> Result<()> {
     // A process that is stopped would not notice that its standard input has ended.
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(broken("binding a life"))?;
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(broken("ending with who started it"))?;
     say(&Word::Running { process: getpid().as_raw_nonzero().get() })?;
     let done = live(plan);
     if let Err(failure) = &done {
@@ -61,10 +61,15 @@ fn orders() -> UnboundedReceiver<Order> {
 }
 
 async fn serve(plan: &Plan, mut orders: UnboundedReceiver<Order>) -> Result<()> {
-    let journal = Journal::create(&plan.history, plan.node, plan.life).map_err(broken("the history"))?;
+    let journal = Journal::create(&plan.history, plan.node, plan.start).map_err(broken("the history"))?;
     let node = start(plan).await?;
-    let bench =
-        Arc::new(Bench { node, journal, must_stop: AtomicBool::new(false), refused: AtomicU32::new(0) });
+    let bench = Arc::new(Bench {
+        node,
+        journal,
+        is_honest: plan.is_honest,
+        must_stop: AtomicBool::new(false),
+        refused: AtomicU32::new(0),
+    });
     let watched = bench.node.clone();
     let watching = tokio::spawn(async move { watch(&watched).await });
     let mut tasks = JoinSet::new();

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Plan {
     pub(crate) node: u16,
-    /// Processes that had this number before, and this one.
-    pub(crate) life: u32,
+    /// How often a node of this number was started, this time included.
+    pub(crate) start: u32,
+    /// Does it ask for the locks that it says it holds?
+    pub(crate) is_honest: bool,
     pub(crate) cluster: String,
     pub(crate) listen: SocketAddr,
     pub(crate) engine: EnginePlan,
@@ -52,7 +54,7 @@ pub(crate) enum Order {
 pub(crate) enum Word {
     /// It runs, as this process, which may not be the one that was started.
     Running { process: i32 },
-    /// It has another view, in this life of its own.
+    /// It has another view, in this life as a member.
     View { epoch: u32, incarnation: u64, members: Vec<u16> },
     /// The map of this view is agreed, and nothing is being rebuilt here.
     Settled { epoch: u32 },

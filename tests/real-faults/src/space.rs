@@ -15,6 +15,7 @@ use std::thread;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::failure::{Failure, Result, broken, require};
+use crate::interrupt::apart;
 
 /// Where the system keeps named namespaces.
 const NAMED: &str = "/run/netns";
@@ -31,28 +32,28 @@ impl Space {
     /// A new one, with nothing in it but its loopback.
     pub(crate) fn new(role: impl Display) -> Result<Self> {
         let space = Self { name: format!("{PREFIX}{}-{role}", id()) };
-        run(Command::new("ip").args(["netns", "add", &space.name]))?;
+        run(ip().args(["netns", "add", &space.name]))?;
         space.ip("link set lo up\n")?;
         Ok(space)
     }
 
     /// A program that runs in it. It keeps the process's number that it is started with.
     pub(crate) fn command(&self, program: impl AsRef<Path>) -> Command {
-        let mut command = Command::new("ip");
+        let mut command = ip();
         command.args(["netns", "exec", &self.name]).arg(program.as_ref()).stdin(Stdio::null());
         command
     }
 
     /// Commands of `ip`, one a line, in it.
     pub(crate) fn ip(&self, lines: &str) -> Result<()> {
-        feed(Command::new("ip").args(["-n", &self.name, "-batch", "-"]), lines).map(drop)
+        feed(ip().args(["-n", &self.name, "-batch", "-"]), lines).map(drop)
     }
 
     /// A cable to another one. Each end is named and has an address of a net of four.
     pub(crate) fn join(&self, end: &str, own: Ipv4Addr, other: &Self, theirs: Ipv4Addr) -> Result<()> {
         let (here, there) = (&self.name, &other.name);
         let lines = format!("link add name {end} netns {here} type veth peer name uplink netns {there}\n");
-        feed(Command::new("ip").args(["-batch", "-"]), &lines)?;
+        feed(ip().args(["-batch", "-"]), &lines)?;
         self.ip(&format!("addr add {own}/30 dev {end}\nlink set {end} up\n"))?;
         other.ip(&format!(
             "addr add {theirs}/30 dev uplink\nlink set uplink up\nroute add default via {own}\n"
@@ -84,29 +85,31 @@ impl Drop for Space {
     }
 }
 
-/// Removes all namespaces of this process.
-pub(crate) fn remove_own() {
-    remove_if(|number| number == id());
-}
-
 /// Removes the namespaces of processes that are no more.
 pub(crate) fn remove_abandoned() {
-    remove_if(|number| !Path::new("/proc").join(number.to_string()).exists());
-}
-
-fn remove_if(is_over: impl Fn(u32) -> bool) {
     for entry in fs::read_dir(NAMED).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let number = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-')?.0.parse().ok());
-        if number.is_some_and(&is_over) {
+        if number.is_some_and(is_over) {
             remove(&name);
         }
     }
 }
 
+/// Does no process have this number any more?
+pub(crate) fn is_over(process: u32) -> bool {
+    !Path::new("/proc").join(process.to_string()).exists()
+}
+
 /// Its cables go with it. If it cannot be removed, somebody else has done so.
 fn remove(name: &str) {
-    let _ = Command::new("ip").args(["netns", "del", name]).stderr(Stdio::null()).status();
+    let _ = ip().args(["netns", "del", name]).stderr(Stdio::null()).status();
+}
+
+fn ip() -> Command {
+    let mut command = Command::new("ip");
+    apart(&mut command);
+    command
 }
 
 /// Runs a command that must succeed.

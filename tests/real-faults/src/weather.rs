@@ -15,6 +15,7 @@ use core::ops::AddAssign;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::collections::BinaryHeap;
+use std::io::ErrorKind;
 use std::net::UdpSocket;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -169,7 +170,12 @@ struct Decide {
 impl Decide {
     fn run(mut self) -> Result<()> {
         for number in 0.. {
-            let mut packet = self.queue.recv().map_err(broken("receiving a packet"))?;
+            let mut packet = match self.queue.recv() {
+                Ok(packet) => packet,
+                // When rules change, the system drops what waits for a decision, which then comes too late.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(broken("receiving a packet")(error)),
+            };
             if self.is_over.load(Ordering::Acquire) {
                 break;
             }

@@ -29,6 +29,8 @@ const PATIENCE: Duration = Duration::from_millis(200);
 pub(crate) struct Bench {
     pub(crate) node: Node,
     pub(crate) journal: Journal,
+    /// Does it ask for what it says it holds?
+    pub(crate) is_honest: bool,
     pub(crate) must_stop: AtomicBool,
     /// Locks that were refused for no good reason.
     pub(crate) refused: AtomicU32,
@@ -85,11 +87,15 @@ impl Worker {
         }
     }
 
-    async fn lock(&mut self, resource: &str, options: LockOptions) {
+    async fn lock(&mut self, resource: &str, mut options: LockOptions) {
         let node = &self.bench.node;
+        let mode = options.mode;
+        if !self.bench.is_honest {
+            options.mode = Mode::Null;
+        }
         let asked = Asked { at: now(), master: node.master_of(SpaceId(0), resource) };
         match node.lock_with(resource, options).await {
-            Ok(guard) => self.hold(resource, &asked, guard).await,
+            Ok(guard) => self.hold(resource, &asked, mode, guard).await,
             Err(LockError::TimedOut) if options.timeout.is_some() => {}
             Err(reason) => {
                 eprintln!("node {}: {resource} was refused: {reason}", node.id());
@@ -102,8 +108,8 @@ impl Worker {
     ///
     /// The process may be stopped at any point. So a lock counts as held at an instant only if it was not lost when
     /// that had passed, and one that was lost counts as held as long as it was known to be certain.
-    async fn hold(&mut self, resource: &str, asked: &Asked, guard: Guard) {
-        let (journal, lock) = (&self.bench.journal, (guard.mode(), guard.fencing_token()));
+    async fn hold(&mut self, resource: &str, asked: &Asked, mode: Mode, guard: Guard) {
+        let (journal, lock) = (&self.bench.journal, (mode, guard.fencing_token()));
         let granted_at = now();
         let Some(mut certain) = certainty(&guard) else { return };
         journal.granted(granted_at, asked, self.task, resource, lock);
