@@ -79,7 +79,11 @@ fn main() -> ExitCode {
             list();
             Ok(())
         }
-        Verb::Run(args) => run(&args),
+        Verb::Run(args) => {
+            let ran = run(&args);
+            // Whatever else has failed then, that is why.
+            interrupt::check().and(ran)
+        }
         Verb::Node { plan } => node::run(&plan),
     };
     match done {
@@ -190,7 +194,6 @@ fn play(args: &RunArgs, folder: &Path, checker: &Path, seed: u64, score: &mut Sc
     for scenario in SCENARIOS.iter().filter(is_chosen) {
         println!("{}: {}", scenario.name, scenario.what);
         let played = play_in(folder, scenario.name, seed, |place| scenario.run(place, checker, seed));
-        // Whatever else has failed then, that is why.
         interrupt::check()?;
         match played {
             Ok(figures) => {

@@ -132,7 +132,6 @@ fn send(net: &Net, from: Host, to: Host) -> Result<Came> {
     let bind = move |host: Host, port| UdpSocket::bind((host.address(), port));
     let source = net.space(from).within(move || bind(from, 0))?.map_err(broken("a socket"))?;
     let sink = net.space(to).within(move || bind(to, PORT))?.map_err(broken("a socket"))?;
-    interrupt::check()?;
     sink.set_read_timeout(Some(SILENCE)).map_err(broken("a socket"))?;
     let start = Instant::now();
     let sender = std::thread::spawn(move || {
@@ -151,8 +150,10 @@ fn send(net: &Net, from: Host, to: Host) -> Result<Came> {
     let mut came = Came { numbers: Vec::new(), spans: (Duration::MAX, Duration::ZERO) };
     let mut datagram = [0; 12];
     loop {
+        interrupt::check()?;
         match sink.recv(&mut datagram) {
             Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
             Err(error) => return Err(broken("receiving")(error)),
         }
