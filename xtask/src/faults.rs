@@ -1,6 +1,7 @@
 //! Real nodes in real networks with faults: a program that needs the provider for etcd, so it has a step of its own too.
 
 use std::path::Path;
+use std::process::Command;
 
 use crate::command::check_succeeds;
 use crate::etcd;
@@ -11,7 +12,7 @@ const PACKAGE: &str = "lockmaster-real-faults";
 /// Its exit status where the machine has no network namespaces, or lacks a tool.
 const SKIPPED: i32 = 77;
 
-/// Does the program build without lints, and do all of its scenarios end well?
+/// Does the program build without lints, and does every scenario that can be played end well?
 ///
 /// # Errors
 /// What went wrong, for people.
@@ -27,8 +28,10 @@ pub(crate) fn check(root: &Path) -> Result<Done, String> {
     build.args(["build", "-p", PACKAGE, "-p", "lockmaster", "--locked", "--profile", "test"]);
     check_succeeds(&mut build, "it does not build")?;
 
-    let mut program = std::process::Command::new(verify::target(root).join("debug").join("real-faults"));
-    program.arg("run").current_dir(root);
+    let target = verify::target(root);
+    let mut program = Command::new(target.join("debug").join("real-faults"));
+    // What is written down stays below the build output, for whoever wants to know why a scenario failed.
+    program.arg("run").arg("--keep").arg(target.join("real-faults")).current_dir(root);
     let status = program.status().map_err(|error| format!("{program:?} did not start: {error}"))?;
     match status.code() {
         Some(0) => Ok(Done::Passed),

@@ -212,7 +212,8 @@ impl Cluster {
     pub(crate) fn order(&mut self, node: u16, order: Order) -> Result<()> {
         let mut line = serde_json::to_string(&order).map_err(broken("an order"))?;
         line.push('\n');
-        let input = self.process(node)?.child.stdin.as_mut().expect("its input is a pipe");
+        let input = self.process(node)?.child.stdin.as_mut();
+        let input = input.ok_or_else(|| Failure::Broken(format!("node {node} was told to end")))?;
         input.write_all(line.as_bytes()).map_err(broken(format!("telling node {node}")))
     }
 
@@ -350,7 +351,7 @@ impl Cluster {
     /// Has all nodes write down their tables.
     fn let_tell(&mut self) {
         for node in NODES {
-            // One that is dead or stopped says nothing.
+            // One that is dead, stopped or about to end says nothing.
             let _ = self.order(node, Order::Tell);
         }
         std::thread::sleep(TELLING);

@@ -45,7 +45,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "weather",
-        what: "2 % of all packets are lost, 2 % come twice, 5 % are overtaken, all are up to 15 ms late",
+        what: "2 % of all packets are lost, 2 % come twice, 5 % are overtaken, all are up to 16 ms late",
         shows: "no view changes; everybody is served",
         act: |cluster, seed| {
             cluster.net.weather(WEATHER, seed)?;
