@@ -117,7 +117,9 @@ async fn serve(plan: &Plan, mut orders: UnboundedReceiver<Order>) -> Result<()> 
             }
         }
     }
+    // Of a node that is shut down there would be news for ever.
     watching.abort();
+    let _ = watching.await;
     bench.node.shutdown().await;
     Ok(())
 }
