@@ -18,6 +18,8 @@ const OWN: u32 = 64;
 const DRAWS: u32 = 32;
 /// Longest time for which a lock is held.
 const HOLD_MAX: Duration = Duration::from_millis(10);
+/// The same for one in so many locks that all work on, so that whatever happens finds some of them held and waited for.
+const HOLD_LONG: (u8, Duration) = (16, Duration::from_millis(400));
 /// How often a task looks until when its lock is certain while it holds it.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Longest pause from one lock to the next: the machine has few cores for five nodes.
@@ -58,7 +60,9 @@ impl Worker {
             if self.lots.u8(..8) == 0 {
                 options = options.timeout(PATIENCE);
             }
-            self.lock(&resource, options).await;
+            let (one_in, long) = HOLD_LONG;
+            let hold_max = if self.lots.u8(..one_in) == 0 { long } else { HOLD_MAX };
+            self.lock(&resource, options, hold_max).await;
             sleep(PAUSE_MAX.mul_f64(self.lots.f64())).await;
         }
     }
@@ -75,7 +79,7 @@ impl Worker {
                     break;
                 }
             }
-            self.lock(&resource, LockOptions::new(Mode::Exclusive)).await;
+            self.lock(&resource, LockOptions::new(Mode::Exclusive), HOLD_MAX).await;
             sleep(PAUSE_MAX.mul_f64(self.lots.f64())).await;
         }
     }
@@ -83,11 +87,12 @@ impl Worker {
     /// Locks everything that all work on once, also if the others stop.
     pub(crate) async fn roll(mut self) {
         for resource in 0..SHARED {
-            self.lock(&format!("shared/{resource}"), LockOptions::new(Mode::Exclusive)).await;
+            let options = LockOptions::new(Mode::Exclusive);
+            self.lock(&format!("shared/{resource}"), options, HOLD_MAX).await;
         }
     }
 
-    async fn lock(&mut self, resource: &str, mut options: LockOptions) {
+    async fn lock(&mut self, resource: &str, mut options: LockOptions, hold_max: Duration) {
         let node = &self.bench.node;
         let mode = options.mode;
         if !self.bench.is_honest {
@@ -95,7 +100,10 @@ impl Worker {
         }
         let asked = Asked { at: now(), master: node.master_of(SpaceId(0), resource) };
         match node.lock_with(resource, options).await {
-            Ok(guard) => self.hold(resource, &asked, mode, guard).await,
+            Ok(guard) => {
+                let span = hold_max.mul_f64(self.lots.f64());
+                self.hold(resource, &asked, mode, guard, span).await;
+            }
             Err(LockError::TimedOut) if options.timeout.is_some() => {}
             Err(reason) => {
                 eprintln!("node {}: {resource} was refused: {reason}", node.id());
@@ -104,17 +112,17 @@ impl Worker {
         }
     }
 
-    /// Holds a lock for a moment.
+    /// Holds a lock for so long.
     ///
     /// The process may be stopped at any point. So a lock counts as held at an instant only if it was not lost when
     /// that had passed, and one that was lost counts as held as long as it was known to be certain.
-    async fn hold(&mut self, resource: &str, asked: &Asked, mode: Mode, guard: Guard) {
+    async fn hold(&self, resource: &str, asked: &Asked, mode: Mode, guard: Guard, span: Duration) {
         let (journal, lock) = (&self.bench.journal, (mode, guard.fencing_token()));
         let granted_at = now();
         let Some(mut certain) = certainty(&guard) else { return };
         journal.granted(granted_at, asked, self.task, resource, lock);
 
-        let mut left = HOLD_MAX.mul_f64(self.lots.f64());
+        let mut left = span;
         while !left.is_zero() {
             let step = left.min(LOOK_EVERY);
             sleep(step).await;
