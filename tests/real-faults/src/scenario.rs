@@ -20,6 +20,8 @@ const CALM: Duration = Duration::from_millis(500);
 const OVERLAP: &str = "incompatible locks held at once";
 /// Longest wait of whom a fault does not touch: it has to share few processors with all others.
 const UNAFFECTED_MAX: Duration = Duration::from_secs(3);
+/// Longest time from the end of a fault until everybody has been served, however long the fault has lasted.
+const SERVED_MAX: Duration = Duration::from_secs(10);
 
 /// Something that is done to a cluster.
 pub(crate) struct Scenario {
@@ -108,7 +110,7 @@ impl Scenario {
     }
 
     fn run_judge(&self, figures: &Figures) -> Result<()> {
-        let Figures { views, fenced, waits, dropped, toll, .. } = figures;
+        let Figures { views, fenced, waits, dropped, toll, served, .. } = figures;
         let (least, most) = self.views;
         require((least..=most).contains(views), || {
             format!("{views} views were made, and {least} to {most} are expected: {figures}")
@@ -129,6 +131,9 @@ impl Scenario {
         };
         require(is_expected, || {
             format!("the longest wait at a struck master is not in {:?}: {figures}", self.waits_at_struck)
+        })?;
+        require(*served <= SERVED_MAX, || {
+            format!("not everybody was served within {SERVED_MAX:?} after it: {figures}")
         })?;
         let was_hit = match self.network {
             Network::Well => true,
