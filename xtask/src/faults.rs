@@ -9,6 +9,8 @@ use crate::verify::{self, Done};
 
 /// What every other step that looks at the whole workspace leaves out.
 const PACKAGE: &str = "lockmaster-real-faults";
+/// It has `check-history`.
+const PROGRAM: &str = "lockmaster";
 /// Its exit status where the machine has no network namespaces, or lacks a tool.
 const SKIPPED: i32 = 77;
 
@@ -20,13 +22,19 @@ pub(crate) fn check(root: &Path) -> Result<Done, String> {
     if let Err(missing) = etcd::find_tools() {
         return Ok(Done::Skipped(missing));
     }
-    let mut clippy = verify::cargo(root);
-    clippy.args(["clippy", "-p", PACKAGE, "--locked", "--all-targets", "--no-deps", "--", "-Dwarnings"]);
-    check_succeeds(&mut clippy, "it has lints")?;
-    // Built like tests, so that most of it has been built by the steps before.
-    let mut build = verify::cargo(root);
-    build.args(["build", "-p", PACKAGE, "-p", "lockmaster", "--locked", "--profile", "test"]);
-    check_succeeds(&mut build, "it does not build")?;
+    // Like the tests of the program with etcd, so that most of it has been built by the steps before.
+    let cargo = |subcommand: &str, args: &[&str]| {
+        let mut command = verify::cargo(root);
+        command
+            .args([subcommand, "-p", PACKAGE, "-p", PROGRAM, "--features=lockmaster/etcd", "--locked"])
+            .args(args);
+        command
+    };
+    check_succeeds(
+        &mut cargo("clippy", &["--all-targets", "--no-deps", "--", "-Dwarnings"]),
+        "it has lints",
+    )?;
+    check_succeeds(&mut cargo("build", &["--profile=test"]), "it does not build")?;
 
     let target = verify::target(root);
     let mut program = Command::new(target.join("debug").join("real-faults"));
