@@ -69,7 +69,9 @@ pub(crate) fn serve() {
             probes: Vec::new(),
         };
         while let Some(line) = lines.recv().await {
-            println!("{}", member.obey(&line).await);
+            let answer = member.obey(&line).await;
+            // Long answers wait until they are read, and this thread has others to serve meanwhile.
+            tokio::task::spawn_blocking(move || println!("{answer}")).await.expect("a line is written");
         }
     });
 }
