@@ -181,6 +181,8 @@ pub(crate) struct Views {
     followed: u8,
     /// What is held finds no room: what is merely wanted is being given up.
     clearing: Option<clear::Clearing>,
+    /// No slot before this one is being rebuilt, here or elsewhere.
+    first_closed: u32,
     /// Something has come that may let the rebuild go on.
     is_rebuild_due: bool,
     /// A slot that lacked room is tried again then.
@@ -224,6 +226,7 @@ impl Views {
             opening: None,
             followed: 0,
             clearing: None,
+            first_closed: 0,
             is_rebuild_due: false,
             retry_at: None,
         }

@@ -219,11 +219,17 @@ impl Machine<'_> {
             && self.slots.0.iter().all(|slot| !self.is_me(slot.master) && slot.course == Course::Still)
     }
 
-    /// Is the map of the view agreed on here, and nothing being rebuilt?
-    pub(crate) fn is_settled(&self) -> bool {
-        let is_rebuilt =
-            |slot: &crate::record::Slot| !matches!(slot.course, Course::Reporting | Course::Rebuilding);
-        self.s.is_open && self.is_agreed() && self.slots.0.iter().all(is_rebuilt)
+    /// Is the map of the view agreed on here, and nothing being rebuilt? Looks on from where it ended the last time.
+    pub(crate) fn is_settled(&mut self) -> bool {
+        if !self.s.is_open || !self.is_agreed() {
+            return false;
+        }
+        let all = self.slot_count();
+        let is_closed =
+            |slot: &u32| matches!(self.slot(*slot).course, Course::Reporting | Course::Rebuilding);
+        let closed = (self.s.views.first_closed..all).find(is_closed);
+        self.s.views.first_closed = closed.unwrap_or(all);
+        closed.is_none()
     }
 
     /// Gives up some locks that are merely retained; says whether none is left.

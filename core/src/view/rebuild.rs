@@ -53,6 +53,7 @@ impl Machine<'_> {
         entry.heir = NOBODY;
         entry.version = version;
         entry.course = Course::Reporting;
+        self.s.views.first_closed = self.s.views.first_closed.min(slot);
     }
 
     /// This node collects them: it begins with nothing.
