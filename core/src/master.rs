@@ -244,13 +244,13 @@ impl Machine<'_> {
         if !may_write || !is_known {
             return;
         }
-        if self.resources[resource].is_value_lost {
-            // Nobody has asked for the block since it was lost: from here on it is known again.
-            self.reserve_value_if_room(resource);
+        // A rebuild makes room only for what it hears of: the writer may have read the block long ago.
+        if !self.reserve_value_if_room(resource) {
+            self.resources[resource].is_value_lost = true;
+            return;
         }
-        if let Some(cell) = self.resources[resource].mastery.value {
-            self.write_value(cell, write.version, write.value);
-        }
+        let cell = self.resources[resource].mastery.value.expect("there is room for it");
+        self.write_value(cell, write.version, write.value);
     }
 
     fn note_writing(&mut self, at: Idx<Physical>) {

@@ -100,6 +100,24 @@ fn a_lost_block_is_known_again_once_a_writer_that_had_asked_before_has_written()
 }
 
 #[test]
+fn a_writer_that_read_the_block_before_is_heard_although_nobody_brought_it() {
+    let (mut world, name) = written();
+    let lock = take(&mut world, 1, &name, Mode::ConcurrentRead);
+    // Another writer, so that the copy is not current any more.
+    let other = take(&mut world, 2, &name, Mode::ProtectedWrite);
+    world.release(2, other, ValueWrite::Keep);
+    assert_eq!(world.convert(1, lock, Mode::ProtectedWrite), None);
+    world.settle();
+    assert_eq!(world.node(1).held(lock), Ok(Some(Mode::ProtectedWrite)));
+    world.crash(3);
+    world.change();
+    world.settle();
+    world.release(1, lock, write(b"two"));
+    world.settle();
+    assert_eq!(read(&mut world, 2, &name), valid(b"two"));
+}
+
+#[test]
 fn a_writer_that_dies_leaves_the_block_invalid() {
     let mut world = Changing::of(&[1, 2, 3]);
     let name = world.name_at(1, "value");
