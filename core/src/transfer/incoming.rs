@@ -511,6 +511,12 @@ impl Machine<'_> {
         }
     }
 
+    /// Is room kept here for a slot of which nothing has come? Whoever offered it may have lost it since.
+    pub(crate) fn is_merely_offered(&self, slot: u32) -> bool {
+        let Course::Incoming(place) = self.slot(slot).course else { return false };
+        self.s.transfers.incoming[usize::from(place)].phase == Phase::Reserved
+    }
+
     /// Does this transfer bring the slot here, from this member?
     pub(super) fn is_coming_from(&self, slot: u32, from: Member) -> bool {
         match self.slot(slot).course {

@@ -261,7 +261,8 @@ impl Machine<'_> {
             return self.take_entry(slot, master, version);
         }
         // What this node decides about, or has a part of, is no orphan, whatever is said.
-        let is_orphan = entry.version < version && entry.course == Course::Still && !self.is_me(entry.master);
+        let is_free = entry.course == Course::Still || self.is_merely_offered(slot);
+        let is_orphan = entry.version < version && is_free && !self.is_me(entry.master);
         if is_orphan {
             self.give_orphan(slot, master);
         }

@@ -238,3 +238,58 @@ fn the_end_of_a_transfer_does_not_end_the_rebuild_of_its_slot() {
     world.settle();
     assert!(world.grant_of(FIRST, waits).is_some());
 }
+
+fn is_withdraw(message: &Message<'_>) -> bool {
+    matches!(message, Message::Transfer(message) if message.body == TransferBody::Withdraw)
+}
+
+fn is_offer_answer(message: &Message<'_>) -> bool {
+    matches!(message, Message::Transfer(message) if matches!(message.body, TransferBody::OfferAnswer(_)))
+}
+
+#[test]
+fn an_orphan_that_was_offered_to_its_reporter_is_reported() {
+    const EARLIEST: u16 = 9;
+    const FIRST: u16 = 1;
+    const SECOND: u16 = 2;
+    const THIRD: u16 = 3;
+    let mut world = Changing::of(&[EARLIEST]);
+    for id in [FIRST, SECOND, THIRD] {
+        world.start(id);
+    }
+    world.change();
+    world.settle();
+    world.balance();
+    let name = world.name_at(FIRST, "held");
+    let slot = world.node(FIRST).slot_of(SpaceId(0), &name).ok().flatten().expect("the name is sound");
+    let held = world.take(SECOND, &name, Mode::Exclusive);
+    // The second member keeps room for the slot, and does not hear that the offer was taken back.
+    world.lose_next(SECOND, FIRST, is_offer_answer);
+    let offer = world.transfer(FIRST, SlotRange::one(slot), SECOND);
+    world.settle();
+    world.lose_next(FIRST, SECOND, is_withdraw);
+    let now = world.now();
+    world.node(FIRST).withdraw(now, offer).expect("nothing has been packed");
+    world.settle();
+    // Nor that somebody else has the slot.
+    world.close(THIRD, SECOND);
+    world.transfer(FIRST, SlotRange::one(slot), THIRD);
+    world.settle();
+    assert_eq!(world.node(FIRST).slot(slot).and_then(|view| view.master), Some(NodeId(THIRD)));
+    world.crash(THIRD);
+    world.close(FIRST, SECOND);
+    for id in [EARLIEST, SECOND] {
+        world.leave(id);
+    }
+    world.change();
+    world.settle();
+    world.open();
+    world.pass(1000);
+    assert_eq!(world.masters()[slot.0 as usize], FIRST);
+    let waits = world.ask(FIRST, &name, Mode::Exclusive);
+    world.pass(1000);
+    assert!(world.grant_of(FIRST, waits).is_none());
+    world.release(SECOND, held, ValueWrite::Keep);
+    world.settle();
+    assert!(world.grant_of(FIRST, waits).is_some(), "the slot is open");
+}
