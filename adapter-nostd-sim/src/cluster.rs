@@ -85,8 +85,20 @@ const BREAKER: u64 = 0x6d61_6368_696e_6573;
 /// The same for what becomes of members.
 const CHANGER: u64 = 0x6d65_6d62_6572_7321;
 
+/// The same for what everybody wants.
+const CROWDER: u64 = 0x6d61_6e79_2068_6171;
+
 /// Lives that nodes of a run begin after their first ones.
 const SPARES: usize = 10;
+
+/// For each resource its slot.
+fn slots_of<S: Storage>(plan: &Plan, node: &mut Node<S>) -> Vec<SlotId> {
+    let slots = plan.resources.iter().map(|(space, name)| {
+        let slot = node.slot_of(*space, name);
+        slot.ok().flatten().expect("every resource of the plan has a slot")
+    });
+    slots.collect()
+}
 
 /// The account of transfers at the beginning, by the map of one node.
 fn first_moves<S: Storage>(plan: &Plan, node: &mut Node<S>) -> Moves {
@@ -94,11 +106,7 @@ fn first_moves<S: Storage>(plan: &Plan, node: &mut Node<S>) -> Moves {
     let views = (0..all.len).map(|at| node.slot(SlotId(at)).expect("every slot is shown"));
     // Where members change nobody is master at first, and this account is not kept.
     let masters: Vec<_> = views.map(|view| (view.master.unwrap_or(NodeId(0)), view.version)).collect();
-    let slots = plan.resources.iter().map(|(space, name)| {
-        let slot = node.slot_of(*space, name);
-        slot.ok().flatten().expect("every resource of the plan has a slot")
-    });
-    let mut moves = Moves::new(plan.configs.len(), &masters, slots.collect());
+    let mut moves = Moves::new(plan.configs.len(), &masters, slots_of(plan, node));
     moves.limit(plan.configs[0].chunk, plan.configs[0].window);
     moves
 }
@@ -120,7 +128,8 @@ impl<S: Storage> Cluster<S> {
         let mut random = Random::new(seed);
         let mut mover = Random::new(seed ^ MOVER);
         let mut breaker = Random::new(seed ^ BREAKER);
-        let plan = Plan::draw(&mut random, &mut mover, &mut breaker, options);
+        let mut crowder = Random::new(seed ^ CROWDER);
+        let plan = Plan::draw(&mut random, &mut mover, &mut breaker, &mut crowder, options);
         let nodes = plan.configs.len();
         let mut members: Vec<Member<S>> = plan
             .configs
@@ -146,7 +155,8 @@ impl<S: Storage> Cluster<S> {
         let network = Network::new(plan.weather.clone(), hellos, of_ways, of_nodes, watcher);
         let changing = plan.turnover.as_ref().map(|turnover| {
             let spares = (0..SPARES).map(|_| make(&plan.configs[0], &plan.limits)).collect();
-            Changing::new(Random::new(seed ^ CHANGER), nodes, turnover.founders, spares)
+            let slots = slots_of(&plan, &mut members[0].node);
+            Changing::new(Random::new(seed ^ CHANGER), nodes, turnover.founders, spares, slots)
         });
         let mut cluster = Self {
             random,
@@ -585,6 +595,9 @@ impl<S: Storage> Cluster<S> {
             self.report.retained += u64::from(grant.path == Path::Retained);
         } else {
             self.check_path(node, lock, resource, grant)?;
+        }
+        if self.is_changing() && reading != Reading::None {
+            self.reads_value(node, resource, reading);
         }
         let member = self.member(node);
         let token = member.node.token(lock);

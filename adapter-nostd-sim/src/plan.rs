@@ -1,5 +1,6 @@
 //! What a seed decides before the run begins: the cluster, the weather, the owners.
 
+mod crowd;
 mod turnover;
 mod weather;
 
@@ -13,6 +14,7 @@ use lockmaster_core::{Config, Retention, SpaceConfig};
 use crate::fault::{FaultKind, FaultKinds};
 use crate::options::{Moving, Options};
 use crate::random::Random;
+use crowd::Crowd;
 pub(crate) use turnover::Turnover;
 pub(crate) use weather::Weather;
 
@@ -99,6 +101,7 @@ impl Plan {
         random: &mut Random,
         mover: &mut Random,
         breaker: &mut Random,
+        crowder: &mut Random,
         options: &Options,
     ) -> Self {
         let nodes = random.between(u64::from(options.nodes.0), u64::from(options.nodes.1));
@@ -112,7 +115,9 @@ impl Plan {
         if options.is_changing {
             draw_crowd(mover, &mut resources);
         }
-        let appetite = draw_appetite(random);
+        let mut appetite = draw_appetite(random);
+        let crowd = if options.is_changing { Crowd::draw(crowder) } else { Crowd::None };
+        crowd.gather(&mut spaces, &mut resources, &mut appetite);
         let needed = appetite.locks_max.max(usize::from(nodes) * resources.len());
         let is_tight = random.chance(120) || (mobility.is_on() && mover.chance(150));
         let is_drawn = is_tight && options.limits.is_none();
@@ -125,9 +130,9 @@ impl Plan {
         if let Some(turnover) = &turnover {
             turnover.prepare(&mut configs);
         }
+        crowd.prepare(&mut configs);
         let frame_lens = (0..nodes).map(|_| *random.pick(&[1024, 1024, 1200, 2048, 65_536])).collect();
         let weather = Weather::draw(random).with_machines(breaker, nodes).without(options.without);
-        let mut appetite = appetite;
         if turnover.is_some() {
             // Views take some round trips: owners that hurry would see nothing of them.
             appetite.pause_max = appetite.pause_max.max(weather.delay_max * *mover.pick(&[0, 1, 2]));

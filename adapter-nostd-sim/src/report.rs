@@ -106,11 +106,13 @@ pub(crate) enum Change {
     Invalid,
     Absent,
     Overtaken,
+    PlacesKept,
+    ValuesKept,
 }
 
 impl Change {
     /// Every kind, and what is counted of it.
-    const ALL: [(Self, &'static str); 30] = [
+    const ALL: [(Self, &'static str); 32] = [
         (Self::View, "views made"),
         (Self::Installed, "views installed"),
         (Self::Missed, "views missed"),
@@ -141,6 +143,8 @@ impl Change {
         (Self::Invalid, "values read as invalid"),
         (Self::Absent, "values read as absent after a write"),
         (Self::Overtaken, "views made before all had the last"),
+        (Self::PlacesKept, "acknowledged places kept in a rebuild"),
+        (Self::ValuesKept, "value blocks kept in a rebuild"),
     ];
 }
 
@@ -353,6 +357,8 @@ pub enum Rule {
     Lost,
     /// A node takes the views that it must, and stands as its views and its certainty say.
     Membership,
+    /// Who waits keeps an acknowledged place when its master is lost.
+    Order,
     /// A run does something.
     Exercise,
 }

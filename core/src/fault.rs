@@ -90,8 +90,15 @@ impl Faults {
     /// A packed lock of a departed member goes to whoever has its place.
     pub const PACKED_KEEPS_DEPARTED: Self = Self(1 << 39);
 
+    /// A rebuilt queue is in the order of nodes, whatever places were acknowledged.
+    pub const REBUILD_BY_NODE: Self = Self(1 << 40);
+    /// A copy of the value block that a survivor reports is not taken.
+    pub const COPY_UNHEARD: Self = Self(1 << 41);
+    /// The value block is lost with whoever departs, whatever that member held.
+    pub const PURGE_LOSES_VALUE: Self = Self(1 << 42);
+
     /// All switches, with the names that the tests print.
-    pub const ALL: [(&'static str, Self); 40] = [
+    pub const ALL: [(&'static str, Self); 43] = [
         ("a Downgrade or Cancel reuses its request's number", Self::NUMBER_REUSED),
         ("a Grant is believed because its number is not lower", Self::GRANT_NOT_LOWER),
         ("numbers are counted per resource", Self::NUMBER_PER_RESOURCE),
@@ -132,6 +139,9 @@ impl Faults {
         ("a value stays valid without its writer", Self::PURGE_KEEPS_VALUE),
         ("a value that was lost is absent", Self::LOST_VALUE_ABSENT),
         ("a packed lock of a departed member stays", Self::PACKED_KEEPS_DEPARTED),
+        ("a rebuilt queue is in the order of nodes", Self::REBUILD_BY_NODE),
+        ("a copy in a report is not taken", Self::COPY_UNHEARD),
+        ("a value is lost with any member", Self::PURGE_LOSES_VALUE),
     ];
 
     /// Is it a rule about views?

@@ -25,7 +25,7 @@ const KEPT: [(u64, u16, u32, &str); 3] = [
 ];
 
 /// The same for seeds that decide about nodes and steps themselves.
-const KEPT_WHOLE: [(u64, &str); 9] = [
+const KEPT_WHOLE: [(u64, &str); 12] = [
     (
         3_399,
         "a reporter asked about its last slot, which had moved on, and never heard that the others were open",
@@ -43,6 +43,12 @@ const KEPT_WHOLE: [(u64, &str); 9] = [
         "what a report had kept in its slot was thought of no use before the end of a life had come to it",
     ),
     (1_033_031, "the end of a transfer ended the report of its slot, which had been lost since"),
+    (1_053_340, "a record came with locks of the departed only, and its value block was thought to be gone"),
+    (1_081_477, "what a writer wrote found no room in a rebuild, was acknowledged, and lost"),
+    (
+        1_094_964,
+        "an orphan that had been offered to a member, which kept room for it, was not reported by it",
+    ),
     (1_014_645, "a report that was refused, and then heard of an earlier copy, was never asked about again"),
 ];
 

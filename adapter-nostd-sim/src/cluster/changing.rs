@@ -13,18 +13,21 @@
 mod checks;
 mod engine;
 mod healing;
+mod ledger;
 mod lives;
 mod meeting;
+mod rebuilds;
 mod slots;
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
-use lockmaster_core::{Certainty, Epoch, Incarnation, Instant, NodeId, Storage, TransferId, View};
+use lockmaster_core::{Certainty, Epoch, Incarnation, Instant, NodeId, SlotId, Storage, TransferId, View};
 
 use super::Cluster;
 use crate::random::Random;
 use crate::report::{Change, Violation};
+use ledger::Account;
 
 /// Everything about members that change.
 #[derive(Debug)]
@@ -39,6 +42,9 @@ pub(super) struct Changing<S> {
     /// Transfers that were begun by hand or heard of and have not ended, and those that have.
     given: Vec<(NodeId, TransferId)>,
     ended: BTreeSet<(NodeId, Incarnation, TransferId)>,
+    /// For each resource what is remembered of it, and its slot.
+    accounts: Vec<Account>,
+    slots: Vec<SlotId>,
     /// The engine makes peace: it vouches for everybody, and no view is missed.
     is_settling: bool,
     /// Something finds no room at a new master as long as owners hold what they hold.
@@ -108,7 +114,13 @@ impl Life {
 
 impl<S> Changing<S> {
     /// Some nodes run and are about to be members.
-    pub(super) fn new(random: Random, nodes: usize, founders: u16, spares: Vec<S>) -> Self {
+    pub(super) fn new(
+        random: Random,
+        nodes: usize,
+        founders: u16,
+        spares: Vec<S>,
+        slots: Vec<SlotId>,
+    ) -> Self {
         let lives = (0..nodes).map(|at| Life::new(nodes, at < usize::from(founders))).collect();
         Self {
             random,
@@ -117,6 +129,8 @@ impl<S> Changing<S> {
             spares,
             given: Vec::new(),
             ended: BTreeSet::new(),
+            accounts: slots.iter().map(|_| Account::new(nodes)).collect(),
+            slots,
             is_settling: false,
             is_short: false,
         }

@@ -390,14 +390,15 @@ impl<S: Storage> Cluster<S> {
     }
 
     fn wrote(&mut self, node: NodeId, resource: usize, write: ValueWrite) {
+        if self.is_told_late(node) {
+            // The node is no member any more, and may not know it yet: nobody hears of it.
+            return;
+        }
         let history = &mut self.ghost.values[resource];
         match write {
             ValueWrite::Keep => return,
             ValueWrite::Set(value) => history.set(node, value),
             ValueWrite::Invalidate => history.invalidate(node),
-        }
-        if self.is_changing() && self.is_calm() {
-            self.ghost.values[resource].trust();
         }
         self.report.values_written += 1;
     }

@@ -18,14 +18,12 @@ pub(crate) struct History {
     applied: usize,
     /// The oldest state that each node may still be shown.
     seen: Vec<usize>,
-    /// A node is gone that may have had the last value alone: the block may be marked invalid.
-    is_doubtful: bool,
 }
 
 impl History {
     pub(crate) fn new(nodes: usize) -> Self {
         let states = alloc::vec![ValueState::Absent];
-        Self { states, last: 0, applied: 0, seen: alloc::vec![0; nodes], is_doubtful: false }
+        Self { states, last: 0, applied: 0, seen: alloc::vec![0; nodes] }
     }
 
     // ---- what changes the block ----
@@ -37,13 +35,7 @@ impl History {
     }
 
     pub(crate) fn invalidate(&mut self, node: NodeId) {
-        let marked: Vec<ValueState> = self.states[self.last..]
-            .iter()
-            .map(|state| match state {
-                ValueState::Absent => ValueState::Invalid(Value::EMPTY),
-                ValueState::Valid(value) | ValueState::Invalid(value) => ValueState::Invalid(*value),
-            })
-            .collect();
+        let marked: Vec<ValueState> = self.states[self.last..].iter().copied().map(invalid).collect();
         self.last = self.states.len();
         self.states.extend(marked);
         self.saw(node, self.last);
@@ -65,25 +57,19 @@ impl History {
         }
     }
 
-    /// A node has departed that may have had the last value alone.
+    /// Whoever had the last value may be gone: the block may be marked invalid.
     pub(crate) fn doubt(&mut self) {
-        self.is_doubtful = true;
-    }
-
-    /// Nobody is missing who may have had the last value alone.
-    pub(crate) fn trust(&mut self) {
-        self.is_doubtful = false;
+        for at in self.last..self.states.len() {
+            let marked = invalid(self.states[at]);
+            if !self.states[self.last..].contains(&marked) {
+                self.states.push(marked);
+            }
+        }
     }
 
     /// The next life of a node knows nothing.
     pub(crate) fn forget(&mut self, node: NodeId) {
         self.seen[usize::from(node.0)] = 0;
-    }
-
-    /// May the block be shown as invalid because the node that had the last value is gone?
-    fn is_lost(&self, state: ValueState) -> bool {
-        let ValueState::Invalid(value) = state else { return false };
-        self.is_doubtful && (value == Value::EMPTY || self.states.contains(&ValueState::Valid(value)))
     }
 
     /// The master has this block on record.
@@ -108,10 +94,6 @@ impl History {
     }
 
     pub(crate) fn read_last(&mut self, node: NodeId, state: ValueState) -> Result<(), Violation> {
-        if self.find(self.last, state).is_none() && self.is_lost(state) {
-            self.last = self.states.len();
-            self.states.push(state);
-        }
         let Some(at) = self.find(self.last, state) else {
             let last = &self.states[self.last..];
             return Err(broken!(
@@ -131,9 +113,6 @@ impl History {
         floor: usize,
         state: ValueState,
     ) -> Result<(), Violation> {
-        if self.find(floor, state).is_none() && self.is_lost(state) {
-            return Ok(());
-        }
         let known = self.find(0, state);
         ensure!(known.is_some(), Values, "node {node} was given {}, which nobody wrote", ShownValue(state));
         let Some(at) = self.find(floor, state) else {
@@ -166,6 +145,14 @@ impl History {
     fn saw(&mut self, node: NodeId, at: usize) {
         let seen = &mut self.seen[usize::from(node.0)];
         *seen = (*seen).max(at);
+    }
+}
+
+/// A block that is marked keeps its bytes.
+const fn invalid(state: ValueState) -> ValueState {
+    match state {
+        ValueState::Absent => ValueState::Invalid(Value::EMPTY),
+        ValueState::Valid(value) | ValueState::Invalid(value) => ValueState::Invalid(value),
     }
 }
 

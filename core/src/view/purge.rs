@@ -3,7 +3,6 @@
 use super::{Life, Machine};
 use crate::id::{Number, Token};
 use crate::machine::{Member, places};
-use crate::mode::Mode;
 use crate::record::{NOBODY, Passage, Peer, Physical, Resource};
 use crate::table::Idx;
 
@@ -129,7 +128,8 @@ impl Machine<'_> {
         loop {
             let queues = &self.resources[resource].mastery.queues;
             let Some(at) = queues.find(&self.physical, is_departed) else { break };
-            if self.physical[at].claim.held.is_some_and(Mode::may_write_value) {
+            let is_any = crate::fault_on!(self, PURGE_LOSES_VALUE);
+            if self.physical[at].claim.held.is_some_and(|held| held.may_write_value() || is_any) {
                 self.lose_value(resource);
             }
             self.s.stats.locks_purged += 1;

@@ -291,7 +291,9 @@ impl Machine<'_> {
         record.token = unit.token;
         let since = if unit.since == Token::NONE { unit.token } else { unit.since.min(unit.token) };
         record.writing_since = if held.is_some_and(Mode::may_write_value) { since } else { Token::NONE };
-        record.ticket = unit.ticket.unwrap_or(NO_TICKET);
+        let has_place = !crate::fault_on!(self, REBUILD_BY_NODE);
+        let record = &mut self.physical[lock];
+        record.ticket = unit.ticket.filter(|_| has_place).unwrap_or(NO_TICKET);
         record.is_asking_holders = position.flags.has(Flags::NO_QUEUE) && position.wanted.is_some();
         if position.wanted.is_none() {
             let queues = &mut self.resources[at].mastery.queues;
@@ -323,7 +325,8 @@ impl Machine<'_> {
             self.reserve_value(at);
             self.resources[at].is_value_lost = is_lost;
         }
-        let (Some(copy), Some(cell)) = (unit.value, self.resources[at].mastery.value) else { return };
+        let copy = unit.value.filter(|_| !crate::fault_on!(self, COPY_UNHEARD));
+        let (Some(copy), Some(cell)) = (copy, self.resources[at].mastery.value) else { return };
         let is_newer = copy.version > self.values[cell].copy.version;
         if self.resources[at].is_value_lost || is_newer {
             self.values[cell].copy = copy;

@@ -11,17 +11,17 @@ impl<S: Storage> Cluster<S> {
     pub(in crate::cluster) fn check_changing(&mut self, node: NodeId) -> Result<(), Violation> {
         self.see_ends();
         self.check_standing(node)?;
+        self.keep_account(node)?;
         let is_deciding = !self.is_over(node) && !self.is_suspect(node) && !self.ghost.is_deaf(node);
         let is_open = self.is_open(node);
         let member = &self.members[usize::from(node.0)];
         member.tables.check(&self.plan.limits, is_open && is_deciding)?;
         self.check_owners(node)?;
         self.check_conservation(node)?;
-        let is_settled = self.is_calm();
         for at in 0..self.plan.resources.len() {
             self.check_one_decider(at)?;
             self.check_record(at)?;
-            self.follow_value(at, is_settled);
+            self.follow_value(at);
         }
         Ok(())
     }
@@ -116,26 +116,22 @@ impl<S: Storage> Cluster<S> {
     }
 
     /// What the decider's table shows of the value block moves the ghost's account forward.
-    fn follow_value(&mut self, at: usize, is_settled: bool) {
+    fn follow_value(&mut self, at: usize) {
         let decider = self.decider(at);
         let is_held = |node: &NodeId| self.members[usize::from(node.0)].tables.rows[at].held.is_some();
         let is_held = self.living().iter().any(is_held);
-        let is_known = |node: &NodeId| self.members[usize::from(node.0)].tables.rows[at].is_known;
-        let is_known = self.living().iter().any(is_known);
         let history = &mut self.ghost.values[at];
         if !is_held {
             history.perhaps_dropped();
         }
-        if is_settled && !is_known {
-            // There is nothing that could still be lost.
-            history.trust();
-        }
         if let Some(decider) = decider {
             let row = &self.members[usize::from(decider.0)].tables.rows[at];
-            if row.physical.is_empty() {
-                history.dropped();
-            } else if let Some(state) = row.value {
-                history.applied(state);
+            match row.value {
+                None if !row.is_known => history.dropped(),
+                // What came with locks of the departed only, which are left out, stays until its slot is complete.
+                None | Some(_) if row.physical.is_empty() => history.perhaps_dropped(),
+                Some(state) => history.applied(state),
+                None => {}
             }
         }
     }

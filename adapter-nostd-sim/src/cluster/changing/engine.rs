@@ -87,8 +87,8 @@ impl<S: Storage> Cluster<S> {
             }
         }
         self.send_off(&view);
-        self.doubt_values();
         self.changes().views.push(view);
+        self.doubt_values();
         self.announce();
     }
 
@@ -120,13 +120,6 @@ impl<S: Storage> Cluster<S> {
                     self.changes().life(node).has_left = true;
                 }
             }
-        }
-    }
-
-    /// A node is missing from now on that may have had the last value of something alone.
-    fn doubt_values(&mut self) {
-        for history in &mut self.ghost.values {
-            history.doubt();
         }
     }
 
@@ -199,6 +192,10 @@ impl<S: Storage> Cluster<S> {
             Ok(()) if is_in => {
                 self.report.changes.hit(Change::Installed);
                 self.changes().life(node).installed = view.epoch;
+                let is_joining = view.member(node).is_some_and(|member| member.joined == view.epoch);
+                for account in &mut self.changes().accounts {
+                    account.takes_view(node, view.epoch, is_joining);
+                }
                 self.part(node, &view);
             }
             Ok(()) if installed != Epoch(0) => {

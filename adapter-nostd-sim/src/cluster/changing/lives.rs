@@ -106,8 +106,7 @@ impl<S: Storage> Cluster<S> {
     /// A node that does not run is started as another life, or for the first time.
     fn start(&mut self, node: NodeId) {
         let Some(memory) = self.changes().spares.pop() else { return };
-        let nodes = self.members.len();
-        self.changes().life(node).next(nodes);
+        self.begin_life(node);
         let incarnation = self.changes().life(node).incarnation;
         let mut config = self.plan.configs[usize::from(node.0)].clone();
         config.incarnation = incarnation;
@@ -118,6 +117,15 @@ impl<S: Storage> Cluster<S> {
         let hello = self.member(node).node.hello();
         self.network.call_itself(node, hello);
         self.look(node);
+    }
+
+    /// The next life of a node knows nothing of the last one.
+    fn begin_life(&mut self, node: NodeId) {
+        let nodes = self.members.len();
+        self.changes().life(node).next(nodes);
+        for account in &mut self.changes().accounts {
+            account.forget(node);
+        }
     }
 
     // ---- the end of membership ----
@@ -156,7 +164,7 @@ impl<S: Storage> Cluster<S> {
         ensure!(rejoined.is_ok(), Membership, "node {node} has told all its losses: {rejoined:?}");
         self.report.changes.hit(Change::Rejoined);
         // What it was is waited for by nobody: it was over.
-        self.changes().life(node).next(nodes);
+        self.begin_life(node);
         let member = self.member(node);
         member.connected = alloc::vec![false; nodes];
         member.owed = alloc::vec![false; nodes];

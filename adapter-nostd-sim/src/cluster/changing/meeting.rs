@@ -68,6 +68,8 @@ impl<S: Storage> Cluster<S> {
             if let Some(before) = before {
                 self.unchanged(to, before)?;
             }
+        } else {
+            self.note_places(to, frame);
         }
         self.settle(to)
     }
