@@ -72,11 +72,14 @@ const BEYOND_MODEL: [Faults; 8] = [
     Faults::VICTIM_QUEUED,
 ];
 
-/// Rules about views whose breach has not been seen in clusters whose members change: frames of other views are not
-/// heard, which leaves little for late positions to do, reports are seldom so long, and packed locks seldom those of
-/// the departed.
-const BEYOND_CHANGING: [Faults; 3] =
-    [Faults::REPORT_WITHOUT_COUNTER, Faults::REPORT_LIVE, Faults::PACKED_KEEPS_DEPARTED];
+/// Rules about views that small clusters show. The others take value blocks, tables that are full, reports in parts,
+/// fences or places that are used again; none of them was found within 400 000 states of each scenario.
+const OF_VIEWS_WITHIN_MODEL: [Faults; 3] = [Faults::DECIDE_EARLY, Faults::OPEN_EARLY, Faults::REBUILD_HEARS];
+
+/// The rule about views whose breach has not been seen in clusters whose members change: it takes a report in parts, of
+/// which one finds no room, and what the last one before it ended with is refused to make room. A script shows it,
+/// `a_report_goes_on_where_it_was_although_what_it_said_last_has_ended`.
+const BEYOND_CHANGING: [Faults; 1] = [Faults::REPORT_LIVE];
 
 /// Bugs of the queues themselves; the others need frames that cross.
 const WITHIN_REFERENCE: [Faults; 2] = [Faults::NO_PASS, Faults::GRANT_UNASKED];
@@ -86,7 +89,7 @@ fn is_owed(stage: Stage, faults: Faults) -> bool {
     match stage {
         Stage::Simulator => !faults.is_of_views(),
         Stage::Changing => faults.is_of_views() && !BEYOND_CHANGING.contains(&faults),
-        Stage::Model => !faults.is_of_views() && !BEYOND_MODEL.contains(&faults),
+        Stage::Model => is_hunted(stage, faults),
         Stage::Reference => WITHIN_REFERENCE.contains(&faults),
         Stage::Fuzz => false,
     }
@@ -99,7 +102,8 @@ fn is_hunted(stage: Stage, faults: Faults) -> bool {
         // With every rule in force both simulators run as many seeds as the others needed.
         Stage::Simulator => !is_of_views,
         Stage::Changing => is_of_views,
-        Stage::Model => !is_of_views && !BEYOND_MODEL.contains(&faults),
+        Stage::Model if is_of_views => OF_VIEWS_WITHIN_MODEL.contains(&faults),
+        Stage::Model => !BEYOND_MODEL.contains(&faults),
         Stage::Reference | Stage::Fuzz => !is_of_views,
     }
 }

@@ -101,7 +101,13 @@ pub struct Caught {
 pub fn hunt(faults: lockmaster_core::fault::Faults, most: usize) -> Option<Caught> {
     let mut states = 0;
     let chunks = chunks("several chunks", &[GIVER, silent(owners(2, 0, 0))]);
-    for scenario in reduced().into_iter().chain([chunks]) {
+    let is_it = |scenario: &Scenario| scenario.changes.is_some() == faults.is_of_views();
+    let others = [
+        chunks,
+        changing("one after another dies", &[CALM, CALM, calm(1)], TWO_DIE),
+        changing("transfer and death", &[DYING, CALM, calm(1)], EITHER_DIES),
+    ];
+    for scenario in reduced().into_iter().chain(others).filter(is_it) {
         let scenario = Scenario { faults, ..scenario };
         let outcome = explore(&scenario, Search::Breadth, most, 1);
         states += outcome.unique;

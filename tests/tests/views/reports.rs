@@ -259,3 +259,41 @@ fn what_is_converted_gives_way_to_what_is_held() {
     assert!(world.events(MASTER).iter().any(is_full));
     assert_eq!(world.node(MASTER).held(held), Ok(Some(Mode::ConcurrentRead)));
 }
+
+#[test]
+fn a_report_goes_on_where_it_was_although_what_it_said_last_has_ended() {
+    // The new master has room for three more locks.
+    const LOCKS: u32 = 16;
+    let mut world =
+        Changing::with(&[OLD, MASTER, REPORTER], Limits { physical: LOCKS, ..Limits::uniform(64) });
+    let mut own = |at: u32| {
+        let name = world.name_at(MASTER, &format!("own{at}-"));
+        world.take(MASTER, &name, Mode::Exclusive)
+    };
+    let own: Vec<_> = (0..LOCKS - 3).map(&mut own).collect();
+    let first = world.name_at(OLD, &"-".repeat(55));
+    let slot = world.node(OLD).slot_of(SpaceId(0), &first);
+    let names = (0..1000).map(|at| format!("{:->60}", at).into_bytes());
+    let names: Vec<_> =
+        names.filter(|name| world.node(OLD).slot_of(SpaceId(0), name) == slot).take(4).collect();
+    // The reporter merely wants three resources, and holds the next one.
+    world.close(REPORTER, OLD);
+    let wanted = [0, 1, 2].map(|at: usize| world.ask(REPORTER, &names[at], Mode::Exclusive));
+    world.lose();
+    let held = world.take(REPORTER, &names[3], Mode::Exclusive);
+    world.crash(OLD);
+    world.leave(REPORTER);
+    world.events(REPORTER);
+    world.change();
+    world.settle();
+    let is_full = |event: &Event| matches!(event, Event::Denied { reason: Denial::Full, .. });
+    let denied = world.events(REPORTER).into_iter().filter(is_full).count();
+    assert_eq!(denied, wanted.len(), "what is wanted gives way to what is held");
+    for lock in own {
+        world.release(MASTER, lock, ValueWrite::Keep);
+    }
+    let now = world.now();
+    assert!(world.node(MASTER).release_retained(now));
+    world.settle();
+    all_is_well(&mut world, &[(names[3].clone(), held)], "after it was said again");
+}
