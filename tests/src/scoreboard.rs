@@ -88,7 +88,7 @@ const WITHIN_REFERENCE: [Faults; 2] = [Faults::NO_PASS, Faults::GRANT_UNASKED];
 fn is_owed(stage: Stage, faults: Faults) -> bool {
     match stage {
         Stage::Simulator => !faults.is_of_views(),
-        Stage::Changing => faults.is_of_views() && !BEYOND_CHANGING.contains(&faults),
+        Stage::Changing => is_hunted(stage, faults) && faults != Faults::NONE,
         Stage::Model => is_hunted(stage, faults),
         Stage::Reference => WITHIN_REFERENCE.contains(&faults),
         Stage::Fuzz => false,
@@ -101,7 +101,7 @@ fn is_hunted(stage: Stage, faults: Faults) -> bool {
     match stage {
         // With every rule in force both simulators run as many seeds as the others needed.
         Stage::Simulator => !is_of_views,
-        Stage::Changing => is_of_views,
+        Stage::Changing => is_of_views && !BEYOND_CHANGING.contains(&faults),
         Stage::Model if is_of_views => OF_VIEWS_WITHIN_MODEL.contains(&faults),
         Stage::Model => !BEYOND_MODEL.contains(&faults),
         Stage::Reference | Stage::Fuzz => !is_of_views,

@@ -60,10 +60,21 @@ impl History {
     /// Whoever had the last value may be gone: the block may be marked invalid.
     pub(crate) fn doubt(&mut self) {
         for at in self.last..self.states.len() {
-            let marked = invalid(self.states[at]);
-            if !self.states[self.last..].contains(&marked) {
-                self.states.push(marked);
-            }
+            self.may_be(invalid(self.states[at]));
+        }
+    }
+
+    /// The record may have been without locks for a moment, wherever it is.
+    pub(crate) fn may_be_absent(&mut self) {
+        self.may_be(ValueState::Absent);
+    }
+
+    /// The block can be in this state from now on, for whoever has seen any other one.
+    fn may_be(&mut self, state: ValueState) {
+        let seen = self.seen.iter().copied().max().unwrap_or(0);
+        let newest = self.last.max(self.applied).max(seen);
+        if !self.states[newest..].contains(&state) {
+            self.states.push(state);
         }
     }
 

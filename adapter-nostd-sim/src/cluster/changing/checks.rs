@@ -122,14 +122,14 @@ impl<S: Storage> Cluster<S> {
         let is_held = self.living().iter().any(is_held);
         let history = &mut self.ghost.values[at];
         if !is_held {
-            history.perhaps_dropped();
+            history.may_be_absent();
         }
         if let Some(decider) = decider {
             let row = &self.members[usize::from(decider.0)].tables.rows[at];
             match row.value {
                 None if !row.is_known => history.dropped(),
                 // What came with locks of the departed only, which are left out, stays until its slot is complete.
-                None | Some(_) if row.physical.is_empty() => history.perhaps_dropped(),
+                None | Some(_) if row.physical.is_empty() => history.may_be_absent(),
                 Some(state) => history.applied(state),
                 None => {}
             }
