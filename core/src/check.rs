@@ -43,7 +43,7 @@ impl Machine<'_> {
         let live = self.locks.0.iter().filter(|lock| lock.claim.place != Place::Apart).count();
         assert!(live == locks, "every logical lock stands in a queue of its resource");
         assert!(!self.s.is_settling, "a node is settled between calls");
-        for slot in 0..u32::try_from(self.slots.len()).expect("slots are counted in 32 bits") {
+        for slot in 0..self.slot_count() {
             self.check_slot(slot);
         }
         self.check_reserved();

@@ -155,7 +155,8 @@ impl Machine<'_> {
         repeats.chain(demands).chain(queued).chain(views).min()
     }
 
-    fn spaces(&self) -> impl Iterator<Item = SpaceId> + use<> {
+    /// All spaces, by their numbers.
+    pub(crate) fn spaces(&self) -> impl Iterator<Item = SpaceId> + use<> {
         let spaces = u16::try_from(self.s.config.spaces.len()).expect("spaces are few");
         (0..spaces).map(SpaceId)
     }

@@ -1,19 +1,18 @@
 //! Views: which members there are, told to the node by a membership engine and never invented by it.
-
 //!
 //! ```text
-//!               first view                 certainty runs out                    certainty is back
-//! (outside) ────────────────► member ───────────────────────────► suspect ─────────────────────► member
-//!     ▲                          │ a view without it, or the end of certainty │
-//!     │        rejoin            ▼                                            │
-//!     └────────────────────── fenced ◄────────────────────────────────────────┘
+//!            first view           not vouched for lately
+//! outside ──────────────► member ───────────────────────► suspect
+//!    ▲                       │  ◄───────────────────────     │
+//!    │                       │        vouched for again      │
+//!    │                       │                               │
+//!    │     rejoin            ▼                               ▼
+//!    └──────────────────── fenced: a view without it, the end of certainty, or the engine's word
 //! ```
 //!
-//! What a view changes: `view/install.rs` takes it in, `view/agree.rs` makes one map of all members' maps,
-//! `view/report.rs` says what
-//! this node holds in slots whose master was lost and `view/rebuild.rs` makes records of what all have said, `view/purge.rs` forgets who has
-//! departed, `view/fence.rs` ends a life, `view/balance.rs` spreads the slots. The rules are those of
-//! `docs/views.md`.
+//! `install` takes a view in, `agree` makes one map of all members' maps, `report` says what this node holds in slots
+//! whose master was lost, `rebuild` makes records of what all have said, and `clear` makes room for them. `purge` forgets
+//! who has departed, `fence` ends a life, `balance` spreads the slots. The rules are those of `docs/views.md`.
 
 mod agree;
 mod balance;

@@ -5,7 +5,7 @@ use super::Machine;
 use crate::id::{MapVersion, SlotId};
 use crate::machine::{Member, places};
 use crate::peer::Push;
-use crate::record::{Course, NOBODY};
+use crate::record::{Course, NOBODY, Slot};
 use crate::time::Instant;
 use crate::transfer::{Room, is_leap};
 use crate::view::View;
@@ -88,7 +88,7 @@ impl Agreeing {
 
 impl Machine<'_> {
     /// All slots, as a number.
-    pub(super) fn slot_count(&self) -> u32 {
+    pub(crate) fn slot_count(&self) -> u32 {
         u32::try_from(self.slots.len()).expect("slots are counted in 32 bits")
     }
 
@@ -380,7 +380,7 @@ impl Machine<'_> {
     }
 
     /// What was so when the view came.
-    fn claim_to_report(&self, entry: &crate::record::Slot) -> Claimed {
+    fn claim_to_report(&self, entry: &Slot) -> Claimed {
         if crate::fault_on!(self, MAP_LIVE) {
             let is_mine = self.is_me(entry.master) && !matches!(entry.course, Course::Rebuilding);
             return if is_mine { Claimed::Mine } else { Claimed::Neither };

@@ -3,10 +3,13 @@
 use heapless::Vec;
 
 use super::Machine;
-use crate::id::{MEMBERS_MAX, NodeId, SlotId, SlotRange, SpaceId};
+use crate::id::{MEMBERS_MAX, NodeId, SlotId, SlotRange};
 use crate::machine::{Member, places};
-use crate::record::{Course, NOBODY};
+use crate::record::{Course, NOBODY, Slot};
 use crate::time::Instant;
+
+/// Retained locks that one call gives up.
+const RELEASED_A_CALL: usize = 64;
 
 /// A member with the number of its slots, and of those that it is to have.
 #[derive(Clone, Copy, Debug)]
@@ -62,8 +65,7 @@ impl Machine<'_> {
 
     /// The coordinator gives every slot that nobody can decide about to a member, by room.
     pub(super) fn assign_orphans(&mut self) {
-        let spaces = u16::try_from(self.s.config.spaces.len()).expect("spaces are few");
-        for space in (0..spaces).map(SpaceId) {
+        for space in self.spaces() {
             let range = self.s.slots(space).expect("a configured space has slots");
             let mut shares = self.shares_of(range, |slot| self.is_kept(slot));
             self.set_dues(&mut shares, range.len);
@@ -131,8 +133,7 @@ impl Machine<'_> {
     /// The next run of slots that this node has too many of, and who has too few. All nodes reckon alike, so that no two
     /// give to the same gap; as few slots move as can.
     fn next_move(&self) -> Option<(SlotRange, NodeId)> {
-        let spaces = u16::try_from(self.s.config.spaces.len()).expect("spaces are few");
-        (0..spaces).map(SpaceId).find_map(|space| self.next_move_in(self.s.slots(space)?))
+        self.spaces().find_map(|space| self.next_move_in(self.s.slots(space)?))
     }
 
     fn next_move_in(&self, range: SlotRange) -> Option<(SlotRange, NodeId)> {
@@ -212,6 +213,8 @@ impl Machine<'_> {
         Some(SlotRange { first: SlotId(first), len: end - first })
     }
 
+    // ---- what a node that leaves waits for ----
+
     /// Does this node master nothing, and give nothing away any more?
     pub(crate) fn is_drained(&self) -> bool {
         self.is_agreed()
@@ -234,7 +237,6 @@ impl Machine<'_> {
 
     /// Gives up some locks that are merely retained; says whether none is left.
     pub(crate) fn release_retained(&mut self, now: Instant) -> bool {
-        const RELEASED_A_CALL: usize = 64;
         self.see(now);
         for _ in 0..RELEASED_A_CALL {
             if !self.shed_one() {

@@ -4,7 +4,7 @@
 use super::{Certainty, Life, Machine, Standing, View, Views};
 use crate::id::{Incarnation, MapVersion, Number};
 use crate::machine::places;
-use crate::record::{Course, Lock, NOBODY, Peer, Slot};
+use crate::record::{Course, Lock, NOBODY, Passage, Peer, Slot};
 use crate::table::Idx;
 use crate::time::Instant;
 
@@ -39,6 +39,7 @@ impl Machine<'_> {
         }
         self.s.views.certainty = certainty;
         let now = self.s.now;
+        // What is certain no longer than until now ends the life.
         self.see(now);
         if let Some(at) = self.s.views.deadline(now) {
             self.note_deadline(at);
@@ -154,7 +155,7 @@ impl Machine<'_> {
             self.clear_record(at);
             self.forget_value(at);
             let resource = &mut self.resources[at];
-            resource.passage = crate::record::Passage::None;
+            resource.passage = Passage::None;
             resource.is_value_lost = false;
             if resource.is_used {
                 self.forget_position(at);

@@ -1,12 +1,11 @@
 //! A view comes: who has departed is no member any more, what that leaves without a master is nobody's, and what this
 //! node can say of each slot is written down (rules W1 to W4).
 
-use super::{Claimed, Life, View, ViewError, ViewMember};
+use super::{Agreeing, Claimed, Hearing, Life, Reporting, View, ViewError, ViewMember};
 use crate::id::{Epoch, NodeId};
 use crate::machine::{Machine, Member, places};
-use crate::record::{Course, NOBODY, Peer};
+use crate::record::{Course, NOBODY, Peer, Slot};
 use crate::time::Instant;
-use crate::view::{Agreeing, Hearing, Reporting};
 
 impl Machine<'_> {
     pub(crate) fn handle_view(&mut self, now: Instant, view: &View) -> Result<(), ViewError> {
@@ -83,7 +82,7 @@ impl Machine<'_> {
         self.s.present = staying;
         self.s.views.departed |= departing;
         self.cut_transfers(departing);
-        for slot in 0..u32::try_from(self.slots.len()).expect("slots are counted in 32 bits") {
+        for slot in 0..self.slot_count() {
             self.leave_departed(slot, departing);
         }
         for member in places(departing) {
@@ -101,7 +100,7 @@ impl Machine<'_> {
     }
 
     /// What this node can say of a slot in a view without those who depart.
-    fn claim_of(&self, slot: &crate::record::Slot, departing: u64) -> Claimed {
+    fn claim_of(&self, slot: &Slot, departing: u64) -> Claimed {
         let is_mine = self.is_me(slot.master);
         let is_to_member = slot.master != NOBODY && departing >> slot.master & 1 == 0;
         match slot.course {

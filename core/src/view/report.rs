@@ -145,6 +145,14 @@ impl Machine<'_> {
         (from..=last).find(is_it)
     }
 
+    /// The resource of the step after this place, if its slot does not end there.
+    fn next_of(&self, cursor: Cursor) -> Option<Idx<Resource>> {
+        match cursor.after {
+            Some(at) => Queue::<_, Chain>::next(&self.resources, at),
+            None => self.slot(cursor.slot).resources.head(),
+        }
+    }
+
     pub(crate) fn has_report(&self, member: Member) -> bool {
         let reporting = &self.peers[usize::from(member)].reporting;
         let is_closed = !reporting.is_active || reporting.is_refused || reporting.ends.is_full();
@@ -185,11 +193,7 @@ impl Machine<'_> {
         let limit = (most - self.s.transfers.in_frame()) as usize;
         let mut is_last = false;
         for _ in 0..STEPS_A_CALL {
-            let next = match cursor.after {
-                Some(at) => Queue::<_, Chain>::next(&self.resources, at),
-                None => self.slot(slot).resources.head(),
-            };
-            let Some(at) = next else {
+            let Some(at) = self.next_of(cursor) else {
                 is_last = true;
                 cursor = Cursor::at(slot + 1);
                 break;
@@ -319,11 +323,7 @@ impl Machine<'_> {
         let is_reported = self.next_reported(from, slot) == Some(slot);
         let mut cursor = Cursor::at(slot);
         while is_reported && cursor.position() < position {
-            let next = match cursor.after {
-                Some(at) => Queue::<_, Chain>::next(&self.resources, at),
-                None => self.slot(slot).resources.head(),
-            };
-            let Some(at) = next else { break };
+            let Some(at) = self.next_of(cursor) else { break };
             cursor = cursor.beyond(at);
         }
         let reporting = &mut self.peer(from).reporting;
@@ -367,10 +367,7 @@ impl Machine<'_> {
     fn make_room_at(&mut self, member: Member) {
         let cursor = self.peers[usize::from(member)].reporting.acked;
         let Some(slot) = self.next_reported(member, cursor.slot) else { return };
-        let mut walk = match cursor.after.filter(|_| slot == cursor.slot) {
-            Some(at) => Queue::<_, Chain>::next(&self.resources, at),
-            None => self.slot(slot).resources.head(),
-        };
+        let mut walk = self.next_of(if slot == cursor.slot { cursor } else { Cursor::at(slot) });
         for _ in 0..STEPS_A_CALL {
             let Some(at) = walk else { break };
             walk = Queue::<_, Chain>::next(&self.resources, at);
