@@ -32,8 +32,8 @@ const BALANCE: usize = 2;
 /// A node before its start.
 ///
 /// Members are either named by [`Builder::member`] and never change, or come and go by the word of a provider that is
-/// named by [`Builder::join`]. Cluster name, members, spaces and hash seed must be the same on every node: a node that was told otherwise
-/// is refused.
+/// named by [`Builder::join`]. Cluster name, members, spaces and hash seed must be the same on every node: a node that
+/// was told otherwise is refused.
 #[derive(Debug)]
 #[must_use]
 pub struct Builder<R> {
@@ -170,7 +170,7 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// Most bytes of a transfer that are on their way at a time, at least a chunk: 262144 unless it is named.
+    /// Most bytes of a transfer that are on their way at a time, at least a chunk: 131072 unless it is named.
     pub fn window(mut self, bytes: u32) -> Self {
         self.window = Some(bytes);
         self
@@ -178,8 +178,9 @@ impl<R: Runtime> Builder<R> {
 
     /// This life of the node; it must be higher than in all lives before.
     ///
-    /// A provider chooses it itself. Otherwise, unless it is named, it is the wall clock at the start, in nanoseconds since 1970. That is higher as long
-    /// as nobody sets the clock back between two starts; where somebody might, keep a counter and name it here.
+    /// A provider chooses it itself. Otherwise, unless it is named, it is the wall clock at the start, in nanoseconds
+    /// since 1970. That is higher as long as nobody sets the clock back between two starts; where somebody might, keep a
+    /// counter and name it here.
     pub fn incarnation(mut self, incarnation: u64) -> Self {
         self.incarnation = Some(incarnation);
         self

@@ -138,14 +138,14 @@ pub enum TransferError {
     /// A part of the range is in transfer already: wait for its end.
     #[error("a slot of the range is in transfer already")]
     InTransfer,
-    /// No other member has this number: name one that the builder was given.
+    /// No other member has this number: name one of [`Node::members`](crate::Node::members).
     #[error("node {0} is no other member of this cluster")]
     Member(NodeId),
     /// [`TRANSFERS_MAX`] are under way, those counted whose end was not fetched yet: wait for an end.
     #[error("{TRANSFERS_MAX} transfers are under way")]
     TooMany,
-    /// Not every member was heard yet: wait for [`Node::opened`](crate::Node::opened).
-    #[error("not every member was heard yet")]
+    /// The node cannot grant yet: wait for [`Node::opened`](crate::Node::opened).
+    #[error("the node is not open yet")]
     NotOpen,
     /// The other node does not want the slots: see its reason.
     #[error(transparent)]

@@ -23,8 +23,8 @@ use crate::sync::Arc;
 ///
 /// Dropping never waits. A guard keeps its node running.
 ///
-/// If it was asked for, the guard has a value block of its own, as VMS has it: a grant that reads the resource's block replaces it,
-/// [`Guard::set_value`] changes it, and a release or conversion to the same or a lower mode from PW or EX
+/// If it was asked for, the guard has a value block of its own, as VMS has it: a grant that reads the resource's block
+/// replaces it, [`Guard::set_value`] changes it, and a release or conversion to the same or a lower mode from PW or EX
 /// writes it back if it was set. A conversion from PW to EX reads: write first what must not be lost.
 #[must_use = "a lock is released when its guard is dropped"]
 pub struct Guard<R: Runtime> {

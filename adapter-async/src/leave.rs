@@ -69,14 +69,7 @@ pub(crate) async fn leave<R: Runtime>(node: &Node<R>, within: Duration) -> Left 
 pub(crate) async fn drain<R: Runtime>(node: &Node<R>) -> bool {
     let shared = &node.life.shared;
     loop {
-        let now = shared.runtime.now();
-        let outcome = shared.turn(|state, errands| {
-            let now = state.advance(now);
-            state.members.begin_leaving(now);
-            state.lifecycle.waiters.wake(|waker| errands.wake(waker));
-            state.drain_step()
-        });
-        match outcome {
+        match leaving_turn(shared, State::drain_step) {
             None => return false,
             Some(Some(is_drained)) => return is_drained,
             Some(None) => shared.runtime.sleep_until(shared.runtime.now().after(LOOK_EVERY)).await,
@@ -87,14 +80,7 @@ pub(crate) async fn drain<R: Runtime>(node: &Node<R>) -> bool {
 /// Gives up everything that can be given up, and waits for the rest.
 async fn leave_drain<R: Runtime>(shared: &Shared<R>) {
     loop {
-        let now = shared.runtime.now();
-        let step = shared.turn(|state, errands| {
-            let now = state.advance(now);
-            state.members.begin_leaving(now);
-            state.lifecycle.waiters.wake(|waker| errands.wake(waker));
-            state.leave_step()
-        });
-        match step {
+        match leaving_turn(shared, State::leave_step) {
             None | Some(Step::Nothing) => return,
             Some(Step::More) => shared.runtime.yield_now().await,
             Some(Step::Wait) => {
@@ -105,6 +91,20 @@ async fn leave_drain<R: Runtime>(shared: &Shared<R>) {
             }
         }
     }
+}
+
+/// One step of a node that is about to leave, which everybody is to know; nothing if it is shut down.
+fn leaving_turn<R: Runtime, T>(
+    shared: &Shared<R>,
+    step: impl FnOnce(&mut State<R::Writer>) -> T,
+) -> Option<T> {
+    let now = shared.runtime.now();
+    shared.turn(|state, errands| {
+        let now = state.advance(now);
+        state.members.begin_leaving(now);
+        state.lifecycle.waiters.wake(|waker| errands.wake(waker));
+        step(state)
+    })
 }
 
 impl<W: Writer> State<W> {

@@ -1,8 +1,9 @@
-//! The node's life: started, open once every member was heard, closed; and the tasks that end with it.
+//! The life of a node's handle: started, open once locks can be granted, closed; and the tasks that end with it. Lives
+//! of the node as a member come and go meanwhile (`members.rs`).
 //!
 //! ```text
-//!   started ──(every member was heard)──▶ open
-//!      └──────────(shutdown)──────────────┴───▶ closed ──(last task ends)──▶ ended
+//!   started ──(the map is agreed; every member was heard)──▶ open
+//!      └──────────────────────(shutdown)─────────────────────┴───▶ closed ──(last task ends)──▶ ended
 //! ```
 
 use core::task::Waker;
@@ -37,7 +38,7 @@ impl Lifecycle {
         self.is_closed && self.tasks == 0
     }
 
-    /// Every member was heard. Tells whether that is news.
+    /// The node can grant. Tells whether that is news.
     pub(crate) fn open(&mut self, wake: impl FnMut(Waker)) -> bool {
         if self.is_open || self.is_closed {
             return false;

@@ -25,10 +25,10 @@ const TAKEN_WAIT: Duration = Duration::from_secs(1);
 
 /// Membership by a directory that the processes of one machine share: nothing else has to run.
 ///
-/// Each process holds a lock of the system (`flock`) on its own file in the directory, for its life. The kernel lets go of
-/// it when the process dies, however it dies, so a dead member is found without a clock, and a living one is never taken
-/// for dead: membership is certain for ever, until the process ends. The view is another file, which is replaced as a
-/// whole. Members that come, leave or die are told by the kernel (inotify) within milliseconds.
+/// Each process holds a lock of the system (`flock`) on its own file in the directory, for its life. The kernel lets go
+/// of it when the process dies, however it dies, so a dead member is found without a clock, and a living one is never
+/// taken for dead: membership is certain for ever, until the process ends. The view is another file, which is replaced
+/// as a whole. Members that come, leave or die are told by the kernel (inotify) within milliseconds.
 ///
 /// A process that is stopped (SIGSTOP, a debugger) keeps its lock, and stays a member: what it masters or holds waits for
 /// it. One that is stopped in the instant in which it changes the view holds up every change of it.
@@ -39,14 +39,15 @@ const TAKEN_WAIT: Duration = Duration::from_secs(1);
 /// that the processes run as, closed to others (mode 700, files 600); otherwise it is refused.
 ///
 /// It should outlive restarts of the machine, like a directory below `/var/lib`. In one that does not (below `/run`),
-/// epochs begin anew with the machine, and so do fencing tokens: a storage that keeps the highest token would then refuse
-/// all.
+/// epochs begin anew with the machine, and so do fencing tokens: a storage that keeps the highest token would then
+/// refuse all.
 ///
-/// A view that was damaged, or that somebody has put back to an earlier one, is refused with an error that says so. Members
-/// go on with the view that they have, and nothing is lost, but it changes no more. Stop all processes, then remove the
-/// directory: the next start begins anew.
+/// A view that was damaged, or that somebody has put back to an earlier one, is refused with an error that says so.
+/// Members go on with the view that they have, and nothing is lost, but it changes no more. Stop all processes, then
+/// remove the directory: the next start begins anew, and so do fencing tokens.
 ///
-/// A process that forks without `exec` gives its child the lock too: if it dies, it seems to live until the child has ended.
+/// A process that forks without `exec` gives its child the lock too: if it dies, it seems to live until the child has
+/// ended.
 #[derive(Clone, Debug)]
 pub struct LocalDir {
     path: PathBuf,

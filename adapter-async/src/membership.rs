@@ -53,7 +53,7 @@ pub struct Joined {
     pub node: NodeId,
     /// This life; higher than all before it.
     pub incarnation: Incarnation,
-    /// Ends it.
+    /// The node's side of it.
     pub session: Box<dyn Session>,
 }
 

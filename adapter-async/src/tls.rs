@@ -27,10 +27,10 @@
 //!
 //! The reader's half, [`Opening`], and the writer's, [`Sealing`], share the state of TLS behind a mutex of its own, which
 //! is held only while records are opened or sealed in memory: no socket is touched and nothing is awaited under it, it is
-//! never taken together with the node's, and whoever has it takes no other. Sealed bytes must leave in the order in which they were sealed.
-//! That order is not this mutex's concern: the writer's half is a part of what a claim on the connection carries (see
-//! `links.rs`), and there is one claim, so it is sealed and written by one at a time, who finishes what was sealed before
-//! more is sealed. Those rules are what the models of the links check, in every order of threads.
+//! never taken together with the node's, and whoever has it takes no other. Sealed bytes must leave in the order in which
+//! they were sealed. That order is not this mutex's concern: the writer's half is a part of what a claim on the connection
+//! carries (see `links.rs`), and there is one claim, so it is sealed and written by one at a time, who finishes what was
+//! sealed before more is sealed. Those rules are what the models of the links check, in every order of threads.
 //!
 //! What a peer's records make TLS say of itself, which after the handshake is only the answer to a change of keys, waits
 //! inside until the next frame is sealed.
@@ -42,11 +42,12 @@ mod identity;
 mod name;
 mod session;
 
+use lockmaster_core::NodeId;
+
 pub use config::TlsConfig;
 pub use error::TlsError;
 pub(crate) use handshake::{Secured, failed_read, is_tls, shake_hands};
 pub(crate) use identity::Identity;
-use lockmaster_core::NodeId;
 pub(crate) use session::{Opening, Sealing};
 
 /// What the certificate of a node must say, as a DNS name among its alternative names.

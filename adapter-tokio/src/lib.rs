@@ -5,7 +5,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // One node is a cluster too; others are named with `.node(1).listen(…).member(2, …)`.
+//! // One node is a cluster too; others are named with `.node(1).listen(…).member(2, …)`, or come and go with `.join(…)`.
 //! let node = Node::builder("orders").start().await?;
 //!
 //! let writing = LockOptions::new(Mode::Exclusive).value(true);

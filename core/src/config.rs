@@ -92,8 +92,8 @@ impl SpaceConfig {
 }
 
 impl Config {
-    /// A node of a cluster without spaces yet, whose members come with views, with the default intervals: 200 ms, 5 s, 50 ms;
-    /// chunks of 16 KiB, of which 128 KiB may be on their way.
+    /// A node of a cluster without spaces yet, whose members come with views, with the default intervals: 200 ms, 5 s,
+    /// 50 ms; chunks of 16 KiB, of which 128 KiB may be on their way.
     #[must_use]
     pub fn new(cluster: ClusterId, node: NodeId, incarnation: Incarnation) -> Self {
         Self {

@@ -105,8 +105,8 @@ pub enum Event {
         /// The mode that is waited for.
         mode: Mode,
     },
-    /// The lock is lost, because the node is no member of the cluster any more: whatever it protects must stop. The lock has
-    /// ended; it is told once, also to who does not watch, and after the lock's grant.
+    /// The lock is lost, because the node is no member of the cluster any more: whatever it protects must stop. The lock
+    /// has ended; it is told once, also to who does not watch, and after the lock's grant.
     Lost {
         /// The lock.
         lock: LockId,

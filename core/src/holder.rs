@@ -9,8 +9,8 @@
 //!                                                              converting
 //! ```
 //!
-//! The rules H1, H4, H8 and H9 are those of `docs/protocol.md`. What the node itself holds, and how it asks for more, is in `holder/position.rs`; what it retains in
-//! `holder/retention.rs`.
+//! The rules H1, H4, H8 and H9 are those of `docs/protocol.md`. What the node itself holds, and how it asks for more, is
+//! in `holder/position.rs`; what it retains in `holder/retention.rs`.
 
 mod position;
 mod retention;

@@ -1,13 +1,13 @@
 //! Sans-IO core of the Lockmaster distributed lock manager.
 //!
-//! [`Node`] is one member of a cluster as a pure state machine: it has no I/O, no clock, no randomness, and does
-//! not allocate after it was made. What happens in the world is told to it, what it wants of the world is asked
-//! of it:
+//! [`Node`] is one member of a cluster as a pure state machine: it has no I/O, no clock, no randomness, and does not
+//! allocate after it was made. What happens in the world is told to it, what it wants of the world is asked of it:
 //!
 //! | group | methods |
 //! |---|---|
 //! | world to node | [`Node::handle_hello`], [`Node::handle_disconnect`], [`Node::handle_frame`], [`Node::handle_timeout`] |
-//! | application to node | [`Node::request`], [`Node::convert`], [`Node::release`], [`Node::cancel`], [`Node::abandon`], [`Node::watch`], [`Node::transfer`], [`Node::withdraw`] |
+//! | membership engine to node | [`Node::handle_view`], [`Node::handle_certainty`], [`Node::fence`], [`Node::rejoin`] |
+//! | application to node | [`Node::request`], [`Node::convert`], [`Node::release`], [`Node::cancel`], [`Node::abandon`], [`Node::watch`], [`Node::transfer`], [`Node::withdraw`], [`Node::balance`], [`Node::release_retained`] |
 //! | node to world | [`Node::poll_event`], [`Node::poll_ready`], [`Node::poll_transmit`], [`Node::poll_timeout`] |
 //! | getters | the rest |
 //!
@@ -23,6 +23,13 @@
 //! - **L6** The work of a call is bounded; what is left over is done while events are polled.
 //! - **L7** A refused call leaves the tables as they were.
 //! - **L8** A lost frame is made good by a timer or, for a plain release, by the next demand or audit.
+//!
+//! # Members
+//!
+//! A node that has members in its [`Config`] has these for ever. Any other waits for its first [`View`]. Views are made by
+//! a membership engine, which must keep one promise: it removes nobody before the instant that it has named as
+//! [`Certainty::fenced_at`] is over on that node's clock. A node that was fenced has lost its locks, and
+//! [`Node::rejoin`] makes another member of it. The rules are those of `docs/views.md`.
 //!
 //! # Failures
 //!

@@ -88,7 +88,8 @@ impl<S: Storage> Node<S> {
         self.machine().fence(now);
     }
 
-    /// Begins the next life of a fenced node, which is no member before its next view. Requests that waited go on waiting.
+    /// Begins the next life of a fenced node, which is no member before its next view. Requests that waited go on
+    /// waiting.
     ///
     /// # Errors
     /// [`RejoinError`]; nothing has changed. Poll events until there are none, then try again.

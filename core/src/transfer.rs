@@ -158,8 +158,8 @@ pub enum TransferError {
     /// [`TRANSFERS_MAX`] are under way, those counted whose end was not polled yet: wait for an end.
     #[error("{TRANSFERS_MAX} transfers are under way")]
     TooMany,
-    /// Not every member was heard yet: wait until the node is open.
-    #[error("not every member was heard yet")]
+    /// The node has no view, or not every member was heard where members never change: wait until it is open.
+    #[error("the node is not open yet")]
     NotOpen,
 }
 

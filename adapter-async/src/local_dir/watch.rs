@@ -1,8 +1,8 @@
 //! The thread that sees views come and members die.
 //!
 //! The kernel tells (inotify) that `view` was replaced, and that a member's file was closed: when a process dies, all its
-//! files are closed. It tells so a moment before it lets go of the lock, so who is suspected is looked at several times. It
-//! is also looked at everything now and then, in case something was not told.
+//! files are closed. It tells so a moment before it lets go of the lock, so who is suspected is looked at several times.
+//! Everything is also looked at now and then, in case something was not told.
 //!
 //! Whoever has the lowest number of those that live makes the view without the dead; the others wait for a moment first,
 //! each for another, and find nothing left to do.

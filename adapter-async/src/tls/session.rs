@@ -47,8 +47,8 @@ impl Opening {
     /// Reads what there is, at least one byte, and gives the number of bytes; 0 at the end of the stream.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidData`], with the [`rustls::Error`] inside, if what was read is not what the peer has sealed; else
-    /// whatever the system says.
+    /// [`io::ErrorKind::InvalidData`], with the [`rustls::Error`] inside, if what was read is not what the peer has sealed;
+    /// else whatever the system says.
     pub(crate) async fn read(&mut self, reader: &mut impl Reader, room: &mut [u8]) -> io::Result<usize> {
         loop {
             if let Some(opened) = self.open(room)? {

@@ -193,8 +193,8 @@ impl Machine<'_> {
         needed.beyond(self.free_room().minus(self.kept()))
     }
 
-    /// Keeps records free for what the slots take, and of what is asked for beyond that, at most a quarter of what is then
-    /// left; tells how many in all.
+    /// Keeps records free for what the slots take, and of what is asked for beyond that, at most a quarter of what is
+    /// then left; tells how many in all.
     pub(super) fn make_room(&mut self, place: usize, needed: Room, asked: Room) -> Room {
         let free = self.free_room().minus(self.kept());
         let entry = &mut self.s.transfers.incoming[place];

@@ -260,7 +260,8 @@ impl Machine<'_> {
         self.note_deadline(until);
     }
 
-    /// What was refused, or not acknowledged, is said again; of nothing left, the last part, to hear how far the master is.
+    /// What was refused, or not acknowledged, is said again. If nothing is, the last part is, to hear how far the master
+    /// has come.
     pub(super) fn repeat_reporting(&mut self, member: Member) {
         let reporting = &mut self.peer(member).reporting;
         reporting.repeat_at = Instant::NEVER;
