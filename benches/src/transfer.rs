@@ -105,20 +105,7 @@ impl Party {
     async fn hold(&mut self) {
         let first = usize::from(self.node.id() != FIRST);
         let mine: Rc<[_]> = self.resident.iter().copied().skip(first).step_by(2).collect();
-        let hold = |task| {
-            let (node, mine) = (self.node.clone(), Rc::clone(&mine));
-            tokio::task::spawn_local(async move {
-                let mut held = Vec::new();
-                for name in mine.iter().skip(task).step_by(TASKS) {
-                    held.push(node.lock(name, Mode::ProtectedRead).await.expect("the master grants"));
-                }
-                held
-            })
-        };
-        let tasks: Vec<_> = (0..TASKS).map(hold).collect();
-        for task in tasks {
-            self.held.extend(task.await.expect("a task ends well"));
-        }
+        self.held = load::hold(&self.node, &mine).await;
     }
 
     /// Gives the slots to the other process.

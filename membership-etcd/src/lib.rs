@@ -43,7 +43,7 @@
 //! | it leaves in order | writes the view without it itself | has the new view at once |
 //! | it restarts | waits until the lease of its life before has ended | replaces that life by the new one |
 //! | it cannot reach etcd | suspect after T/3, fenced before T | as after a crash |
-//! | it cannot reach its peers, but etcd | stays, and reports whom it cannot reach | the larger connected side (of equal ones that with the lowest number) revokes the others' leases once that has lasted for T and the settling time, and removes them T and the settling time after that; whoever was revoked so stays away for T, then 2 T, 4 T and so on |
+//! | it cannot reach its peers, but etcd | stays, and reports whom it cannot reach | the larger connected side (of equal ones that with the lowest number) revokes the others' leases once that has lasted for T and the settling time, and removes them T and the settling time after that; whoever was revoked so stays away for T, then for 2 T, 4 T and so on up to 64 T, until a membership lasts for more than 16 T |
 //! | etcd does not answer for less than T | nothing, or is suspect meanwhile | no view changes |
 //! | etcd does not answer for longer | fenced | all come back as new incarnations: a total restart |
 //! | a process is paused | finds itself fenced when it wakes; its tokens are refused by the storage | as after a crash |

@@ -20,7 +20,7 @@ use lockmaster_async::lockmaster_core::{Certainty, Epoch, Incarnation};
 use lockmaster_async::{ClusterView, Instant, MembershipError, NodeId};
 
 use crate::floor::Floor;
-use crate::keys::Keys;
+use crate::keys::{Keys, Topic};
 use crate::record::{Seat, ViewRecord, Why};
 use crate::sides::Cut;
 use crate::store::{Answer, Call, Entry, LeaseId, Revision, Snapshot};
@@ -499,14 +499,7 @@ impl Member {
             return self.end_held(node);
         }
         if let Some(why) = self.distrust() {
-            return match self.stage {
-                Stage::Seated(_) => self.end(&why),
-                Stage::Seeking
-                | Stage::Granting(_)
-                | Stage::Registering(_)
-                | Stage::Candidate(_)
-                | Stage::Over => self.refuse(MembershipError::Untrusted(why)),
-            };
+            return self.end_for(why, MembershipError::Untrusted);
         }
         let Some((view, _, digest)) = self.snapshot.view.clone() else { return };
         if self.view.as_ref().is_some_and(|last| last.epoch >= view.epoch) {
@@ -585,30 +578,28 @@ impl Member {
     /// Membership ends, or the attempt to get one. The lease is left to end by itself: the node may hear of this late,
     /// and until then it believes in what it was told last.
     fn end(&mut self, why: &str) {
+        self.end_for(why.to_owned(), MembershipError::Unreachable);
+    }
+
+    /// The same, with what the attempt to get one is to be refused with.
+    fn end_for(&mut self, why: String, refusal: impl FnOnce(String) -> MembershipError) {
         match self.stage {
             Stage::Over => {}
             Stage::Seated(_) if self.leave_by.is_some() => self.left(),
             Stage::Seated(_) => {
                 self.stage = Stage::Over;
-                self.events.push_back(Event::Fenced(why.to_owned()));
+                self.events.push_back(Event::Fenced(why));
             }
             Stage::Seeking | Stage::Granting(_) | Stage::Registering(_) | Stage::Candidate(_) => {
-                self.refuse(MembershipError::Unreachable(why.to_owned()));
+                self.refuse(refusal(why));
             }
         }
     }
 
     fn end_held(&mut self, node: NodeId) {
-        let key = self.plan.keys.name(crate::keys::Topic::Hold(node));
+        let key = self.plan.keys.name(Topic::Hold(node));
         let why = format!("an operator keeps node {node} out: delete {key} to let it in");
-        match self.stage {
-            Stage::Seated(_) => self.end(&why),
-            Stage::Seeking
-            | Stage::Granting(_)
-            | Stage::Registering(_)
-            | Stage::Candidate(_)
-            | Stage::Over => self.refuse(MembershipError::Configuration(why)),
-        }
+        self.end_for(why, MembershipError::Configuration);
     }
 
     /// The node did not become a member; nobody was told that it did, so its lease can go at once.

@@ -14,7 +14,7 @@ use super::views::Told;
 use super::{MEMBERS, SLOTS, holder};
 use crate::compare::name;
 use crate::process;
-use crate::transfer::load::{Load, TASKS, Target};
+use crate::transfer::load::{self, Load, TASKS, Target};
 
 const SPACE: SpaceId = SpaceId(0);
 /// Names that one task of the load has of each kind.
@@ -137,20 +137,7 @@ impl Member {
         let me = self.node.id();
         let mine: Rc<[_]> =
             self.names().filter(|(holder, _)| *holder == me.0).map(|(_, name)| name).collect();
-        let hold = |task| {
-            let (node, mine) = (self.node.clone(), Rc::clone(&mine));
-            tokio::task::spawn_local(async move {
-                let mut held = Vec::new();
-                for name in mine.iter().skip(task).step_by(TASKS) {
-                    held.push(node.lock(name, Mode::ProtectedRead).await.expect("the master grants"));
-                }
-                held
-            })
-        };
-        let tasks: Vec<_> = (0..TASKS).map(hold).collect();
-        for task in tasks {
-            self.held.extend(task.await.expect("a task ends well"));
-        }
+        self.held = load::hold(&self.node, &mine).await;
         mine.iter().filter(|name| self.node.master_of(SPACE, name) != Some(me)).count()
     }
 

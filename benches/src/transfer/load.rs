@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Instant as Clock;
 
 use hdrhistogram::Histogram;
-use lockmaster_tokio::{LockOptions, Mode, Node, SpaceId};
+use lockmaster_tokio::{Guard, LockOptions, Mode, Node, SpaceId};
 use tokio::task::JoinHandle;
 
 /// Tasks of a process, each with one lock at a time.
@@ -17,6 +17,26 @@ pub(crate) struct Target {
     pub(crate) space: SpaceId,
     pub(crate) mode: Mode,
     pub(crate) names: Rc<[[u8; 16]]>,
+}
+
+/// Takes locks in PR in the first space and keeps them, as many at a time as a load has tasks.
+pub(crate) async fn hold(node: &Node, names: &Rc<[[u8; 16]]>) -> Vec<Guard> {
+    let task = |number| {
+        let (node, names) = (node.clone(), Rc::clone(names));
+        tokio::task::spawn_local(async move {
+            let mut held = Vec::new();
+            for name in names.iter().skip(number).step_by(TASKS) {
+                held.push(node.lock(name, Mode::ProtectedRead).await.expect("the master grants"));
+            }
+            held
+        })
+    };
+    let tasks: Vec<_> = (0..TASKS).map(task).collect();
+    let mut held = Vec::with_capacity(names.len());
+    for task in tasks {
+        held.extend(task.await.expect("a task ends well"));
+    }
+    held
 }
 
 /// What the tasks of a process saw.

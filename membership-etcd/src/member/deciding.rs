@@ -1,13 +1,12 @@
 //! What a registered node does about what it has read.
 
-use lockmaster_async::Instant;
 use std::collections::BTreeSet;
 
-use lockmaster_async::NodeId;
+use lockmaster_async::{Instant, NodeId};
 
 use super::{Duty, Lease, Member, Stage, Turn};
 use crate::keys::Topic;
-use crate::record::{MemberRecord, ReachRecord, Record, Why};
+use crate::record::{MemberRecord, ReachRecord, Record, Seat, Why};
 use crate::sides;
 use crate::store::{Call, Op, Transaction};
 use crate::succession::{Life, Proposer, Succession};
@@ -154,8 +153,7 @@ impl Member {
             return None;
         }
         let view = self.snapshot.view()?;
-        let is_live =
-            |seat: &&crate::record::Seat| self.snapshot.life(seat.node(), seat.incarnation()).is_some();
+        let is_live = |seat: &&Seat| self.snapshot.life(seat.node(), seat.incarnation()).is_some();
         let members: BTreeSet<NodeId> = view.members.iter().filter(is_live).map(|seat| seat.node()).collect();
         let staying = sides::staying(&members, &self.cuts);
         // Whoever has to go leaves it to the others.

@@ -2,12 +2,12 @@
 
 use core::time::Duration;
 
-use lockmaster_async::lockmaster_core::MEMBERS_MAX;
+use lockmaster_async::lockmaster_core::{Incarnation, MEMBERS_MAX};
 use lockmaster_async::{Instant, MembershipError, NodeId};
 
 use super::{Lease, Member, Stage};
 use crate::keys::Topic;
-use crate::record::{MemberRecord, Record};
+use crate::record::{MemberRecord, Record, Seat};
 use crate::store::{Call, Compare, LeaseId, Op, Revision, Transaction};
 use crate::succession::Life;
 
@@ -19,7 +19,7 @@ impl Member {
             return None;
         }
         let Some(node) = self.plan.node.or_else(|| self.seek_number()) else {
-            self.refuse(MembershipError::Configuration(format!("it has {MEMBERS_MAX} members already")));
+            self.refuse_full();
             return None;
         };
         if self.snapshot.holds.contains(&node) {
@@ -37,11 +37,15 @@ impl Member {
             return self.seek_wait(now, node, incarnation, ttl);
         }
         if !self.seek_has_room(node) {
-            self.refuse(MembershipError::Configuration(format!("it has {MEMBERS_MAX} members already")));
+            self.refuse_full();
             return None;
         }
         self.stage = Stage::Granting(node);
         Some(Call::Grant(i64::try_from(self.plan.timing.ttl.as_secs()).unwrap_or(i64::MAX)))
+    }
+
+    fn refuse_full(&mut self) {
+        self.refuse(MembershipError::Configuration(format!("it has {MEMBERS_MAX} members already")));
     }
 
     /// Waits for the lease of whoever has the number; if it does not end, its holder is alive.
@@ -49,7 +53,7 @@ impl Member {
         &mut self,
         now: Instant,
         node: NodeId,
-        incarnation: lockmaster_async::lockmaster_core::Incarnation,
+        incarnation: Incarnation,
         ttl: Duration,
     ) -> Option<Call> {
         let since = match self.occupant {
@@ -80,7 +84,7 @@ impl Member {
 
     fn seek_has_room(&self, node: NodeId) -> bool {
         let seats = self.snapshot.view().map_or(&[][..], |view| &view.members);
-        let lives = |seat: &&crate::record::Seat| {
+        let lives = |seat: &&Seat| {
             seat.node() != node && self.snapshot.life(seat.node(), seat.incarnation()).is_some()
         };
         seats.iter().filter(lives).count() < MEMBERS_MAX

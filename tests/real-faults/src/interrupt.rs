@@ -2,9 +2,9 @@
 //! have made.
 
 use core::sync::atomic::{AtomicBool, Ordering};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, exit};
 
-use std::os::unix::process::CommandExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::{Failure, Result, broken};

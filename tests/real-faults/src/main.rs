@@ -1,6 +1,6 @@
-//! Plays with five nodes in five network namespaces: cuts, loses, delays, doubles and reorders what they say to each other,
-//! kills them, stops them, sets their clocks. Afterwards the network is whole, everybody has to be served, and the
-//! history has to be clean.
+//! Plays with five nodes in five network namespaces: cuts, loses, delays, doubles and reorders what they say to each
+//! other, kills them, stops them, gives them clocks of their own. Afterwards the network is whole, everybody has to be
+//! served, and the history has to be clean.
 //!
 //! It needs root, `ip`, `iptables` and `unshare`, and a kernel with network namespaces and NFQUEUE.
 

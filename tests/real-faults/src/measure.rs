@@ -21,7 +21,8 @@ const SENT: u32 = 500;
 const ALL: usize = SENT as usize;
 /// Nothing comes any more after such a silence.
 const SILENCE: Duration = Duration::from_millis(300);
-/// Pause after so many datagrams, and how long: buffers are short, and whoever empties them may have to wait for its turn.
+/// Pause after so many datagrams, and how long: buffers are short, and whoever empties them may have to wait for its
+/// turn.
 const BURST: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(5);
 

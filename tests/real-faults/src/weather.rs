@@ -1,8 +1,8 @@
 //! Loss, repetition, delay and reordering of packets, by lot.
 //!
-//! The kernel of this program's machines has no network emulator, but it hands packets to a program (NFQUEUE) and does with
-//! them what that says. A packet either passes at once, or is dropped and copies of it are sent later, each at its time:
-//! so a lost one has no copy, a repeated one has two, and one that is late lets others overtake it.
+//! Not every kernel has a network emulator, but it hands packets to a program (NFQUEUE) and does with them what that
+//! says. A packet either passes at once, or is dropped and copies of it are sent later, each at its time: so a lost one has
+//! no copy, a repeated one has two, and one that is late lets others overtake it.
 //!
 //! ```text
 //! router ──NFQUEUE──▶ decide ──accept──────────────────────▶ on
