@@ -62,16 +62,15 @@ pub(crate) fn run(args: &DemoArgs) -> Result<Verdict, Failure> {
 async fn demonstrate(args: &DemoArgs) -> Result<Verdict, Failure> {
     let place = Place::make(args.dir.as_deref())?;
     let path = place.data_file();
-    let data_file = DataFile::create(path, args.pages).map_err(unusable(path))?;
+    let data_file = DataFile::create(path, args.pages).map_err(Failure::unusable(path))?;
     if let Some(directory) = &args.history {
         place::check_is_text(directory)?;
-        history::clear(directory).map_err(unusable(directory))?;
+        history::clear(directory).map_err(Failure::unusable(directory))?;
     }
 
     // The nodes make the place where they meet, as it has to be.
-    let meeting =
-        args.has_disturbances().then(|| TempDir::with_prefix("lockmaster-demo-").map_err(unusable(path)));
-    let meeting = meeting.transpose()?;
+    let meeting = args.has_disturbances().then(|| TempDir::with_prefix("lockmaster-demo-"));
+    let meeting = meeting.transpose().map_err(Failure::unusable(&std::env::temp_dir()))?;
     let meeting_path = meeting.as_ref().map(|meeting| meeting.path().join("meeting"));
     let mut cluster = Cluster::start(args.nodes)?;
     let plan = demonstrate_start(&mut cluster, args, path, meeting_path.clone()).await?;
@@ -92,11 +91,11 @@ async fn demonstrate(args: &DemoArgs) -> Result<Verdict, Failure> {
     }
     cluster.end().await;
     let redo = meeting_path.map(|meeting| {
-        let entries = u32::from(args.nodes + 1) * args.tasks;
-        RedoLog::open(&node::redo_path(&meeting), entries)
+        let (path, entries) = (node::redo_path(&meeting), u32::from(args.nodes + 1) * args.tasks);
+        RedoLog::open(&path, entries).map_err(Failure::unusable(&path))
     });
-    let redo = redo.transpose().map_err(unusable(path))?;
-    summary.audit = data_file.audit(args.pages, redo.as_ref()).map_err(unusable(path))?;
+    let redo = redo.transpose()?;
+    summary.audit = data_file.audit(args.pages, redo.as_ref()).map_err(Failure::unusable(path))?;
 
     let verdict = if summary.is_clean() { Verdict::Clean } else { Verdict::Failed };
     print(&table::render(&summary));
@@ -234,11 +233,6 @@ async fn demonstrate_survey(cluster: &mut Cluster) {
 async fn stop(cluster: &mut Cluster, grace: Duration) -> Instant {
     cluster.order(|_| Order::Stop { grace }).await;
     Instant::now() + grace + ANSWER_MAX
-}
-
-/// The error when this path cannot be used.
-fn unusable(path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
-    move |error| Failure::Usage(format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]

@@ -51,6 +51,9 @@ pub(crate) const FAILED: u8 = 125;
 /// How often it is looked after processes that are to end.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
+/// How long it may take (in nanoseconds) until what was killed has ended, before an operator is told.
+const COMPLAIN_AFTER: u64 = 1_000_000_000;
+
 /// How long the node may take to confirm a release.
 const RELEASE_MAX: Duration = Duration::from_secs(5);
 
@@ -95,7 +98,7 @@ async fn hold(args: &LockArgs) -> Result<u8, LockFailure> {
     let asked = async {
         let mut client = Client::find(&args.reach.reach()).await?;
         let tether = hold_tether(&client).await?;
-        client.tell(&Ask::Lock(lock_ask(args))).await?;
+        client.tell(&Ask::Lock(hold_ask(args))).await?;
         let word = client.hear().await?;
         let Say::Granted { token, until } = word else { return Err(client::unexpected(word).into()) };
         Ok::<_, LockFailure>((client, tether, token, until))
@@ -163,7 +166,7 @@ async fn hold_tether(client: &Client) -> Result<Tether, LockFailure> {
     Ok(Tether { _leash: high, _share: share })
 }
 
-fn lock_ask(args: &LockArgs) -> LockAsk {
+fn hold_ask(args: &LockArgs) -> LockAsk {
     LockAsk {
         space: args.space.clone(),
         name: args.name.clone(),
@@ -351,7 +354,7 @@ impl Work {
     /// Says so if something cannot be ended.
     fn complain(&mut self) {
         let Course::Killing { since, has_complained, .. } = &mut self.course else { return };
-        let is_late = clock::since_boot().saturating_sub(*since) > 1_000_000_000;
+        let is_late = clock::since_boot().saturating_sub(*since) > COMPLAIN_AFTER;
         if is_late && !*has_complained {
             *has_complained = true;
             eprintln!("error: a process of the command cannot be ended; it may act without the lock");

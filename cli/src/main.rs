@@ -14,6 +14,8 @@ mod secret;
 mod show;
 mod text;
 
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -43,6 +45,13 @@ enum Failure {
     /// No node answers: start one, or name another.
     #[error("{0}")]
     NoNode(String),
+}
+
+impl Failure {
+    /// The failure when this path cannot be used.
+    fn unusable(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Usage(format!("{}: {error}", path.display()))
+    }
 }
 
 fn main() -> ExitCode {

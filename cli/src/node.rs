@@ -13,7 +13,7 @@ mod etcd;
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use lockmaster_tokio::{Limits, LocalDir, Node, Retention, SpaceConfig, TlsConfig};
@@ -47,7 +47,7 @@ async fn live(args: &NodeArgs) -> Result<Verdict, Failure> {
         node = start(args, directory.as_ref()) => node?,
     };
     let socket = socket_path(args, &node);
-    let (listener, place) = Place::listen(&socket).map_err(unusable(&socket))?;
+    let (listener, place) = Place::listen(&socket).map_err(Failure::unusable(&socket))?;
     let control = Control::new(node, args.cluster.clone(), args.spaces.clone(), directory);
     let mut server = tokio::spawn(Arc::clone(&control).serve(listener));
     print(&format!("node {} is ready, control socket {}\n", control.node.id(), place.path().display()));
@@ -200,9 +200,4 @@ fn reason(error: &dyn core::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-/// The error when this path cannot be used.
-fn unusable(path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
-    move |error| Failure::Usage(format!("{}: {error}", path.display()))
 }

@@ -66,7 +66,7 @@ fn node(control: &Control) -> NodeRow {
         slots_in_all: node.all_slots().len,
         resources: u64::from(map.room.resources),
         locks: u64::from(map.room.physical),
-        clients: wide(control.count().0),
+        clients: wide(control.count()),
         spaces: control.spaces.clone(),
     }
 }

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as BoundListener;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use lockmaster_tokio::{LocalDir, Node};
@@ -134,11 +134,9 @@ impl Control {
         }
     }
 
-    /// How many clients are connected, and how many of them have a lock.
-    pub(crate) fn count(&self) -> (usize, usize) {
-        let clients = self.clients();
-        let holding = clients.present.values().filter(|client| client.holds.is_some()).count();
-        (clients.present.len(), holding)
+    /// How many clients are connected.
+    pub(crate) fn count(&self) -> usize {
+        self.clients().present.len()
     }
 
     /// Process of a client.
@@ -160,7 +158,7 @@ impl Control {
 
     fn clients(&self) -> MutexGuard<'_, Clients> {
         // Each change is one step, so a panic leaves nothing half done.
-        self.clients.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,9 +1,12 @@
 //! One connection on the control socket, from the hello to the end.
 
 use core::time::Duration;
+use std::io;
 use std::sync::Arc;
 
+use rustix::process::geteuid;
 use tokio::net::UnixStream;
+use tokio::net::unix::UCred;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -30,13 +33,10 @@ pub(crate) async fn serve(control: Arc<Control>, stream: UnixStream) {
 }
 
 /// Only the node's own user and root are served, and only so many at a time.
-fn serve_check(
-    control: &Arc<Control>,
-    credentials: std::io::Result<tokio::net::unix::UCred>,
-) -> Result<Admission, Say> {
+fn serve_check(control: &Arc<Control>, credentials: io::Result<UCred>) -> Result<Admission, Say> {
     let stranger = || refused(Reason::Stranger, "this node serves its own user and root");
     let credentials = credentials.map_err(|_| stranger())?;
-    if credentials.uid() != rustix::process::geteuid().as_raw() && credentials.uid() != 0 {
+    if credentials.uid() != geteuid().as_raw() && credentials.uid() != 0 {
         return Err(stranger());
     }
     control.admit(credentials.pid(), credentials.uid())
@@ -145,7 +145,7 @@ impl Session {
                 Ok(0) => break,
                 // It is in the hands of any command: what that writes means nothing.
                 Ok(_) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => break,
             }
         }

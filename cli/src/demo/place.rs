@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::demo::unusable;
 use crate::{Failure, Verdict};
 
 /// Name of the data file.
@@ -23,14 +22,14 @@ impl Place {
     pub(super) fn make(given: Option<&Path>) -> Result<Self, Failure> {
         let Some(directory) = given else {
             let directory = tempfile::Builder::new().prefix("lockmaster-demo-").tempdir();
-            let directory = directory.map_err(unusable(&std::env::temp_dir()))?;
+            let directory = directory.map_err(Failure::unusable(&std::env::temp_dir()))?;
             return Self::check(directory.path().join(DATA_FILE), Some(directory));
         };
-        fs::create_dir_all(directory).map_err(unusable(directory))?;
+        fs::create_dir_all(directory).map_err(Failure::unusable(directory))?;
         let data_file = directory.join(DATA_FILE);
         // Removed and not written over: a demonstration that still runs keeps the file that it has opened.
         match fs::remove_file(&data_file) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(unusable(&data_file)(error)),
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Failure::unusable(&data_file)(error)),
             Ok(()) | Err(_) => Self::check(data_file, None),
         }
     }

@@ -14,10 +14,10 @@ pub(super) fn join(builder: Builder, args: &NodeArgs) -> Result<Builder, Failure
 
     use lockmaster_etcd::{Etcd, EtcdOptions, EtcdTls};
 
-    use super::{reason, unusable};
+    use super::reason;
     use crate::secret;
 
-    let read = |path: &Path| read_to_string(path).map_err(unusable(path));
+    let read = |path: &Path| read_to_string(path).map_err(Failure::unusable(path));
     let Some(state) = &args.etcd_args.etcd_state else { unreachable!("it is required") };
     let ttl = Duration::from_secs(args.etcd_args.etcd_ttl);
     let mut options = EtcdOptions::new(args.etcd.iter().cloned(), state).ttl(ttl);

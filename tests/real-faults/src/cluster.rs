@@ -159,18 +159,19 @@ impl Cluster {
 
     /// Starts a node whose clock is ahead by so much.
     pub(crate) fn start(&mut self, node: u16, ahead: Duration) -> Result<()> {
-        let member = &mut self.nodes[usize::from(node) - 1];
+        let member = self.member_mut(node);
         member.starts += 1;
-        let history = self.folder.join(format!("node-{node}-{}.jsonl", member.starts));
+        let start = member.starts;
+        let history = self.folder.join(format!("node-{node}-{start}.jsonl"));
         let plan = Plan {
             node,
-            start: member.starts,
+            start,
             is_honest: self.is_honest,
             cluster: self.name.clone(),
             listen: SocketAddr::from((host(node).address(), PORT)),
             engine: self.plan.clone(),
             history: history.clone(),
-            seed: self.seed ^ (u64::from(node) << 48) ^ (u64::from(member.starts) << 56),
+            seed: self.seed ^ (u64::from(node) << 48) ^ (u64::from(start) << 56),
         };
         let plan = serde_json::to_string(&plan).map_err(broken("the plan"))?;
         let program = env::current_exe().map_err(broken("finding this program"))?;
@@ -185,7 +186,7 @@ impl Cluster {
         };
         command.args(["node", &plan]);
         let child = self.start_process(command, node)?;
-        let member = &mut self.nodes[usize::from(node) - 1];
+        let member = self.member_mut(node);
         member.process = Some(Process { child, pid: None, history });
         (member.view, member.settled, member.rolled, member.stopped) = (None, 0, 0, None);
         member.incarnations.clear();
@@ -196,7 +197,7 @@ impl Cluster {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(broken(format!("{command:?}")))?;
         let output = child.stdout.take().expect("its output is a pipe");
-        let (speaker, start) = (self.speaker.clone(), self.nodes[usize::from(node) - 1].starts);
+        let (speaker, start) = (self.speaker.clone(), self.member(node).starts);
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(core::result::Result::ok) {
                 let Ok(word) = serde_json::from_str(&line) else { continue };
@@ -221,7 +222,7 @@ impl Cluster {
     pub(crate) fn kill(&mut self, node: u16) -> Result<()> {
         let killed_at = now();
         self.signal(node, Signal::KILL)?;
-        let member = &mut self.nodes[usize::from(node) - 1];
+        let member = self.member_mut(node);
         let Some(mut process) = member.process.take() else { return Ok(()) };
         member.view = None;
         process.child.wait().map_err(broken(format!("the end of node {node}")))?;
@@ -241,20 +242,28 @@ impl Cluster {
 
     fn signal(&mut self, node: u16, signal: Signal) -> Result<()> {
         self.until(format!("node {node} says that it runs"), PATIENCE, |cluster| {
-            cluster.nodes[usize::from(node) - 1].process.as_ref().is_some_and(|process| process.pid.is_some())
+            cluster.member(node).process.as_ref().is_some_and(|process| process.pid.is_some())
         })?;
         let pid = self.process(node)?.pid.expect("it was waited for");
         kill_process(pid, signal).map_err(broken(format!("a signal to node {node}")))
     }
 
     fn process(&mut self, node: u16) -> Result<&mut Process> {
-        let process = self.nodes[usize::from(node) - 1].process.as_mut();
+        let process = self.member_mut(node).process.as_mut();
         process.ok_or_else(|| Failure::Broken(format!("node {node} does not run")))
+    }
+
+    fn member(&self, node: u16) -> &Member {
+        &self.nodes[usize::from(node) - 1]
+    }
+
+    fn member_mut(&mut self, node: u16) -> &mut Member {
+        &mut self.nodes[usize::from(node) - 1]
     }
 
     /// Is this node's view one of exactly these members?
     pub(crate) fn sees(&self, node: u16, members: &[u16]) -> bool {
-        self.nodes[usize::from(node) - 1].view.as_ref().is_some_and(|(_, seen)| seen == members)
+        self.member(node).view.as_ref().is_some_and(|(_, seen)| seen == members)
     }
 
     /// Notes that this is so now.
@@ -368,7 +377,7 @@ impl Cluster {
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Ok(false),
             }
         };
-        let member = &mut self.nodes[usize::from(node) - 1];
+        let member = self.member_mut(node);
         let Some(process) = member.process.as_mut().filter(|_| member.starts == start) else {
             return Ok(true);
         };
