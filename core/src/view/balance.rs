@@ -5,7 +5,7 @@ use heapless::Vec;
 use super::Machine;
 use crate::id::{MEMBERS_MAX, NodeId, SlotId, SlotRange};
 use crate::machine::{Member, places};
-use crate::record::{Course, NOBODY, Slot};
+use crate::record::{Course, NOBODY};
 use crate::time::Instant;
 
 /// Retained locks that one call gives up.
