@@ -191,6 +191,8 @@ impl Machine<'_> {
         }
 
         self.see(now);
+        // What the master granted for an earlier conversion, which was cancelled, came without what this one reads.
+        self.locks[at].is_served = false;
         let claim = &mut self.locks[at].claim;
         *claim = Claim {
             wanted: Some(mode),

@@ -1,6 +1,6 @@
 //! The value block when masters and writers die (rule W15).
 
-use lockmaster_core::{Flags, LockId, Mode, Value, ValueState, ValueWrite};
+use lockmaster_core::{Conversion, Flags, LockId, Mode, Value, ValueState, ValueWrite};
 use lockmaster_tests::changing::Changing;
 
 fn write(bytes: &[u8]) -> ValueWrite {
@@ -115,6 +115,25 @@ fn a_writer_that_read_the_block_before_is_heard_although_nobody_brought_it() {
     world.release(1, lock, write(b"two"));
     world.settle();
     assert_eq!(read(&mut world, 2, &name), valid(b"two"));
+}
+
+#[test]
+fn a_conversion_reads_the_block_although_one_that_was_cancelled_had_been_granted_without() {
+    let (mut world, name) = written();
+    let lock = world.take(2, &name, Mode::ProtectedRead);
+    let other = world.take(2, &name, Mode::ProtectedRead);
+    // Node 2 is granted EX for it, but another owner of its own still reads.
+    assert_eq!(world.convert(2, lock, Mode::Exclusive), None);
+    world.settle();
+    world.node(2).cancel(lock).expect("the conversion waits");
+    world.release(2, other, ValueWrite::Keep);
+    world.settle();
+    let now = world.now();
+    let conversion = Conversion { flags: Flags::VALUE, ..Conversion::default() };
+    let converted = world.node(2).convert(now, lock, Mode::Exclusive, conversion, ValueWrite::Keep);
+    converted.expect("the conversion is taken");
+    world.settle();
+    assert_eq!(world.value(2, lock), valid(b"one"));
 }
 
 #[test]
