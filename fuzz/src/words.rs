@@ -544,7 +544,11 @@ impl<'a, 'w> Words<'a, 'w> {
             if choice < 224 { first + u64::from(choice % 3) } else { self.choices.count().min(u64::MAX - 1) };
         let steps = 1 + self.choices.count() % 16;
         let is_last = self.choices.one_in(2);
-        let end = if is_last && choice < 224 { first + (1 << 32) } else { position.saturating_add(steps) };
+        let end = if is_last && choice < 224 {
+            first.saturating_add(1 << 32)
+        } else {
+            position.saturating_add(steps)
+        };
         let head = ReportHead { slot, position, number: self.number() };
         let units = (0..self.choices.below(4)).map(|_| self.report_unit()).collect();
         ReportWords { head, end, is_last, units }
