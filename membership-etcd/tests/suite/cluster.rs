@@ -115,6 +115,14 @@ impl Node {
         })
     }
 
+    /// Waits for a view of three members of which this is so.
+    pub(crate) fn wait_view_of(&self, what: &str, is_so: impl Fn(&ClusterMember) -> bool) {
+        self.ear.wait(&format!("a view of {what} at node {}", self.id), |told| match told {
+            Told::View(view) => (view.members.len() == 3 && view.members.iter().all(&is_so)).then_some(()),
+            Told::Certainty(_) | Told::Fenced(_) => None,
+        });
+    }
+
     /// Waits until it is fenced. Returns when, and why.
     pub(crate) fn wait_fenced(&self) -> (Instant, String) {
         self.ear.wait(&format!("the end of node {}", self.id), |told| match told {
