@@ -230,6 +230,9 @@ impl Member {
                 matches!(self.stage, Stage::Seated(_)).then_some(certainty)
             }
             Renewed::Gone => {
+                // Nobody has said why, and it does not stay to read. A node that cannot reach others, and loses its
+                // lease without having been slow to renew it, was most likely sentenced for that.
+                self.is_exiled = !self.unreachable.is_empty();
                 self.end("etcd has ended the lease");
                 None
             }

@@ -446,6 +446,18 @@ fn a_revocation_that_somebody_began_is_finished() {
 }
 
 #[test]
+fn who_hears_of_its_revocation_by_its_renewal_stays_away_if_it_could_not_reach_others() {
+    for (reachable, is_exiled) in [(vec![], true), (vec![NodeId(2)], false)] {
+        let mut desk = Desk::joined(1, &[2]);
+        desk.member.handle_reachable(desk.now, &reachable);
+        assert_eq!(desk.member.handle_renewed(desk.now, desk.now, Renewed::Gone), None);
+        desk.settle();
+        assert!(desk.fenced().unwrap().contains("has ended the lease"));
+        assert_eq!(desk.member.is_exiled(), is_exiled);
+    }
+}
+
+#[test]
 fn who_reads_late_that_its_lease_was_revoked_knows_why() {
     let exiled = |sentence: &dyn Fn(Life) -> Op| {
         let mut desk = Desk::joined(1, &[2]);
