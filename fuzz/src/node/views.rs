@@ -29,6 +29,8 @@ pub(super) struct Engine {
     view: View,
     /// Lives of each member so far.
     lives: [u64; MEMBERS.len()],
+    /// The node's life has left, and does not join again.
+    has_left: bool,
     /// Slots that the node may decide about.
     given: Vec<bool>,
 }
@@ -36,23 +38,28 @@ pub(super) struct Engine {
 impl Engine {
     fn new(slots: u32) -> Self {
         let slots = usize::try_from(slots).expect("slots are few");
-        Self { view: View::default(), lives: [1; MEMBERS.len()], given: vec![false; slots] }
+        Self { view: View::default(), lives: [1; MEMBERS.len()], has_left: false, given: vec![false; slots] }
     }
 
     fn incarnation(&self, node: NodeId) -> Incarnation {
         Incarnation(INCARNATIONS * self.lives[place(node)] + u64::from(node.0))
     }
 
-    fn leave(&mut self, node: NodeId) -> bool {
+    /// A life ends: it never joins again.
+    fn leave(&mut self, node: NodeId) {
         let known = self.view.members.iter().position(|member| member.node == node);
-        known.map(|at| self.view.members.swap_remove(at)).is_some()
+        let Some(at) = known else { return };
+        self.view.members.swap_remove(at);
+        if node == SUBJECT {
+            self.has_left = true;
+        } else {
+            self.lives[place(node)] += 1;
+        }
     }
 
     /// A life begins: the last one inherits nothing.
     fn join(&mut self, node: NodeId, is_leaving: bool) {
-        if self.leave(node) && node != SUBJECT {
-            self.lives[place(node)] += 1;
-        }
+        self.leave(node);
         let (incarnation, joined) = (self.incarnation(node), self.view.epoch);
         assert!(self.view.add(ViewMember { node, incarnation, joined, is_leaving }), "members are few");
     }
@@ -147,26 +154,24 @@ impl<'a> Scene<'a> {
         let choice = usize::from(self.choices.byte());
         let engine = self.engine();
         engine.view.epoch.0 += 1;
-        if engine.view.member(SUBJECT).is_none() {
+        if engine.view.member(SUBJECT).is_none() && !engine.has_left {
             engine.join(SUBJECT, false);
         }
         let other = OTHERS[choice % 3];
         match choice / 3 % 8 {
             0..3 => engine.join(other, false),
-            3 | 4 => {
-                engine.leave(other);
-            }
+            3 | 4 => engine.leave(other),
             5 => engine.join(other, true),
             6 => {
                 OTHERS.into_iter().for_each(|node| engine.join(node, false));
             }
-            // A life does not leave and join again: without others there would be no view that ends it.
-            _ if engine.view.members.len() > 1 => {
-                engine.leave(SUBJECT);
-            }
-            _ => {}
+            _ => engine.leave(SUBJECT),
         }
-        // Sometimes the next view comes before the node has heard of this one.
+        // Sometimes the next view comes before the node has heard of this one. A view of nobody is told to nobody.
+        let is_empty = engine.view.members.is_empty();
+        if is_empty {
+            return;
+        }
         if choice < 200 || engine.view.member(SUBJECT).is_none() {
             self.tell_view();
         }
@@ -240,6 +245,7 @@ impl<'a> Scene<'a> {
         let now = self.now;
         let engine = self.engine();
         engine.leave(SUBJECT);
+        engine.has_left = false;
         engine.lives[place(SUBJECT)] += 1;
         let incarnation = engine.incarnation(SUBJECT);
         let rejoined = self.party(SUBJECT).node.rejoin(now, incarnation);
