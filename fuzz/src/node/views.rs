@@ -460,6 +460,10 @@ impl<'a> Scene<'a> {
         let party = self.party(SUBJECT);
         party.clogged.fill(false);
         party.node.handle_certainty(now, Certainty::FOR_EVER);
+        if self.engine().has_left {
+            // It may not have heard that it is no member any more.
+            self.party(SUBJECT).node.fence(now);
+        }
         self.settle(SUBJECT);
         if self.party(SUBJECT).node.standing(now) == Standing::Fenced {
             self.rejoin();
