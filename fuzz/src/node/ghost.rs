@@ -13,8 +13,6 @@ pub(super) struct Ghost {
     last_owner: u64,
     /// How many of the names are used by honest owners only.
     honest: usize,
-    /// Conversions that waited when their locks were lost.
-    pub(super) lost: u64,
     /// Transfers that the node has begun by itself and not told of yet.
     pub(super) unmet: usize,
     /// Views may take locks away.
@@ -79,7 +77,6 @@ impl Ghost {
             tokens: Vec::new(),
             last_owner: 0,
             honest,
-            lost: 0,
             unmet: 0,
             may_lose: false,
         }
@@ -192,7 +189,6 @@ impl Ghost {
     fn lose(&mut self, at: usize) {
         let ghost = self.locks.remove(at);
         assert!(self.may_lose && ghost.held.is_some(), "nothing takes this away: {ghost:?}");
-        self.lost += u64::from(ghost.wanted.is_some());
     }
 
     fn denied(&mut self, at: usize, reason: Denial, held: Option<Mode>) {

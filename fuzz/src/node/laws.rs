@@ -142,7 +142,7 @@ impl Scene<'_> {
         party.check_bounds();
         let stats = *party.node.stats();
         let pending = self.ghost.pending(node);
-        let accounted = stats.granted + stats.denied + stats.cancelled + pending + self.ghost.lost;
+        let accounted = stats.granted + stats.denied + stats.cancelled + pending;
         assert_eq!(stats.asked, accounted, "node {node}: {stats:?} and {pending} pending");
         self.check_honest_slots(node);
         self.check_views();
