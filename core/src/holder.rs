@@ -34,7 +34,7 @@ use crate::time::Instant;
 use crate::transfer::Room;
 use crate::value::{ValueState, ValueWrite};
 
-/// Grants that one call makes on one resource; the rest follow while events are polled.
+/// Grants that one call makes on one resource; the rest follow while the node is driven.
 const GRANTS_A_CALL: u32 = 64;
 
 /// What a node may grant from what it holds: copied out of the holding, so that queues can ask it.

@@ -20,7 +20,7 @@
 //! - **L3** Every effect of an input is visible to `poll_*` before the next input.
 //! - **L4** Early, late and repeated instants are safe.
 //! - **L5** The same configuration and inputs give the same bytes, on every storage.
-//! - **L6** The work of a call is bounded; what is left over is done while events are polled.
+//! - **L6** The work of a call is bounded; what is left over is done while the node is driven, within a [budget](drive::Budget).
 //! - **L7** A refused call leaves the tables as they were.
 //! - **L8** A lost frame is made good by a timer or, for a plain release, by the next demand or audit.
 //!

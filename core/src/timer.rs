@@ -9,7 +9,7 @@ use crate::machine::Machine;
 use crate::record::Peer;
 use crate::time::Instant;
 
-/// Expired deadlines that one call works off; the rest follow while events are polled.
+/// Expired deadlines that one call works off; the rest follow while the node is driven.
 const EXPIRED_A_CALL: u32 = 64;
 
 impl Machine<'_> {

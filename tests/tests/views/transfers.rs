@@ -194,6 +194,16 @@ fn is_report(message: &Message<'_>) -> bool {
     matches!(message, Message::View(ViewMessage::Report(_)))
 }
 
+/// A cluster of one, which others have joined since and share its slots.
+fn grown(earliest: u16, others: &[u16]) -> Changing {
+    let mut world = Changing::of(&[earliest]);
+    others.iter().for_each(|id| world.start(*id));
+    world.change();
+    world.settle();
+    world.balance();
+    world
+}
+
 #[test]
 fn the_end_of_a_transfer_does_not_end_the_rebuild_of_its_slot() {
     const EARLIEST: u16 = 9;
@@ -201,13 +211,7 @@ fn the_end_of_a_transfer_does_not_end_the_rebuild_of_its_slot() {
     const FIRST: u16 = 1;
     const SECOND: u16 = 2;
     const THIRD: u16 = 3;
-    let mut world = Changing::of(&[EARLIEST]);
-    for id in [FIRST, SECOND, THIRD, HOLDER] {
-        world.start(id);
-    }
-    world.change();
-    world.settle();
-    world.balance();
+    let mut world = grown(EARLIEST, &[FIRST, SECOND, THIRD, HOLDER]);
     let name = world.name_at(FIRST, "held");
     let slot = world.node(FIRST).slot_of(SpaceId(0), &name).ok().flatten().expect("the name is sound");
     let held = world.take(HOLDER, &name, Mode::Exclusive);
@@ -253,13 +257,7 @@ fn an_orphan_that_was_offered_to_its_reporter_is_reported() {
     const FIRST: u16 = 1;
     const SECOND: u16 = 2;
     const THIRD: u16 = 3;
-    let mut world = Changing::of(&[EARLIEST]);
-    for id in [FIRST, SECOND, THIRD] {
-        world.start(id);
-    }
-    world.change();
-    world.settle();
-    world.balance();
+    let mut world = grown(EARLIEST, &[FIRST, SECOND, THIRD]);
     let name = world.name_at(FIRST, "held");
     let slot = world.node(FIRST).slot_of(SpaceId(0), &name).ok().flatten().expect("the name is sound");
     let held = world.take(SECOND, &name, Mode::Exclusive);
