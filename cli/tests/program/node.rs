@@ -4,6 +4,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rustix::process::{Signal, geteuid};
 
@@ -26,6 +28,13 @@ fn is_socket(entry: &std::io::Result<fs::DirEntry>) -> bool {
     entry.as_ref().unwrap().file_type().unwrap().is_socket()
 }
 
+/// A copy that every user may run. Another process writes it: what other tests start meanwhile would else inherit the open file, and the kernel runs no file that somebody may write to.
+fn copy_of_the_program(folder: &Path) -> PathBuf {
+    let program = folder.join("program");
+    check(Command::new("cp").arg(env!("CARGO_BIN_EXE_lockmaster")).arg(&program), 0);
+    program
+}
+
 #[test]
 fn strangers_are_not_served() {
     const NOBODY: u32 = 65_534;
@@ -36,9 +45,8 @@ fn strangers_are_not_served() {
     let _node = cluster.node(&format!("--socket {}", socket.display()));
     fs::set_permissions(cluster.scratch(), Permissions::from_mode(0o755)).unwrap();
     // The kernel already keeps them out.
-    let program = cluster.scratch().join("program");
-    fs::copy(env!("CARGO_BIN_EXE_lockmaster"), &program).unwrap();
-    let mut status = std::process::Command::new(program);
+    let program = copy_of_the_program(cluster.scratch());
+    let mut status = Command::new(program);
     status.args(["status", "--socket"]).arg(&socket).uid(NOBODY).gid(NOBODY);
     let text = check(&mut status, 69);
     assert!(text.contains("Permission denied"), "{text}");
