@@ -171,6 +171,11 @@ impl<R: Runtime> Node<R> {
         self.life.shared.lock().node.is_settled()
     }
 
+    /// Is nothing on record here of members that have departed?
+    pub fn is_purged(&self) -> bool {
+        self.life.shared.lock().node.is_purged()
+    }
+
     /// This life of the node.
     #[must_use]
     pub fn incarnation(&self) -> Incarnation {

@@ -36,6 +36,10 @@ pub(crate) const TASK_BUDGET: Budget = Budget { outputs: 256, records: 0 };
 /// The same for the timer task, and for a provider's news: with as much long work as takes some ten microseconds, under
 /// the node's mutex.
 pub(crate) const LONG_BUDGET: Budget = Budget { outputs: 256, records: 128 };
+/// Turns of long work after which other threads and processes of this machine come first, too: half a millisecond or so.
+/// Where cores are few, whoever works on would else keep its own until the system takes it away, some milliseconds later,
+/// and whoever waits for an answer of another process waits for all of them.
+const TURNS_OF_WORK: u32 = 4;
 /// Frames that a call writes on one connection before it leaves the rest to the writer task.
 const CALL_FRAMES: u32 = 4;
 /// A node that is a member by a provider's word shows so often that it is alive.
@@ -263,6 +267,7 @@ impl<R: Runtime> Shared<R> {
     /// The node's task for deadlines, and for what is left when a budget ran out.
     pub(crate) async fn keep_time(shared: Arc<Self>) {
         let mut errands = Errands::new();
+        let mut turns = 0;
         loop {
             let now = shared.runtime.now();
             let turn = shared.turn_with(&mut errands, LONG_BUDGET, |state, _| {
@@ -274,6 +279,11 @@ impl<R: Runtime> Shared<R> {
             errands.run(&shared);
             let Some(shows_life) = turn else { return };
             let sleep = shared.lock().timer.sleep();
+            turns = if sleep == Sleep::Yield { turns + 1 } else { 0 };
+            if turns == TURNS_OF_WORK {
+                turns = 0;
+                std::thread::yield_now();
+            }
             match sleep {
                 Sleep::Yield => shared.runtime.yield_now().await,
                 Sleep::Until(until) if shows_life => {

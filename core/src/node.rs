@@ -282,6 +282,11 @@ impl<S: Storage> Node<S> {
         self.machine().is_settled()
     }
 
+    /// Is nothing on record here of members that have departed?
+    pub fn is_purged(&mut self) -> bool {
+        self.machine().is_purged()
+    }
+
     /// Does this node master nothing, and give nothing away any more?
     pub fn is_drained(&mut self) -> bool {
         self.machine().is_drained()

@@ -80,7 +80,8 @@ pub struct Stats {
     pub fenced: u64,
     /// Logical locks that were lost with membership.
     pub locks_lost: u64,
-    /// Physical locks of members that departed.
+    /// Physical locks of members that departed, but for those that were given to another master meanwhile, which leaves
+    /// them out.
     pub locks_purged: u64,
     /// Physical locks that were put on record from reports, granted and waiting.
     pub locks_rebuilt: u64,

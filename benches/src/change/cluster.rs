@@ -8,7 +8,7 @@ use std::time::Instant as Clock;
 
 use lockmaster_tokio::{ClusterMember, ClusterView, Epoch};
 
-use super::{CALM, MEMBERS, PAUSE, ROLE, SLOTS, VICTIM, views};
+use super::{CALM, MEMBERS, PAUSE, ROLE, SLOTS, views};
 use crate::compare::median;
 use crate::transfer::load::Seen;
 
@@ -23,8 +23,6 @@ pub(super) struct Cluster {
     locks: u32,
     /// How many of them have a load: the first.
     loaded: usize,
-    /// Locks of the node that crashes, but for those that it masters itself.
-    of_victim: u64,
 }
 
 struct Process {
@@ -71,14 +69,13 @@ impl Cluster {
     /// Five members that hold so many locks in all; the first of them can have a load.
     pub(super) fn start(locks: u32, loaded: usize) -> Self {
         let view = ClusterView::default();
-        let mut cluster = Self { processes: Vec::new(), view, locks, loaded, of_victim: 0 };
+        let mut cluster = Self { processes: Vec::new(), view, locks, loaded };
         for number in 1..=MEMBERS {
             cluster.add(number);
         }
         cluster.tell();
         cluster.ask("open");
-        let remote = cluster.ask("hold");
-        cluster.of_victim = remote[usize::from(VICTIM - 1)].parse().expect("a number");
+        cluster.ask("hold");
         cluster
     }
 
@@ -212,11 +209,8 @@ impl Cluster {
 
     /// Waits until nothing is left of the node that crashed; tells what was counted until then.
     pub(super) fn purged(&mut self) -> Counters {
-        let of_victim = self.of_victim;
-        self.until(|cluster| {
-            let counters = cluster.counters();
-            (counters.purged >= of_victim).then_some(counters)
-        })
+        self.until(|cluster| cluster.ask("purged").iter().all(|line| line == "true").then_some(()));
+        self.counters()
     }
 
     // ---- a member that comes and goes ----

@@ -95,7 +95,7 @@ impl Member {
         let numbers = || words.clone().map(|word| word.parse::<u16>().expect("a number"));
         match word {
             "open" => self.node.opened().await,
-            "hold" => return self.hold().await.to_string(),
+            "hold" => self.hold().await,
             "choose" => self.choose(numbers().next().map(NodeId)),
             "load" => self.load = Some(Load::start(&self.node, &self.targets)),
             "renew" => self.load.as_mut().expect("a load runs").renew(),
@@ -103,6 +103,7 @@ impl Member {
             "probe" => self.probe().await,
             "pauses" => return self.pauses().await,
             "counters" => return self.counters(),
+            "purged" => return self.node.is_purged().to_string(),
             "share" => return self.share(),
             "moved" => {
                 let stats = self.node.stats();
@@ -132,13 +133,12 @@ impl Member {
         (0..self.locks).map(|number| (holder(number), name(u64::from(number))))
     }
 
-    /// Takes this node's part of the locks; tells how many of them another node masters.
-    async fn hold(&mut self) -> usize {
+    /// Takes this node's part of the locks.
+    async fn hold(&mut self) {
         let me = self.node.id();
         let mine: Rc<[_]> =
             self.names().filter(|(holder, _)| *holder == me.0).map(|(_, name)| name).collect();
         self.held = load::hold(&self.node, &mine).await;
-        mine.iter().filter(|name| self.node.master_of(SPACE, name) != Some(me)).count()
     }
 
     /// Chooses what the load is about: nothing that `victim` masters, but also what it holds. If it is about to crash,

@@ -16,6 +16,11 @@ const LOOKS_A_RECORD: usize = 8;
 const DISPOSED_A_STEP: u32 = 64;
 
 impl Machine<'_> {
+    /// Is nothing on record here of members that have departed?
+    pub(crate) const fn is_purged(&self) -> bool {
+        self.s.views.departed == 0
+    }
+
     pub(super) fn begin_purge(&mut self) {
         if self.s.views.departed != 0 {
             self.s.views.purge_at = Some(0);
