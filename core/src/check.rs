@@ -116,10 +116,10 @@ impl Machine<'_> {
         assert!(is_useful, "{name:?}: a resource is there for a reason");
         // What waits beyond the end of a life is taken up again with the next one, and what this node said to itself of a
         // slot that it has lost when that is looked at.
-        let is_pending = holding.wish.is_some() && !self.is_master(at) && !self.is_ended();
+        let is_pending = holding.is_asking() && !self.is_master(at) && !self.is_ended();
         let is_said = resource.outbox.is_linked() || resource.repeat.is_linked() || slot.moved.is_linked();
         assert!(!is_pending || is_said, "{name:?}: what is wanted of another node is said or repeated");
-        let is_waiting = holding.wish.is_some() || holding.write != Number(0);
+        let is_waiting = holding.is_asking() || holding.write != Number(0);
         assert!(resource.is_waiting() == is_waiting, "{name:?}: what is waited for is known as such");
         let is_touched =
             resource.outbox.is_linked() || resource.repeat.is_linked() || resource.idle.is_linked();

@@ -118,7 +118,7 @@ impl Machine<'_> {
         feed.put(&(holding.kind, holding.token, holding.write, holding.demand, holding.grants_after_demand));
         feed.put(&(holding.is_idle, holding.is_touched, holding.is_copy_current, holding.watched));
         feed.put(&holding.copy.map(|cell| self.values[cell].copy));
-        feed.put(&holding.wish.map(|wish| (wish.ticket, self.locks[wish.waiter].owner)));
+        feed.put(&holding.wish().map(|wish| (wish.ticket, self.locks[wish.waiter].owner)));
         let served = holding.served.filter(|served| self.locks[*served].resource == Some(at));
         feed.put(&served.map(|served| self.locks[served].owner));
         let mut walk = holding.locks.after(&self.locks, None);

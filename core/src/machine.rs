@@ -613,6 +613,11 @@ impl<'a> Machine<'a> {
         self.s.free.physical.len().saturating_sub(self.kept().physical)
     }
 
+    /// The first record that was never used, and neither was any behind it.
+    pub(crate) fn first_unused_physical(&self) -> usize {
+        self.s.free.physical.first_unused(self.physical.len())
+    }
+
     /// A record of a member on a resource; there is room for one.
     pub(crate) fn take_physical(&mut self, resource: Idx<Resource>, member: Member) -> Idx<Physical> {
         let at = self.s.free.physical.take(self.free_physical).expect("room was checked");

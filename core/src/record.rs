@@ -117,8 +117,9 @@ pub(crate) struct Holding {
     pub(crate) watched: u32,
     /// Local grants made since the demand was known.
     pub(crate) grants_after_demand: u32,
-    /// What is asked of the master, until it is granted, denied or withdrawn. Set by [`Holding::ask`] alone.
-    pub(crate) wish: Option<Wish>,
+    /// What is asked of the master, until it is granted, denied or withdrawn. Set by [`Holding::ask`] alone, and read
+    /// through [`Holding::wish`].
+    wish: Option<Wish>,
 }
 const _: () = assert!(core::mem::offset_of!(Holding, locks) <= 64, "a lock without owners needs one line");
 
@@ -448,6 +449,20 @@ impl Holding {
     pub(crate) fn ask(&mut self, wish: Option<Wish>) {
         self.is_asking = wish.is_some();
         self.wish = wish;
+    }
+
+    /// Is anything asked of the master? Looks at the first line only.
+    pub(crate) const fn is_asking(&self) -> bool {
+        self.is_asking
+    }
+
+    /// What is asked of the master; without anything it costs no second line.
+    pub(crate) fn wish(&self) -> Option<Wish> {
+        if self.is_asking { self.wish } else { None }
+    }
+
+    pub(crate) fn wish_mut(&mut self) -> Option<&mut Wish> {
+        if self.is_asking { self.wish.as_mut() } else { None }
     }
 
     fn is_nothing(&self) -> bool {

@@ -117,7 +117,7 @@ impl Machine<'_> {
             name: name.as_bytes(),
             master: self.node_or_gone(self.master_at(resource)),
             held: holding.held,
-            wanted: holding.wish.map(|wish| wish.wanted),
+            wanted: holding.wish().map(|wish| wish.wanted),
             number: holding.number,
             token: holding.token,
             demanded: holding.demand.map(|demand| demand.stay),

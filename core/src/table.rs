@@ -278,23 +278,31 @@ impl<T: Record> Free<T> {
 #[derive(Debug)]
 pub(crate) struct FreeStack<T> {
     len: u32,
+    /// The fewest that were ever free.
+    least: u32,
     of: PhantomData<fn() -> T>,
 }
 
 impl<T> Clone for FreeStack<T> {
     fn clone(&self) -> Self {
-        Self { len: self.len, of: PhantomData }
+        Self { ..*self }
     }
 }
 
 impl<T> FreeStack<T> {
     /// All records of a slab that is as long as this, so that the first is used first.
     pub(crate) fn all(places: &mut [u32], len: usize) -> Self {
-        let mut free = Self { len: 0, of: PhantomData };
+        let mut free = Self { len: 0, least: 0, of: PhantomData };
         for at in (0..len).rev() {
             free.put(places, Idx::new(at));
         }
+        free.least = free.len;
         free
+    }
+
+    /// Of a slab that is as long as this: the first record that was never used, and neither was any behind it.
+    pub(crate) const fn first_unused(&self, len: usize) -> usize {
+        len - self.least as usize
     }
 
     pub(crate) const fn len(&self) -> u32 {
@@ -304,6 +312,7 @@ impl<T> FreeStack<T> {
     #[inline]
     pub(crate) fn take(&mut self, places: &[u32]) -> Option<Idx<T>> {
         self.len = self.len.checked_sub(1)?;
+        self.least = self.least.min(self.len);
         Idx::from_raw(places[self.len as usize])
     }
 

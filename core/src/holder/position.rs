@@ -36,7 +36,7 @@ impl Machine<'_> {
         }
         let wish = self.position_wish(at);
         let holding = &mut self.resources[at].holding;
-        let old = holding.wish;
+        let old = holding.wish();
         let is_asked_anew = match (old, wish) {
             (Some(old), Some(new)) => !old.is_same(&new),
             (None, Some(_)) => true,
@@ -45,7 +45,7 @@ impl Machine<'_> {
         let is_withdrawn = old.is_some() && wish.is_none();
         let is_written = holding.write == UNSTATED;
         holding.ask(wish);
-        if let (Some(old), Some(wish)) = (old, holding.wish.as_mut()) {
+        if let (Some(old), Some(wish)) = (old, holding.wish_mut()) {
             wish.follow(&old, is_asked_anew);
         }
         if target != before || is_written {
@@ -69,7 +69,7 @@ impl Machine<'_> {
             need = None;
         }
         let holding = &self.resources[at].holding;
-        let is_asking = holding.demand.is_some() && holding.wish.is_some();
+        let is_asking = holding.demand.is_some() && holding.is_asking();
         let asked_back = need.filter(|_| is_asking).and_then(|need| self.asked_back(at, need));
         let asked_back = asked_back.filter(|wanted| held.covers(*wanted));
         let holding = &mut self.resources[at].holding;
@@ -83,7 +83,7 @@ impl Machine<'_> {
             Some(need) if demand.stay.covers(need) => Some(held.meet(demand.stay)),
             // It cannot be met yet. A request that is out already keeps its place without what is held beside it, but
             // for what the node would then ask for instead, and be given at once.
-            Some(need) if holding.wish.is_some() => {
+            Some(need) if holding.is_asking() => {
                 Some(held.meet(asked_back.map_or(need, |wanted| wanted.join(need))))
             }
             // What the next waiters here would ask for again at once is not given up.
@@ -180,7 +180,7 @@ impl Machine<'_> {
         if holding.write == UNSTATED {
             holding.write = number;
         }
-        if let Some(wish) = holding.wish.as_mut() {
+        if let Some(wish) = holding.wish_mut() {
             wish.ticket = None;
             if wish.asked == Number(0) {
                 wish.asked = number;
@@ -248,7 +248,7 @@ impl Machine<'_> {
     pub(crate) fn position_of(&self, at: Idx<Resource>) -> Position {
         let holding = &self.resources[at].holding;
         let copy = holding.copy.map(|cell| &self.values[cell].copy);
-        let wish = holding.wish;
+        let wish = holding.wish();
         let is_request_over = holding.kind == PositionKind::Request && wish.is_none();
         Position {
             kind: if is_request_over { PositionKind::Downgrade } else { holding.kind },
@@ -286,13 +286,13 @@ impl Machine<'_> {
     pub(crate) fn position_was_said(&mut self, at: Idx<Resource>) {
         self.position_was_delivered(at);
         let resource = &mut self.resources[at];
-        let is_answered = resource.holding.wish.is_none() && resource.holding.write == Number(0);
+        let is_answered = !resource.holding.is_asking() && resource.holding.write == Number(0);
         if is_answered {
             self.drop_if_unused(at);
             return;
         }
         let is_known = resource.holding.write == Number(0)
-            && resource.holding.wish.is_some_and(|wish| wish.ticket.is_some());
+            && resource.holding.wish().is_some_and(|wish| wish.ticket.is_some());
         self.begin_repeat(at, if is_known { Pace::Long } else { Pace::Short });
     }
 
@@ -318,13 +318,13 @@ impl Machine<'_> {
     ) {
         let Some(at) = self.known(from, at, name, DemandId(0)) else { return };
         let holding = &self.resources[at].holding;
-        let is_pending = holding.wish.is_some() && holding.number == grant.number;
+        let is_pending = holding.is_asking() && holding.number == grant.number;
         let is_rise = holding.held.is_none_or(|held| grant.mode.covers(held));
         #[cfg(lockmaster_faults)]
         let is_pending = is_pending || self.is_believed_by_fault(holding, grant);
         if !(is_pending && is_rise) {
             self.s.stats.messages_dropped += 1;
-            if holding.wish.is_none() {
+            if !holding.is_asking() {
                 self.repeat_position(at);
                 self.settle();
             }
@@ -337,9 +337,9 @@ impl Machine<'_> {
     fn is_believed_by_fault(&self, holding: &crate::record::Holding, grant: &Grant) -> bool {
         use crate::fault::Faults;
         let faults = self.s.config.faults;
-        let is_not_lower = holding.wish.is_some() && grant.number <= holding.number;
-        let is_unasked = holding.wish.is_none() && grant.number == holding.number;
-        let is_after_cancel = holding.wish.is_none() && holding.kind == PositionKind::Cancel;
+        let is_not_lower = holding.is_asking() && grant.number <= holding.number;
+        let is_unasked = !holding.is_asking() && grant.number == holding.number;
+        let is_after_cancel = !holding.is_asking() && holding.kind == PositionKind::Cancel;
         (faults.has(Faults::GRANT_NOT_LOWER) && is_not_lower)
             || (faults.has(Faults::GRANT_UNASKED) && is_unasked)
             || (faults.has(Faults::GRANT_AFTER_CANCEL) && is_after_cancel)
@@ -348,7 +348,7 @@ impl Machine<'_> {
     fn take_grant(&mut self, from: Member, at: Idx<Resource>, grant: &Grant) {
         self.unlink_position(at);
         let holding = &mut self.resources[at].holding;
-        let wish = holding.wish;
+        let wish = holding.wish();
         holding.ask(None);
         holding.held = Some(grant.mode);
         holding.token = grant.token.physical();
@@ -398,7 +398,7 @@ impl Machine<'_> {
     pub(crate) fn handle_deny(&mut self, at: Option<Idx<Resource>>, deny: &Deny) {
         let Some(at) = at else { return };
         let holding = &mut self.resources[at].holding;
-        let Some(wish) = holding.wish.filter(|_| holding.number == deny.number) else {
+        let Some(wish) = holding.wish().filter(|_| holding.number == deny.number) else {
             self.s.stats.messages_dropped += 1;
             return;
         };
@@ -429,7 +429,7 @@ impl Machine<'_> {
         let Some(at) = at else { return };
         let resource = &mut self.resources[at];
         let is_pending = resource.holding.number == queued.number;
-        let Some(wish) = resource.holding.wish.as_mut().filter(|_| is_pending) else {
+        let Some(wish) = resource.holding.wish_mut().filter(|_| is_pending) else {
             self.s.stats.messages_dropped += 1;
             return;
         };
@@ -456,7 +456,7 @@ impl Machine<'_> {
         }
         let holding = &self.resources[at].holding;
         let is_weaker = holding.held.is_none_or(|held| demand.held != held && demand.held.covers(held));
-        if demand.number < holding.number || (is_weaker && holding.wish.is_some()) {
+        if demand.number < holding.number || (is_weaker && holding.is_asking()) {
             self.repeat_position(at);
         } else if demand.number > holding.number {
             self.s.stats.messages_dropped += 1;
@@ -513,7 +513,7 @@ impl Machine<'_> {
             return;
         }
         holding.write = Number(0);
-        let is_asking = holding.wish.is_some();
+        let is_asking = holding.is_asking();
         let resource = &self.resources[at];
         if !is_asking && resource.repeat.is_linked() {
             self.unlink_position(at);

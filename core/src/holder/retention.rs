@@ -37,7 +37,7 @@ impl Machine<'_> {
     pub(crate) fn retain(&mut self, at: Idx<Resource>) {
         let resource = &mut self.resources[at];
         let holding = &mut resource.holding;
-        let is_idle = holding.held.is_some() && holding.locks.is_empty() && holding.wish.is_none();
+        let is_idle = holding.held.is_some() && holding.locks.is_empty() && !holding.is_asking();
         let space = usize::from(resource.space.0);
         if is_idle == holding.is_idle {
             return;

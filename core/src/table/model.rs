@@ -157,6 +157,8 @@ impl<'a> Tables<'a> {
         assert!(self.free.is_empty() == model.free.is_empty(), "there is one if they are counted");
         let next = self.stack.next(self.stacked).map(Idx::get);
         assert!(next.eq(model.free.iter().rev().copied()), "the stack names those that are taken next");
+        let in_use = model.names.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        assert!(self.stack.first_unused(RECORDS) >= in_use, "what is in use was never unused");
         let mut walk = self.line.head();
         for expected in &model.line {
             assert!(walk.map(Idx::get) == Some(*expected), "{walk:?} stands where {expected} does");

@@ -21,7 +21,7 @@ const CHAINS_AHEAD: usize = 8;
 const STEPS_AHEAD: usize = 512;
 
 /// The same where others may wait for it.
-const STEPS_BRIEFLY: usize = 64;
+const STEPS_BRIEFLY: usize = 256;
 
 /// Whether a transfer gives way to what its two nodes do beside it: then it has one small chunk on its way at a time,
 /// so that nobody waits behind many.

@@ -47,7 +47,8 @@ impl Machine<'_> {
         }
         let first = at as usize;
         let mut at = first;
-        let end = self.physical.len().min(first + LOOKED_AT_A_STEP);
+        let all = self.first_unused_physical();
+        let end = all.min(first + LOOKED_AT_A_STEP);
         self.read_departed(first..end);
         let mut purged = 0;
         while at < end && purged < most {
@@ -55,7 +56,7 @@ impl Machine<'_> {
             at += 1;
         }
         self.s.views.purge_at = u32::try_from(at).ok();
-        if at == self.physical.len() {
+        if at == all {
             self.s.views.purge_at = None;
             self.forget_departed();
         }
@@ -83,10 +84,10 @@ impl Machine<'_> {
     /// Takes the lock of a departed member, and all others of its resource, out of the queues; says whether it was one.
     fn purge_record(&mut self, at: Idx<Physical>) -> bool {
         let record = &self.physical[at];
-        let Some(resource) = record.resource else { return false };
         if record.member == NOBODY || self.s.views.departed >> record.member & 1 == 0 {
             return false;
         }
+        let Some(resource) = record.resource else { return false };
         if self.resources[resource].passage == Passage::Packed {
             if !crate::fault_on!(self, PACKED_KEEPS_DEPARTED) {
                 self.mark_gone(resource, at);

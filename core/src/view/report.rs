@@ -221,7 +221,7 @@ impl Machine<'_> {
     /// Does this node hold or want something of a resource?
     pub(super) fn is_reported(&self, at: Idx<Resource>) -> bool {
         let resource = &self.resources[at];
-        resource.is_used && (resource.holding.held.is_some() || resource.holding.wish.is_some())
+        resource.is_used && (resource.holding.held.is_some() || resource.holding.is_asking())
     }
 
     /// What a new master has to know of this node's position (rule W11).
@@ -236,7 +236,7 @@ impl Machine<'_> {
             name: self.name_bytes(resource),
             position,
             token: if holding.held.is_some() { holding.token.physical() } else { Token::NONE },
-            ticket: holding.wish.and_then(|wish| wish.ticket),
+            ticket: holding.wish().and_then(|wish| wish.ticket),
             value: copy,
             since: self.writing_since(at),
         }
@@ -381,7 +381,7 @@ impl Machine<'_> {
             return;
         }
         let holding = &self.resources[at].holding;
-        if holding.locks.need().is_some() && holding.wish.is_none() {
+        if holding.locks.need().is_some() && !holding.is_asking() {
             // Owners use it, and nothing more is asked for.
             return;
         }
