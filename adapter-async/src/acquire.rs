@@ -4,7 +4,7 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use lockmaster_core::{Grant, LockId, Request};
+use lockmaster_core::{Grant, Instant, LockId, Request};
 
 use crate::error::LockError;
 use crate::guard::{Block, Guard};
@@ -58,18 +58,26 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
         *stage = Stage::Over;
         // Whose code that is, is not known: it runs before the mutex is locked.
         let name = name.as_ref();
+        let mut request = Request {
+            space: options.space,
+            name,
+            owner: options.owner.unwrap_or_default(),
+            mode: options.mode,
+            flags: options.all_flags(),
+            priority: options.priority,
+            patience: options.timeout,
+        };
+        let at_rest = shared.rest(|state| {
+            if options.owner.is_none() {
+                request.owner = state.fresh_owner();
+            }
+            state.request_at_rest(&*shared.runtime, &request)
+        });
+        if let Some((lock, grant)) = at_rest {
+            return Poll::Ready(Ok(Guard::new(&node.life, lock, grant, None)));
+        }
         let now = shared.runtime.now();
         let begun = shared.turn(|state, errands| {
-            let owner = options.owner.unwrap_or_else(|| state.fresh_owner());
-            let request = Request {
-                space: options.space,
-                name,
-                owner,
-                mode: options.mode,
-                flags: options.all_flags(),
-                priority: options.priority,
-                patience: options.timeout,
-            };
             let now = state.advance(now);
             let asked = state.node.request(now, &request)?;
             let lock = asked.lock;
@@ -164,6 +172,15 @@ impl<R: Runtime, N> Drop for Acquire<'_, R, N> {
 }
 
 impl<W: Writer> State<W> {
+    /// Takes a lock that is merely retained: most calls are no more than this. The clock is read if it can end that.
+    fn request_at_rest<R: Runtime>(&mut self, runtime: &R, request: &Request<'_>) -> Option<(LockId, Grant)> {
+        let is_timed = self.node.certain_until() != Instant::NEVER;
+        let now = if is_timed { self.advance(runtime.now()) } else { self.now() };
+        let asked = self.node.request_at_rest(now, request)?;
+        self.guards += 1;
+        Some((asked.lock, asked.grant?))
+    }
+
     /// The value block that a grant gives, if it was asked for.
     fn block(&mut self, options: &LockOptions, lock: LockId) -> Option<Box<Block>> {
         options.wants_value().then(|| Box::new(Block::read(self.value(lock))))

@@ -15,7 +15,8 @@ use crate::error::SetValueError;
 use crate::loss::Lost;
 use crate::node::Life;
 use crate::registry::WatchId;
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, Writer};
+use crate::shared::State;
 use crate::stale::Stale;
 use crate::sync::Arc;
 
@@ -195,6 +196,9 @@ impl<R: Runtime> fmt::Debug for Guard<R> {
 impl<R: Runtime> Drop for Guard<R> {
     fn drop(&mut self) {
         let (lock, write) = (self.lock, self.write());
+        if write == ValueWrite::Keep && self.life.shared.rest(|state| state.release_at_rest(lock)).is_some() {
+            return;
+        }
         // Nothing if the node is shut down: the lock went with it.
         let _: Option<()> = self.life.shared.turn(|state, errands| {
             // The next request takes the release along, if it comes soon.
@@ -213,6 +217,17 @@ impl<R: Runtime> Drop for Guard<R> {
                 }
             }
         });
+    }
+}
+
+impl<W: Writer> State<W> {
+    /// Gives a lock back that stays here, retained, if nobody is to be told of it.
+    fn release_at_rest(&mut self, lock: LockId) -> Option<()> {
+        if self.members.is_leaving() || !self.node.release_at_rest(lock) {
+            return None;
+        }
+        self.guards -= 1;
+        Some(())
     }
 }
 

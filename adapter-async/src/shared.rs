@@ -159,6 +159,19 @@ impl<R: Runtime> Shared<R> {
         result
     }
 
+    /// Does what leaves nothing to be driven, if it is no more than that; nothing if there is more to it, or the node is shut
+    /// down.
+    #[inline]
+    pub(crate) fn rest<T>(&self, act: impl FnOnce(&mut State<R::Writer>) -> Option<T>) -> Option<T> {
+        let alarm = Alarm(self);
+        let result = {
+            let mut state = self.lock();
+            if state.lifecycle.is_closed() { None } else { act(&mut state) }
+        };
+        mem::forget(alarm);
+        result
+    }
+
     /// Writes a claimed frame, and the next ones; what the socket does not take is left to the writer task.
     pub(crate) fn write(&self, mut claim: Claim<R::Writer>) {
         for _ in 0..CALL_FRAMES {

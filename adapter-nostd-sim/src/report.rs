@@ -21,6 +21,8 @@ pub struct Report {
     pub grants: u64,
     /// Grants without any message.
     pub retained: u64,
+    /// Grants and releases that left nothing to be driven.
+    pub at_rest: u64,
     /// Denials by an event, and refusals because of other locks.
     pub denials: u64,
     /// Requests and conversions that were cancelled or abandoned while they waited.
@@ -250,7 +252,7 @@ impl AddAssign for MoveCounts {
 impl Report {
     /// Every counter of what owners did, with its name.
     #[must_use]
-    pub const fn all(&self) -> [(&'static str, u64); 20] {
+    pub const fn all(&self) -> [(&'static str, u64); 21] {
         [
             ("steps", self.steps),
             ("asked", self.asked),
@@ -266,6 +268,7 @@ impl Report {
             ("alternates", self.alternates),
             ("demands", self.demands),
             ("values read", self.values_read),
+            ("at rest", self.at_rest),
             ("values written", self.values_written),
             ("frames", self.frames),
             ("messages", self.messages),
@@ -293,6 +296,7 @@ impl AddAssign for Report {
         self.alternates += other.alternates;
         self.demands += other.demands;
         self.values_read += other.values_read;
+        self.at_rest += other.at_rest;
         self.values_written += other.values_written;
         self.frames += other.frames;
         self.messages += other.messages;

@@ -10,9 +10,10 @@
 //! ```
 //!
 //! The rules H1, H4, H8 and H9 are those of `docs/protocol.md`. What the node itself holds, and how it asks for more, is
-//! in `holder/position.rs`; what it retains in `holder/retention.rs`.
+//! in `holder/position.rs`; what it retains in `holder/retention.rs`, and how that is taken again in `holder/rest.rs`.
 
 mod position;
+mod rest;
 mod retention;
 
 use position::UNSTATED;

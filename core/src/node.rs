@@ -114,6 +114,15 @@ impl<S: Storage> Node<S> {
         self.machine().request(now, request)
     }
 
+    /// Grants a request at once, if this node retains the lock and nobody else is concerned: [`Node::request`] would grant
+    /// it, too, but this leaves nothing to send, no event and no deadline, so nothing need be driven afterwards.
+    ///
+    /// The time counts only if a clock ends what the node holds, see [`Node::certain_until`]. `None` if there is more to
+    /// the request: nothing has happened then, make it by [`Node::request`].
+    pub fn request_at_rest(&mut self, now: Instant, request: &Request<'_>) -> Option<Asked> {
+        self.machine().request_at_rest(now, request)
+    }
+
     /// Changes the mode of a granted lock (VMS `$ENQ` with LCK$M_CONVERT).
     ///
     /// `write` has effect where [`Mode::value_transfer`] says `Write`. Returns the grant if it was made in the
@@ -138,6 +147,15 @@ impl<S: Storage> Node<S> {
     /// [`ReleaseError`]; the lock is as it was.
     pub fn release(&mut self, lock: LockId, write: ValueWrite) -> Result<(), ReleaseError> {
         self.machine().release(lock, write)
+    }
+
+    /// Ends a granted lock, if this node retains it and nobody else is concerned: [`Node::release`] would end it, too, but
+    /// this writes no value block and leaves nothing to be driven.
+    ///
+    /// `false` if there is more to it: nothing has happened then, end it by [`Node::release`].
+    #[must_use]
+    pub fn release_at_rest(&mut self, lock: LockId) -> bool {
+        self.machine().release_at_rest(lock)
     }
 
     /// Ends a lock whatever it is doing (DLM_LKF_FORCEUNLOCK): no further event names it.
@@ -273,8 +291,9 @@ impl<S: Storage> Node<S> {
     }
 
     /// Until when this node's locks are certainly its own; [`Instant::NEVER`] if no clock ends that.
-    pub fn certain_until(&mut self) -> Instant {
-        self.machine().certain_until()
+    #[must_use]
+    pub fn certain_until(&self) -> Instant {
+        self.state.views.certain_until()
     }
 
     /// Is the map of the view agreed on here, and nothing known to be rebuilt?

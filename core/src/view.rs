@@ -241,6 +241,11 @@ impl Views {
         }
     }
 
+    /// Until when what this node holds is its own.
+    pub(crate) fn certain_until(&self) -> Instant {
+        if self.life == Life::Alive { self.certainty.fenced_at } else { Instant::START }
+    }
+
     /// Members that have departed and are not forgotten yet.
     pub(crate) const fn departed(&self) -> u64 {
         self.departed

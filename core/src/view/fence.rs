@@ -214,8 +214,4 @@ impl Machine<'_> {
             Life::Alive => Standing::Member,
         }
     }
-
-    pub(crate) fn certain_until(&self) -> Instant {
-        if self.is_ended() { Instant::START } else { self.s.views.certainty.fenced_at }
-    }
 }

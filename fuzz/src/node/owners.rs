@@ -75,7 +75,9 @@ impl Scene<'_> {
         let now = self.now;
         let (space, bytes) = &self.world.names[name];
         let request = Request { space: *space, name: bytes, owner, mode, flags, priority, patience };
-        match self.honest[place(node)].node.request(now, &request) {
+        let party = &mut self.honest[place(node)].node;
+        let at_rest = owner.0.is_multiple_of(2).then(|| party.request_at_rest(now, &request)).flatten();
+        match at_rest.map_or_else(|| party.request(now, &request), Ok) {
             Ok(asked) => {
                 let lock = asked.lock;
                 self.ghost.asked(GhostLock::new(node, lock, owner, name, mode, flags));
@@ -133,8 +135,11 @@ impl Scene<'_> {
         let Some(at) = self.pick(node, |lock| lock.wanted.is_none()) else { return };
         let write = self.write();
         let lock = self.ghost.locks[at].lock;
+        let goes_at_rest = write == ValueWrite::Keep && self.choices.below(2) == 0;
         let node = &mut self.party(node).node;
-        if node.release(lock, write).is_err() {
+        if goes_at_rest && node.release_at_rest(lock) {
+            // It is kept without an owner.
+        } else if node.release(lock, write).is_err() {
             // It has no block to write.
             node.release(lock, ValueWrite::Keep).expect("a granted lock is released");
         }

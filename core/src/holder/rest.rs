@@ -1,0 +1,92 @@
+//! What is taken and given back while it concerns nobody else: a retained lock, again and again.
+//!
+//! It leaves nothing behind that an adapter would have to look at: no output, no deadline, no work. So it needs neither
+//! the time nor a drain.
+
+use crate::event::{Asked, Path, Request};
+use crate::flags::Flags;
+use crate::id::LockId;
+use crate::machine::Machine;
+use crate::mode::Mode;
+use crate::name::check_name;
+use crate::queue::{Claim, Place};
+use crate::record::Resource;
+use crate::table::Idx;
+use crate::time::Instant;
+
+use super::position::UNSTATED;
+
+impl Machine<'_> {
+    /// Grants a request from what the node holds, if that is all there is to it. If not, nothing has happened.
+    pub(crate) fn request_at_rest(&mut self, now: Instant, request: &Request<'_>) -> Option<Asked> {
+        let is_plain = request.flags == Flags::NONE && check_name(request.name).is_ok();
+        let is_mine = now < self.s.views.certain_until();
+        if !is_plain || !is_mine || !self.is_space(request.space) || !self.has_free_lock() {
+            return None;
+        }
+        let hash = self.hash_of(request.space, request.name);
+        let resource = self.find(request.space, request.name, hash)?;
+        if !self.may_grant_at_rest(resource, request.mode) {
+            return None;
+        }
+        self.touch(resource);
+        let at = self.take_lock();
+        let lock = &mut self.locks[at];
+        lock.resource = Some(resource);
+        lock.owner = request.owner;
+        lock.priority = request.priority;
+        lock.claim = Claim { held: Some(request.mode), ..Claim::VACANT };
+        let id = lock.id(at);
+        let holding = &mut self.resources[resource].holding;
+        holding.locks.stand(&mut self.locks, at, Place::Granted);
+        holding.hits = holding.hits.saturating_add(1);
+        let stats = &mut self.s.stats;
+        stats.asked += 1;
+        stats.granted_retained += 1;
+        if self.is_master(resource) {
+            self.s.stats.requests.local += 1;
+        }
+        self.give_token(resource, at, Path::Retained);
+        Some(Asked { lock: id, grant: Some(self.grant_of(at)) })
+    }
+
+    /// Does the node hold this mode for its owners, with nobody in the way and nobody who waits for it?
+    fn may_grant_at_rest(&self, at: Idx<Resource>, mode: Mode) -> bool {
+        let resource = &self.resources[at];
+        if !resource.is_used {
+            return false;
+        }
+        let holding = &resource.holding;
+        let is_held = holding.held.is_some_and(|held| held.covers(mode)) && holding.token.local < u32::MAX;
+        let is_free = !holding.locks.has_waiters() && !holding.locks.is_full() && holding.demand.is_none();
+        is_held && is_free && holding.locks.is_compatible(&Claim::VACANT, mode)
+    }
+
+    /// Ends a granted lock that writes no value block, if that concerns nobody. If it may, nothing has happened.
+    pub(crate) fn release_at_rest(&mut self, id: LockId) -> bool {
+        let Some(at) = self.live(id).filter(|at| self.locks[*at].claim.place == Place::Granted) else {
+            return false;
+        };
+        let resource = self.resource_of(at);
+        if !self.may_release_at_rest(resource) {
+            return false;
+        }
+        if self.is_master(resource) {
+            self.s.stats.releases.local += 1;
+        }
+        self.end_lock(at);
+        self.retain(resource);
+        true
+    }
+
+    /// Is the lock kept without an owner, in the place that it has among those that are kept?
+    fn may_release_at_rest(&self, at: Idx<Resource>) -> bool {
+        let resource = &self.resources[at];
+        let holding = &resource.holding;
+        let space = usize::from(resource.space.0);
+        let is_kept = resource.idle.is_linked()
+            && self.is_retaining(at)
+            && self.s.idle[space].count < self.s.config.spaces[space].retained_max;
+        is_kept && !holding.locks.has_waiters() && holding.demand.is_none() && holding.write != UNSTATED
+    }
+}
