@@ -58,27 +58,23 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
         *stage = Stage::Over;
         // Whose code that is, is not known: it runs before the mutex is locked.
         let name = name.as_ref();
-        let mut request = Request {
+        let request = |state: &mut State<R::Writer>| Request {
             space: options.space,
             name,
-            owner: options.owner.unwrap_or_default(),
+            owner: options.owner.unwrap_or_else(|| state.fresh_owner()),
             mode: options.mode,
             flags: options.all_flags(),
             priority: options.priority,
             patience: options.timeout,
         };
-        let at_rest = shared.rest(|state| {
-            if options.owner.is_none() {
-                request.owner = state.fresh_owner();
-            }
-            state.request_at_rest(&*shared.runtime, &request)
-        });
-        if let Some((lock, grant)) = at_rest {
-            return Poll::Ready(Ok(Guard::new(&node.life, lock, grant, None)));
-        }
-        let now = shared.runtime.now();
-        let begun = shared.turn(|state, errands| {
-            let now = state.advance(now);
+        let rest = |state: &mut State<R::Writer>| {
+            let request = request(state);
+            let (lock, grant) = state.request_at_rest(&*shared.runtime, &request)?;
+            Some(Ok(Begun::Granted(lock, grant, None)))
+        };
+        let begun = shared.turn_at_rest(rest, |state, errands| {
+            let request = request(state);
+            let now = state.advance(shared.runtime.now());
             let asked = state.node.request(now, &request)?;
             let lock = asked.lock;
             if let Some(grant) = asked.grant {

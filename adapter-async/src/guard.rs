@@ -196,11 +196,11 @@ impl<R: Runtime> fmt::Debug for Guard<R> {
 impl<R: Runtime> Drop for Guard<R> {
     fn drop(&mut self) {
         let (lock, write) = (self.lock, self.write());
-        if write == ValueWrite::Keep && self.life.shared.rest(|state| state.release_at_rest(lock)).is_some() {
-            return;
-        }
+        let rest = |state: &mut State<R::Writer>| {
+            (write == ValueWrite::Keep).then(|| state.release_at_rest(lock)).flatten()
+        };
         // Nothing if the node is shut down: the lock went with it.
-        let _: Option<()> = self.life.shared.turn(|state, errands| {
+        let _: Option<()> = self.life.shared.turn_at_rest(rest, |state, errands| {
             // The next request takes the release along, if it comes soon.
             errands.defer();
             state.guards -= 1;

@@ -129,6 +129,32 @@ impl<R: Runtime> Shared<R> {
         result
     }
 
+    /// One turn of an application's call that may find that it leaves nothing to be driven: then `rest` has done all of it.
+    #[inline]
+    pub(crate) fn turn_at_rest<T>(
+        &self,
+        rest: impl FnOnce(&mut State<R::Writer>) -> Option<T>,
+        act: impl FnOnce(&mut State<R::Writer>, &mut Errands<R::Writer>) -> T,
+    ) -> Option<T> {
+        let alarm = Alarm(self);
+        let mut state = self.lock();
+        let is_open = !state.lifecycle.is_closed();
+        if let Some(result) = is_open.then(|| rest(&mut state)).flatten() {
+            drop(state);
+            mem::forget(alarm);
+            return Some(result);
+        }
+        let mut errands = Errands::new();
+        let result = is_open.then(|| act(&mut state, &mut errands));
+        if is_open {
+            state.drain(&*self.runtime, &mut errands, CALL_BUDGET);
+        }
+        drop(state);
+        mem::forget(alarm);
+        errands.run(self);
+        result
+    }
+
     /// One turn whose errands the caller runs; nothing if the node is shut down.
     #[inline]
     pub(crate) fn turn_with<T>(
@@ -154,19 +180,6 @@ impl<R: Runtime> Shared<R> {
                 }
                 Some(result)
             }
-        };
-        mem::forget(alarm);
-        result
-    }
-
-    /// Does what leaves nothing to be driven, if it is no more than that; nothing if there is more to it, or the node is shut
-    /// down.
-    #[inline]
-    pub(crate) fn rest<T>(&self, act: impl FnOnce(&mut State<R::Writer>) -> Option<T>) -> Option<T> {
-        let alarm = Alarm(self);
-        let result = {
-            let mut state = self.lock();
-            if state.lifecycle.is_closed() { None } else { act(&mut state) }
         };
         mem::forget(alarm);
         result

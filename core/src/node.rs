@@ -1,6 +1,6 @@
 //! The node: a shell that chooses the memory, around a machine that is compiled once.
 
-use crate::config::Config;
+use crate::config::{Config, Retention};
 use crate::drive::Budget;
 use crate::error::{ConfigError, ConvertError, Dropped, HelloError, ReleaseError, RequestError, UnknownLock};
 use crate::event::{Asked, Cancelled, Conversion, Event, Grant, Request};
@@ -120,6 +120,9 @@ impl<S: Storage> Node<S> {
     /// The time counts only if a clock ends what the node holds, see [`Node::certain_until`]. `None` if there is more to
     /// the request: nothing has happened then, make it by [`Node::request`].
     pub fn request_at_rest(&mut self, now: Instant, request: &Request<'_>) -> Option<Asked> {
+        if self.retains_nothing() {
+            return None;
+        }
         self.machine().request_at_rest(now, request)
     }
 
@@ -155,7 +158,12 @@ impl<S: Storage> Node<S> {
     /// `false` if there is more to it: nothing has happened then, end it by [`Node::release`].
     #[must_use]
     pub fn release_at_rest(&mut self, lock: LockId) -> bool {
-        self.machine().release_at_rest(lock)
+        !self.retains_nothing() && self.machine().release_at_rest(lock)
+    }
+
+    /// Where no space retains anything, it is not worth a look what is retained.
+    fn retains_nothing(&self) -> bool {
+        self.state.config.spaces.iter().all(|space| space.retention == Retention::Never)
     }
 
     /// Ends a lock whatever it is doing (DLM_LKF_FORCEUNLOCK): no further event names it.
