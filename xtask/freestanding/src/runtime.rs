@@ -1,10 +1,14 @@
-//! What a libc would give: the entry point, the way out, the panic handler and the memory functions.
+//! What `std` and a libc would give: the entry point, the way out, the console, the panic handler, something that is
+//! taken once, and the memory functions.
 //!
 //! Why `unsafe`: a program with nothing below it has to speak to the kernel itself and to define the symbols that
 //! the compiler calls without being asked. Nothing of it is shipped.
 
 use core::arch::{asm, global_asm};
+use core::cell::UnsafeCell;
+use core::fmt::{self, Write};
 use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Exit status after a panic, as with `std`.
 const PANICKED: u8 = 101;
@@ -32,9 +36,68 @@ fn exit(status: u8) -> ! {
     }
 }
 
+/// The standard output.
+pub(crate) struct Console;
+
+impl Write for Console {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut left = text.as_bytes();
+        while !left.is_empty() {
+            let written = usize::try_from(write(left)).map_err(|_| fmt::Error)?;
+            left = left.get(written..).ok_or(fmt::Error)?;
+        }
+        Ok(())
+    }
+}
+
+/// How much was written, or a negative number.
+fn write(bytes: &[u8]) -> isize {
+    let written: isize;
+    // SAFETY: `write` of the Linux kernel reads these bytes and changes no memory.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        asm!(
+            "syscall", inlateout("rax") 1_isize => written, in("rdi") 1, in("rsi") bytes.as_ptr(),
+            in("rdx") bytes.len(), lateout("rcx") _, lateout("r11") _, options(nostack, readonly)
+        );
+    }
+    // SAFETY: as above.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        asm!(
+            "svc #0", in("x8") 64, inlateout("x0") 1_isize => written, in("x1") bytes.as_ptr(),
+            in("x2") bytes.len(), options(nostack, readonly)
+        );
+    }
+    written
+}
+
 #[panic_handler]
-fn panic(_: &PanicInfo<'_>) -> ! {
+fn panic(info: &PanicInfo<'_>) -> ! {
+    // There is nobody to tell if it fails.
+    let _ = writeln!(Console, "{info}");
     exit(PANICKED)
+}
+
+/// Something in a `static` that is lent once, for good.
+pub(crate) struct Taken<T> {
+    value: UnsafeCell<T>,
+    is_taken: AtomicBool,
+}
+
+// SAFETY: only one caller is ever given the value.
+unsafe impl<T: Send> Sync for Taken<T> {}
+
+impl<T> Taken<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self { value: UnsafeCell::new(value), is_taken: AtomicBool::new(false) }
+    }
+
+    /// The value, for who asks first.
+    pub(crate) fn take(&'static self) -> Option<&'static mut T> {
+        // SAFETY: nobody else has been given the value, or will be.
+        (!self.is_taken.swap(true, Ordering::AcqRel)).then(|| unsafe { &mut *self.value.get() })
+    }
 }
 
 // Bytes are read and written as volatile: the compiler would turn a plain loop into a call of the very function
