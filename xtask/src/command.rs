@@ -22,6 +22,18 @@ pub(crate) fn check_succeeds(command: &mut Command, what: &str) -> Result<(), St
     Err(format!("{what}: {command:?} ended with {}\n{}", output.status, said(&output)))
 }
 
+/// What a command that must succeed told its standard output.
+///
+/// # Errors
+/// It did not start, or failed: with what it said.
+pub(crate) fn told(command: &mut Command) -> Result<String, String> {
+    let output = run(command)?;
+    if !output.status.success() {
+        return Err(format!("{command:?} ended with {}\n{}", output.status, said(&output)));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// Everything that a command said.
 pub(crate) fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::command::{check_succeeds, run, said};
+use crate::command::{check_succeeds, said, told};
 use crate::outside::BAREMETAL;
-use crate::verify::Done;
+use crate::verify::{self, Done};
 
 const TARGET: &str = "thumbv7em-none-eabi";
 const EMULATOR: &str = "qemu-system-arm";
@@ -34,7 +34,7 @@ pub(crate) fn check(root: &Path) -> Result<Done, String> {
     BAREMETAL.check_text(root)?;
     let host = |first: &str| {
         let mut command = BAREMETAL.cargo(root, "run");
-        said_by(command.args(["--release", "--locked", "--quiet", "--", first]))
+        told(command.args(["--release", "--locked", "--quiet", "--", first]))
     };
     let expected = host("1")?;
     if host("2")? == expected {
@@ -47,9 +47,9 @@ pub(crate) fn check(root: &Path) -> Result<Done, String> {
     };
     check_succeeds(&mut tools.build(root), "the image does not link")?;
     let image = BAREMETAL.target(root).join(TARGET).join("release").join(BAREMETAL.name);
-    let told = emulate(&image)?;
-    if told != expected {
-        return Err(format!("the board says\n{told}\nand the host\n{expected}"));
+    let shown = emulate(&image)?;
+    if shown != expected {
+        return Err(format!("the board says\n{shown}\nand the host\n{expected}"));
     }
     println!("{} seeds do the same on {TARGET} and on the host", expected.lines().count());
     Ok(Done::Passed)
@@ -62,12 +62,12 @@ impl Tools {
         if !has_emulator {
             return Err(format!("{EMULATOR} is not installed"));
         }
-        let own = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-        let with_sources = [PathBuf::from(&own), PathBuf::from(RUSTC)].into_iter().find(|rustc| {
+        let own = verify::rustc();
+        let with_sources = [own.clone(), PathBuf::from(RUSTC)].into_iter().find(|rustc| {
             sysroot(rustc).is_some_and(|root| root.join("lib/rustlib/src/rust/library/core").is_dir())
         });
         let rustc = with_sources.ok_or("no compiler has the sources of `core` (rustc-web, rust-web-src)")?;
-        let with_toolchain = sysroot(&PathBuf::from(own)).and_then(|root| {
+        let with_toolchain = sysroot(&own).and_then(|root| {
             let hosts = root.join("lib/rustlib").read_dir().ok()?;
             let mut linkers = hosts.flatten().map(|host| host.path().join("bin/rust-lld"));
             linkers.find(|linker| linker.is_file())
@@ -115,12 +115,4 @@ fn emulate(image: &Path) -> Result<String, String> {
         return Err(format!("the board ended with {}: {}", output.status, said(&output)));
     }
     Ok(String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
-fn said_by(command: &mut Command) -> Result<String, String> {
-    let output = run(command)?;
-    if !output.status.success() {
-        return Err(format!("{command:?} ended with {}\n{}", output.status, said(&output)));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -10,6 +10,7 @@ mod manifest;
 mod orders;
 mod outside;
 mod scoreboard;
+mod symbols;
 mod tidy;
 mod verify;
 

@@ -257,6 +257,11 @@ pub(crate) fn cargo(root: &Path) -> Command {
     command
 }
 
+/// The compiler that cargo uses.
+pub(crate) fn rustc() -> PathBuf {
+    std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()).into()
+}
+
 /// Where builds go.
 pub(crate) fn target(root: &Path) -> PathBuf {
     root.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))

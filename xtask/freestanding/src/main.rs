@@ -48,6 +48,6 @@ fn names() -> bool {
 
 /// The core's example of three nodes in static memory.
 fn nodes() -> bool {
-    let board = black_box(&BOARD).take();
-    board.is_some_and(|board| board::run(board, &mut Console).is_ok())
+    let end = black_box(&BOARD).lend(|board| board::run(board, &mut Console));
+    end.is_some_and(|end| end.is_ok())
 }

@@ -79,7 +79,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     exit(PANICKED)
 }
 
-/// Something in a `static` that is lent once, for good.
+/// Something in a `static` that is lent once.
 pub(crate) struct Taken<T> {
     value: UnsafeCell<T>,
     is_taken: AtomicBool,
@@ -93,10 +93,10 @@ impl<T> Taken<T> {
         Self { value: UnsafeCell::new(value), is_taken: AtomicBool::new(false) }
     }
 
-    /// The value, for who asks first.
-    pub(crate) fn take(&'static self) -> Option<&'static mut T> {
-        // SAFETY: nobody else has been given the value, or will be.
-        (!self.is_taken.swap(true, Ordering::AcqRel)).then(|| unsafe { &mut *self.value.get() })
+    /// Lends the value to who asks first.
+    pub(crate) fn lend<R>(&self, borrow: impl FnOnce(&mut T) -> R) -> Option<R> {
+        // SAFETY: nobody else has been lent the value, or will be.
+        (!self.is_taken.swap(true, Ordering::AcqRel)).then(|| borrow(unsafe { &mut *self.value.get() }))
     }
 }
 
