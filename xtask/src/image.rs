@@ -51,7 +51,8 @@ pub(crate) fn check(root: &Path) -> Result<Done, String> {
     if shown != expected {
         return Err(format!("the board says\n{shown}\nand the host\n{expected}"));
     }
-    println!("{} seeds do the same on {TARGET} and on the host", expected.lines().count());
+    let seeds = expected.lines().count() - 1;
+    println!("{seeds} seeds do the same on {TARGET} and on the host, with the same bytes of records");
     Ok(Done::Passed)
 }
 

@@ -18,12 +18,18 @@ const SLOTS: usize = SLOTS_MAX as usize;
 /// The tables of one node.
 type Fixed = ArrayMemory<RECORDS, BUCKETS, SLOTS, { SLOTS * NODES }, NODES>;
 
+/// The same without those of members, which are smaller on the board.
+type Records = ArrayMemory<RECORDS, BUCKETS, SLOTS, { SLOTS * NODES }, 0>;
+
 /// The tables of all nodes.
 static mut TABLES: [Fixed; NODES] = [const { Fixed::VACANT }; NODES];
 
-/// Runs the seeds; tells whether all were sound, and some grants and transfers among what happened.
+/// Says what the records of a node take, then runs the seeds; tells whether all were sound, and some grants and transfers among what happened.
 pub(crate) fn run(first: u64, print: fn(&str)) -> bool {
     let (mut grants, mut transfers) = (0, 0);
+    let mut line = Line::default();
+    assert!(writeln!(line, "{} bytes of records", size_of::<Records>()).is_ok(), "a line has room");
+    print(line.text());
     for seed in first..first + SEEDS {
         let options = Options {
             limits: Some(Limits::uniform(48)),
