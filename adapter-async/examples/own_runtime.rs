@@ -29,7 +29,7 @@ use lockmaster_async::{
 #[derive(Clone, Copy, Debug, Default)]
 struct Threads;
 
-/// When this thread is to look at its task again, if nobody wakes it before.
+// When this thread is to look at its task again, if nobody wakes it before.
 thread_local! {
     static ALARM: Cell<Instant> = const { Cell::new(Instant::NEVER) };
 }

@@ -8,7 +8,7 @@
 
 use core::error::Error;
 
-use lockmaster_tokio::{Guard, LocalDir, LockOptions, Mode, Node, NodeId, ValueState};
+use lockmaster_tokio::{Flags, Guard, LocalDir, LockOptions, Mode, Node, NodeId, ValueState};
 use tokio::sync::mpsc;
 
 #[tokio::main(flavor = "current_thread")]
@@ -44,13 +44,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         last = Some(token);
         assert_eq!(leader_seen_by(&watcher).await?, Some(leader));
 
-        // It dies, and another one follows. Who died may have been about to write, so nobody leads until it has.
+        // It dies, and another one follows.
         let at = nodes.iter().position(|node| node.id() == leader).ok_or("only a living node leads")?;
         nodes.remove(at).shutdown().await;
     }
-    assert!(nodes.is_empty(), "each had its term");
-    assert_eq!(leader_seen_by(&watcher).await?, None);
-    println!("nobody is left to lead");
+    assert!(nodes.is_empty());
+    println!("each has had its term");
     watcher.shutdown().await;
     Ok(())
 }
@@ -64,9 +63,12 @@ async fn lead(node: &Node) -> Result<Guard, Box<dyn Error + Send + Sync>> {
     Ok(guard)
 }
 
-/// Who leads, as far as is known; nobody if the last leader is gone and no other has said anything yet.
+/// Who leads; nobody if the last leader is gone. It died while it could have written, so its block is marked invalid until
+/// the next one writes.
 async fn leader_seen_by(node: &Node) -> Result<Option<NodeId>, Box<dyn Error>> {
-    let guard = node.lock_with("leader", LockOptions::new(Mode::ConcurrentRead).value(true)).await?;
+    // The other candidates wait in front of whoever comes later. A look need not stand in line: it is in nobody's way.
+    let look = LockOptions::new(Mode::ConcurrentRead).flags(Flags::NO_ORDER).value(true);
+    let guard = node.lock_with("leader", look).await?;
     match guard.value() {
         Some(ValueState::Valid(value)) => Ok(Some(NodeId(u16::from_be_bytes(value.as_bytes().try_into()?)))),
         Some(ValueState::Invalid(_) | ValueState::Absent) | None => Ok(None),

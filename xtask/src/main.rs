@@ -2,6 +2,7 @@
 
 mod command;
 mod etcd;
+mod examples;
 mod faults;
 mod freestanding;
 mod fuzz;
