@@ -118,7 +118,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "image",
-        proves: "the simulator does the same on a Cortex-M4 without an operating system",
+        proves: "the superloop and the simulator do the same on a Cortex-M4 without an operating system",
         is_slow: true,
         action: Action::Perhaps(image::check),
     },

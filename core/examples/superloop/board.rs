@@ -293,8 +293,7 @@ pub(crate) fn run(board: &mut Board, out: &mut dyn Write) -> fmt::Result {
     writeln!(
         out,
         "{NODES} nodes counted to {count} in {rounds} rounds; the counter was given away {moves} times"
-    )?;
-    writeln!(out, "{} bytes a node, {} of them tables", size_of::<Node<Fixed>>(), size_of::<Fixed>())
+    )
 }
 
 impl Station {

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! All that happens is in `board.rs`, which needs no `std`. `xtask/freestanding` runs the same file as a program with
-//! nothing below it, and the gate checks that both print the same.
+//! nothing below it, and `xtask/baremetal` on a Cortex-M4; the gate checks that they print the same.
 
 mod board;
 

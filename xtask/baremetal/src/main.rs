@@ -1,5 +1,5 @@
-//! Some seeds of the simulator, with the nodes on fixed memory: on a Cortex-M4 without an operating system, and on the
-//! host. Both must print the same, down to the hash over all that happened.
+//! The superloop of the core's examples, and some seeds of the simulator, with the nodes on fixed memory: on a Cortex-M4
+//! without an operating system, and on the host. Both must print the same, down to the hash over all that happened.
 //!
 //! The nodes are in statics and allocate nothing. What the simulator itself keeps, its plan, its network and its
 //! checkers' account, needs a heap; on the board that is a region of its own.
@@ -9,6 +9,8 @@
 #[cfg(target_os = "none")]
 mod board;
 mod seeds;
+#[path = "../../../core/examples/superloop/board.rs"]
+mod superloop;
 
 #[cfg(not(target_os = "none"))]
 fn main() -> std::process::ExitCode {

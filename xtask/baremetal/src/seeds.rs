@@ -1,9 +1,11 @@
-//! The seeds, and what is said of each.
+//! The superloop, the seeds, and what is said of each.
 
 use core::fmt::Write as _;
 
 use lockmaster_core::{ArrayMemory, Limits, Storage as _, Tables};
 use lockmaster_sim::{Moving, NODES_MAX, Options, SLOTS_MAX, run_on};
+
+use crate::superloop::{self, Board};
 
 /// The first seed.
 pub(crate) const FIRST: u64 = 1;
@@ -21,11 +23,17 @@ type Fixed = ArrayMemory<RECORDS, BUCKETS, SLOTS, { SLOTS * NODES }, NODES>;
 /// The same without those of members, which are smaller on the board.
 type Records = ArrayMemory<RECORDS, BUCKETS, SLOTS, { SLOTS * NODES }, 0>;
 
-/// The tables of all nodes.
+/// Where the nodes of the superloop live.
+static mut BOARD: Board = Board::VACANT;
+
+/// The tables of all nodes of the simulator.
 static mut TABLES: [Fixed; NODES] = [const { Fixed::VACANT }; NODES];
 
-/// Says what the records of a node take, then runs the seeds; tells whether all were sound, and some grants and transfers among what happened.
+/// Runs the superloop, says what the records of a node take, then runs the seeds; tells whether all were sound, and some grants and transfers among what happened.
 pub(crate) fn run(first: u64, print: fn(&str)) -> bool {
+    // SAFETY: nothing else runs, and this is done once.
+    let board = unsafe { (&raw mut BOARD).as_mut() }.expect("a static has a place");
+    assert!(superloop::run(board, &mut Printer(print)).is_ok(), "whatever is said is printed");
     let (mut grants, mut transfers) = (0, 0);
     let mut line = Line::default();
     assert!(writeln!(line, "{} bytes of records", size_of::<Records>()).is_ok(), "a line has room");
@@ -72,6 +80,16 @@ fn tables(node: usize) -> Tables<'static> {
     let tables: &'static mut Fixed = unsafe { &mut *(&raw mut TABLES).cast::<Fixed>().add(node) };
     *tables = Fixed::VACANT;
     tables.tables()
+}
+
+/// Prints piece by piece.
+struct Printer(fn(&str));
+
+impl core::fmt::Write for Printer {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        (self.0)(text);
+        Ok(())
+    }
 }
 
 /// Text without a heap.
