@@ -98,9 +98,9 @@ pub use local_dir::LocalDir;
 pub use lockmaster_core;
 pub use lockmaster_core::{
     Certainty, ClusterId, Epoch, Flags, Full, Grant, Incarnation, Instant, Limits, LockView, MapVersion,
-    Mode, Name, NodeId, OwnerId, Path, PhysicalView, Priority, Progress, QueueName, Refusal, Retention, Room,
-    SlotId, SlotRange, SlotView, SpaceConfig, SpaceId, Stage, Standing, Stats, TRANSFERS_MAX, Token,
-    TransferId, Value, ValueState, WithdrawError,
+    Mode, Name, NodeId, OwnerId, ParseTokenError, Path, PhysicalView, Priority, Progress, QueueName, Refusal,
+    Retention, Room, SlotId, SlotRange, SlotView, SpaceConfig, SpaceId, Stage, Standing, Stats,
+    TRANSFERS_MAX, Token, TransferId, Value, ValueState, WithdrawError,
 };
 pub use loss::Lost;
 pub use map::{MasterMap, MasterShare};

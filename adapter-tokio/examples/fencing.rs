@@ -98,7 +98,7 @@ async fn coordinate() -> Result<ExitCode, Box<dyn Error>> {
 
 /// The writer, in a process of its own: it has the lock, as far as it knows.
 fn write_late(path: &Path, token: &str) -> Result<ExitCode, Box<dyn Error>> {
-    let token = Token::from_be_bytes(u128::from_str_radix(token, 16)?.to_be_bytes());
+    let token: Token = token.parse()?;
     // A virtual machine that is moved, a laptop that is closed, a long collection of garbage.
     kill_process(getpid(), Signal::STOP)?;
     if Fenced(path).write(token, "written too late")? {

@@ -1,6 +1,7 @@
 //! Names of the things a cluster is made of: small, ordered, copied freely.
 
 use core::fmt;
+use core::str::FromStr;
 
 /// Most members a cluster can have.
 pub const MEMBERS_MAX: usize = 64;
@@ -158,6 +159,31 @@ impl fmt::Display for Token {
     /// 32 hexadecimal digits, in the order of the bytes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:08x}{:016x}{:08x}", self.epoch.0, self.grant, self.local)
+    }
+}
+
+/// A text is no token: it must have 32 hexadecimal digits and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a token is 32 hexadecimal digits")]
+pub struct ParseTokenError;
+
+impl FromStr for Token {
+    type Err = ParseTokenError;
+
+    /// Reads what [`Display`](fmt::Display) writes, in digits of either case.
+    ///
+    /// ```
+    /// use lockmaster_core::Token;
+    ///
+    /// let token: Token = "0000000700000000000000c100000002".parse()?;
+    /// assert_eq!(token.to_string(), "0000000700000000000000c100000002");
+    /// assert!("c1".parse::<Token>().is_err());
+    /// # Ok::<(), lockmaster_core::ParseTokenError>(())
+    /// ```
+    fn from_str(text: &str) -> Result<Self, ParseTokenError> {
+        let is_hex = text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let number = is_hex.then(|| u128::from_str_radix(text, 16).ok()).flatten();
+        number.map(|number| Self::from_be_bytes(number.to_be_bytes())).ok_or(ParseTokenError)
     }
 }
 

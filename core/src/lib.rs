@@ -127,7 +127,7 @@ pub use event::{Asked, Cancelled, Conversion, Denial, Event, Grant, Path, Reques
 pub use flags::{Flags, FlagsError};
 pub use id::{
     ClusterId, DemandId, Epoch, Incarnation, LockId, MEMBERS_MAX, MapVersion, NodeId, Number, OwnerId,
-    Priority, QueueTicket, SPACES_MAX, SlotId, SlotRange, SpaceId, Token,
+    ParseTokenError, Priority, QueueTicket, SPACES_MAX, SlotId, SlotRange, SpaceId, Token,
 };
 #[cfg(feature = "alloc")]
 pub use memory::HeapMemory;
