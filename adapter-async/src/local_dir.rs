@@ -46,6 +46,12 @@ const TAKEN_WAIT: Duration = Duration::from_secs(1);
 /// Members go on with the view that they have, and nothing is lost, but it changes no more. Stop all processes, then
 /// remove the directory: the next start begins anew, and so do fencing tokens.
 ///
+/// A member whose file somebody removes notices at once, or when it is not stopped any more: it loses its membership,
+/// makes a view without itself, and comes back as a new incarnation. Until then its number is given to nobody, and nobody
+/// is taken for dead: who is not there any more cannot be told from who is stopped. If its process has ended, make an
+/// empty file of that name (mode 600), which says so. What is no file where one should be (a pipe, a link) is refused,
+/// and never waited for.
+///
 /// A process that forks without `exec` gives its child the lock too: if it dies, it seems to live until the child has
 /// ended.
 #[derive(Clone, Debug)]
@@ -124,7 +130,7 @@ struct LocalSession {
     member: Arc<Member>,
     inbox: Inbox,
     stop: Arc<Stop>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<bool>>,
 }
 
 impl Session for LocalSession {
@@ -145,9 +151,13 @@ impl Session for LocalSession {
 impl Drop for LocalSession {
     fn drop(&mut self) {
         self.stop.stop();
-        if let Some(thread) = self.thread.take() {
-            // If it has panicked there is nothing more to end.
-            let _ = thread.join();
+        // If the thread has panicked there is nothing more to end.
+        let is_member = self.thread.take().and_then(|thread| thread.join().ok());
+        // Its file is not the one that others look at: they do not see that this life has ended, unless they are told.
+        if is_member == Some(false)
+            && let Err(error) = self.member.leave()
+        {
+            self.inbox.trouble(&error.to_string());
         }
     }
 }

@@ -45,14 +45,13 @@ impl Member {
         candidate: &Candidate,
     ) -> Result<(Self, ClusterView), MembershipError> {
         locked.clean()?;
-        let record = locked.read()?;
-        let (node, file) = admit_number(store, locked, candidate.node)?;
-        let before = record.unwrap_or_else(|| Record {
+        let before = locked.read()?.unwrap_or_else(|| Record {
             cluster: candidate.cluster,
             digest: candidate.digest,
             incarnations: 0,
             view: ClusterView::default(),
         });
+        let (node, file) = admit_number(store, locked, &before.view, candidate.node)?;
         // Its own file is held now, so an earlier life of this node has ended.
         let mut members = living(locked, &before.view, Some(node))?;
         if !members.is_empty() && before.digest != candidate.digest {
@@ -82,6 +81,10 @@ impl Member {
 
     /// Makes a view without the members that are dead.
     pub(super) fn purge(&self, locked: &Locked<'_>) -> Result<Purge, MembershipError> {
+        // First: who has its file no more cannot be told from the dead, whatever the view says.
+        if !locked.is_member(self.node, &self.file)? {
+            return Ok(Purge::Expelled);
+        }
         let Some(record) = self.own(locked)? else { return Ok(Purge::Expelled) };
         let mut members = living(locked, &record.view, Some(self.node))?;
         let is_all = members.len() + 1 == record.view.members.len();
@@ -95,6 +98,8 @@ impl Member {
     /// Makes a view in which this member is about to leave.
     pub(super) fn announce_leaving(&self) -> Result<ClusterView, MembershipError> {
         self.with_lock(|locked, record| {
+            let record = record
+                .ok_or_else(|| distrusted(self.store.dir(), "this node's membership was taken away"))?;
             let mut members = record.view.members.clone();
             let own = members.iter_mut().filter(|member| member.node == self.node);
             own.for_each(|member| member.is_leaving = true);
@@ -102,26 +107,25 @@ impl Member {
         })
     }
 
-    /// Makes a view without this member.
+    /// Makes a view without this member, also if its file is gone: then nobody else can.
     pub(super) fn leave(&self) -> Result<(), MembershipError> {
         self.with_lock(|locked, record| {
+            let Some(record) = record else { return Ok(()) };
             let others = record.view.members.iter().filter(|member| member.node != self.node);
             let members = others.copied().collect();
             self.replace(locked, record, members).map(drop)
         })
     }
 
-    /// Waits until nobody else changes the directory.
+    /// Acts on the view, if this life is in it, as soon as nobody else changes the directory.
     fn with_lock<T>(
         &self,
-        act: impl FnOnce(&Locked<'_>, Record) -> Result<T, MembershipError>,
+        act: impl FnOnce(&Locked<'_>, Option<Record>) -> Result<T, MembershipError>,
     ) -> Result<T, MembershipError> {
         let until = Clock::now() + LOCK_WAIT;
         loop {
             if let Some(locked) = self.store.try_lock()? {
                 let record = self.own(&locked)?;
-                let record = record
-                    .ok_or_else(|| distrusted(self.store.dir(), "this node's membership was taken away"))?;
                 return act(&locked, record);
             }
             if Clock::now() >= until {
@@ -132,12 +136,12 @@ impl Member {
         }
     }
 
-    /// The view, if this life is in it and its file is the one that others look at.
+    /// The view, if this life is in it.
     fn own(&self, locked: &Locked<'_>) -> Result<Option<Record>, MembershipError> {
         let record = locked.read()?.ok_or_else(|| distrusted(self.store.dir(), "the view is gone"))?;
         let is_own = |member: &ClusterMember| member.incarnation == self.incarnation;
         let is_member = record.view.member(self.node).is_some_and(is_own);
-        Ok((is_member && locked.is_member(self.node, &self.file)?).then_some(record))
+        Ok(is_member.then_some(record))
     }
 
     fn replace(
@@ -158,14 +162,16 @@ impl Member {
 fn admit_number(
     store: &Store,
     locked: &Locked<'_>,
+    view: &ClusterView,
     wanted: Option<NodeId>,
 ) -> Result<(NodeId, Held), MembershipError> {
+    let take = |node| locked.take_member(node, view.member(node).is_some());
     if let Some(node) = wanted {
-        let file = locked.take_member(node)?.ok_or(MembershipError::Taken(node))?;
+        let file = take(node)?.ok_or(MembershipError::Taken(node))?;
         return Ok((node, file));
     }
     for number in 1..NodeId::GONE.0 {
-        if let Some(file) = locked.take_member(NodeId(number))? {
+        if let Some(file) = take(NodeId(number))? {
             return Ok((NodeId(number), file));
         }
     }

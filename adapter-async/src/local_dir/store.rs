@@ -11,7 +11,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use lockmaster_core::{ClusterId, Epoch, NodeId};
@@ -183,10 +183,13 @@ impl Locked<'_> {
         Ok(())
     }
 
-    /// Takes a node's file; nothing if a process holds it.
-    pub(super) fn take_member(&self, node: NodeId) -> Result<Option<Held>, MembershipError> {
+    /// Takes a node's file; nothing if a process holds it. It is made only if the view has no such member: whether a
+    /// member lives that has no file, nobody can tell but itself.
+    pub(super) fn take_member(&self, node: NodeId, is_member: bool) -> Result<Option<Held>, MembershipError> {
         let path = self.store.member(node);
-        let file = open(&path, OpenOptions::new().read(true).write(true).create(true).truncate(false))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(!is_member).truncate(false);
+        let file = open(&path, &mut options).map_err(|error| gone(&path, error))?;
         Ok(take(&path, &file)?.then(|| Held(file)))
     }
 
@@ -194,7 +197,7 @@ impl Locked<'_> {
     /// finds it taken by who only asks.
     pub(super) fn pulse(&self, node: NodeId) -> Result<Pulse, MembershipError> {
         let path = self.store.member(node);
-        let file = open(&path, OpenOptions::new().read(true))?;
+        let file = open(&path, OpenOptions::new().read(true)).map_err(|error| gone(&path, error))?;
         match flock(&file, FlockOperation::NonBlockingLockShared) {
             Ok(()) => Ok(Pulse::Dead),
             Err(Errno::WOULDBLOCK) => Ok(Pulse::Alive),
@@ -238,14 +241,21 @@ fn take(path: &Path, file: &File) -> Result<bool, MembershipError> {
 }
 
 /// Opens a file that is nobody else's to read or change.
+///
+/// It is looked at before it is opened: opening a device may set something going. The open file is looked at as well,
+/// since another may have come in between; even then no pipe is waited for.
 fn open(path: &Path, options: &mut OpenOptions) -> Result<File, MembershipError> {
-    let flags = i32::try_from(OFlags::NOFOLLOW.bits()).expect("a flag of the system is a number of C");
+    match fs::symlink_metadata(path) {
+        Ok(about) => check_file(path, &about)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(unusable(path, source)),
+    }
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).expect("a flag of the system is a number of C");
     let file = options.mode(0o600).custom_flags(flags).open(path);
     let file = file.map_err(|source| unusable(path, source))?;
     let about = file.metadata().map_err(|source| unusable(path, source))?;
-    if !about.is_file() {
-        return Err(distrusted(path, "it is no file"));
-    }
+    check_file(path, &about)?;
     check_private(path, &about)?;
     Ok(file)
 }
@@ -264,6 +274,24 @@ fn read(path: &Path) -> Result<Option<String>, MembershipError> {
     Ok(Some(text))
 }
 
+fn check_file(path: &Path, about: &fs::Metadata) -> Result<(), MembershipError> {
+    let kind = about.file_type();
+    let what = if kind.is_file() {
+        return Ok(());
+    } else if kind.is_dir() {
+        "a directory"
+    } else if kind.is_symlink() {
+        "a link"
+    } else if kind.is_fifo() {
+        "a pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    };
+    Err(distrusted(path, &format!("it is {what}, and no file")))
+}
+
 fn check_private(path: &Path, about: &fs::Metadata) -> Result<(), MembershipError> {
     if about.uid() != geteuid().as_raw() {
         return Err(distrusted(path, "it belongs to another user"));
@@ -278,6 +306,18 @@ fn check_private(path: &Path, about: &fs::Metadata) -> Result<(), MembershipErro
 
 fn unusable(path: &Path, source: io::Error) -> MembershipError {
     MembershipError::Io { path: path.display().to_string(), source }
+}
+
+/// Says of a member's file that is not there what that means, and what to do.
+fn gone(path: &Path, error: MembershipError) -> MembershipError {
+    match error {
+        MembershipError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => distrusted(
+            path,
+            "it is gone, so nobody can tell whether that member lives: if it does it notices, and gives its place up; \
+             if its process has ended, make an empty file of this name (mode 600)",
+        ),
+        error => error,
+    }
 }
 
 fn damaged(path: &Path, odd: Odd) -> MembershipError {

@@ -1,5 +1,6 @@
 //! Members in one process; several processes are in `processes`.
 
+mod odd_files;
 mod processes;
 mod records;
 
@@ -421,20 +422,6 @@ fn who_is_configured_otherwise_joins_only_if_nobody_lives() {
     assert_eq!(numbers(&one.log.last()), [1]);
     drop(one.session);
     assert_eq!(numbers(&join_as(&dir, &other).unwrap().log.last()), [2]);
-}
-
-#[test]
-fn who_cannot_be_judged_is_not_taken_for_dead() {
-    let (_home, dir) = dir();
-    let (one, two, three) = (join(&dir, 1), join(&dir, 2), join(&dir, 3));
-    fs::remove_file(dir.join("members/2")).unwrap();
-    // Its death is noticed, but nobody can tell about the other, so no view is made.
-    drop(three.session);
-    let trouble = one.log.until(|told| told.troubles.first().cloned());
-    assert!(trouble.contains("members/2"), "{trouble}");
-    assert_eq!(numbers(&one.log.last()), [1, 2, 3]);
-    // The one whose file it was finds out, and is none any more.
-    assert!(two.log.until(|told| told.fenced.clone()).contains("replaced"));
 }
 
 #[test]

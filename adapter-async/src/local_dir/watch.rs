@@ -32,6 +32,9 @@ const RANK_DELAY: Duration = Duration::from_millis(20);
 const SUSPECT_AGAIN: [Duration; 2] = [Duration::from_micros(200), Duration::from_millis(50)];
 /// How long a member is suspected.
 const SUSPECT_FOR: Duration = Duration::from_millis(500);
+/// What tells that a member's file is another, or is gone.
+const MOVED: WatchFlags =
+    WatchFlags::MOVED_TO.union(WatchFlags::MOVED_FROM).union(WatchFlags::CREATE).union(WatchFlags::DELETE);
 /// Bytes of what the kernel tells at a time.
 const NEWS_LEN: usize = 4096;
 
@@ -66,6 +69,7 @@ pub(super) struct Watcher {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     GoOn,
+    /// It is no member any more, or is to be none: its file is another's or is gone.
     End,
 }
 
@@ -83,7 +87,8 @@ impl Watch {
         let watch = || -> Result<Self, Errno> {
             let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
             let dir = inotify::add_watch(&inotify, store.dir(), WatchFlags::MOVED_TO)?;
-            inotify::add_watch(&inotify, store.members(), WatchFlags::CLOSE_WRITE)?;
+            let members = WatchFlags::CLOSE_WRITE | MOVED;
+            inotify::add_watch(&inotify, store.members(), members)?;
             Ok(Self { inotify, dir })
         };
         let path = || store.dir().display().to_string();
@@ -102,8 +107,9 @@ impl Watch {
             let name = event.file_name().and_then(|name| name.to_str().ok());
             if event.wd() == self.dir {
                 news.is_view |= name == Some("view");
-            } else if let Some(node) = name.and_then(|name| name.parse().ok()) {
-                news.closed.push(NodeId(node));
+            } else if let Some(node) = name.and_then(|name| name.parse().ok()).map(NodeId) {
+                let is_closed = event.events().contains(ReadFlags::CLOSE_WRITE);
+                if is_closed { news.closed.push(node) } else { news.moved.push(node) }
             }
         }
         news
@@ -116,6 +122,8 @@ struct News {
     is_view: bool,
     /// Whose files were closed.
     closed: Vec<NodeId>,
+    /// Whose files are others now, or are gone.
+    moved: Vec<NodeId>,
     is_incomplete: bool,
 }
 
@@ -145,12 +153,13 @@ impl Watcher {
         Self { member, watch, stop, inbox, view, suspects, jitter, look_at, trouble: None }
     }
 
-    /// Runs until it is stopped, or until the member is none any more.
-    pub(super) fn run(mut self) {
+    /// Runs until it is stopped, or until the member is none any more; says whether it still is one.
+    pub(super) fn run(mut self) -> bool {
         while self.wait() {
             let news = self.watch.news();
             let now = Clock::now();
-            let is_due = now >= self.look_at || news.is_incomplete;
+            let is_own_moved = news.moved.contains(&self.member.node);
+            let is_due = now >= self.look_at || news.is_incomplete || is_own_moved;
             let read = if news.is_view || is_due { self.read() } else { Ok(()) };
             news.closed.into_iter().for_each(|node| self.suspect(node, now));
             let is_suspect_due = self.suspects.values().any(|suspect| now >= suspect.look_at);
@@ -161,10 +170,11 @@ impl Watcher {
             match read.and(looked) {
                 Ok(Next::GoOn) if is_due => self.trouble = None,
                 Ok(Next::GoOn) => {}
-                Ok(Next::End) => return,
+                Ok(Next::End) => return false,
                 Err(error) => self.tell_trouble(&error),
             }
         }
+        true
     }
 
     /// Sleeps until something has happened or is due; `false` if the thread has to end.
@@ -235,7 +245,9 @@ impl Watcher {
                 Ok(Next::GoOn)
             }
             Purge::Expelled => {
-                self.inbox.fenced("another has taken this node out of the view, or has replaced its file");
+                self.inbox.fenced(
+                    "another has taken this node out of the view, or has removed or replaced its file",
+                );
                 Ok(Next::End)
             }
         }
