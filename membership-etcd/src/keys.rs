@@ -16,6 +16,9 @@ pub(crate) enum Topic {
     View,
     /// That this node lives; leased.
     Member(NodeId),
+    /// That the lease of this node's life has not ended; with the same lease. It outlasts a member key that somebody
+    /// deletes by hand.
+    Lease(NodeId),
     /// Whom this node cannot talk to; leased.
     Reach(NodeId),
     /// An operator keeps this node out; no lease.
@@ -38,6 +41,7 @@ impl Keys {
         match topic {
             Topic::View => format!("{prefix}view"),
             Topic::Member(node) => format!("{prefix}members/{node}"),
+            Topic::Lease(node) => format!("{prefix}leases/{node}"),
             Topic::Reach(node) => format!("{prefix}reach/{node}"),
             Topic::Hold(node) => format!("{prefix}fence/{node}"),
             Topic::Fence(node, incarnation) => format!("{prefix}fence/{node}/{}", incarnation.0),
@@ -53,6 +57,7 @@ impl Keys {
         let (kind, rest) = key.split_once('/')?;
         let topic = match (kind, rest.split_once('/')) {
             ("members", None) => Topic::Member(topic_node(rest)?),
+            ("leases", None) => Topic::Lease(topic_node(rest)?),
             ("reach", None) => Topic::Reach(topic_node(rest)?),
             ("fence", None) => Topic::Hold(topic_node(rest)?),
             ("fence", Some((node, incarnation))) => {

@@ -28,6 +28,7 @@
 //! | key below `/lockmaster/<cluster>/` | lease | what it says |
 //! |---|---|---|
 //! | `members/<node>` | the node's | it lives: address, digest of its configuration, T, and whether it is about to leave; its incarnation is the revision that created the key |
+//! | `leases/<node>` | the node's | the same once more: that the lease has not ended, also if somebody deletes the key above |
 //! | `reach/<node>` | the node's | which members it cannot talk to |
 //! | `view` | none | epoch, members, and who was removed and why |
 //! | `fence/<node>` | none | an operator keeps the node out; the value is for people |
@@ -48,6 +49,8 @@
 //! | etcd does not answer for longer | fenced | all come back as new incarnations: a total restart |
 //! | a process is paused | finds itself fenced when it wakes; its tokens are refused by the storage | as after a crash |
 //! | its driver is stuck | its lease is not renewed any more | as after a crash |
+//! | somebody deletes its member key | is fenced as soon as it hears of it, and comes back as a new incarnation | as after a crash: its lease has to end first, which its next life may do |
+//! | somebody revokes its lease | is fenced as soon as it hears of it; one that does not reach etcd believes in its membership for up to T | as after a crash, but nobody waits: see below |
 //! | etcd is restored from a backup | refuses views that are older than the last it accepted | nobody goes on before an operator decides |
 //!
 //! # Setting up etcd
@@ -57,8 +60,16 @@
 //! applications, can share them. If etcd asks for users, give one a role that may read and write below `/lockmaster/`.
 //!
 //! To take a node out by hand, `etcdctl put /lockmaster/<cluster>/fence/<node> 'why'`; to let it in again, delete that
-//! key. Never delete a member key by hand: the others would take the lease for ended, and its holder would not know. Nor
-//! write one: while a key makes no sense, no view changes, and every node says so in its log.
+//! key. That revokes the lease, and is waited for: nobody else gets a lock before its holder has lost it, reached or not.
+//! To delete a member key instead ends that membership too, but later, and the node comes back.
+//!
+//! Never revoke a lease by hand, nor delete all keys of a member: etcd does not say why a lease has ended, so the others
+//! take it for one that has run out, whose holder has stopped long ago, and give its locks away after the settling time. A
+//! holder that reaches etcd has stopped by then as well. One that does not may go on for up to T; then only its tokens
+//! tell, which are lower than those of whoever was granted the locks since: every view has a higher epoch, and that comes
+//! first in a token. Write no member key either: while a key makes no sense, no view changes, and every node says so in
+//! its log.
+//!
 //! After etcd was restored from an older backup, nodes refuse to join. If that backup is to be lived with, stop all
 //! nodes, delete their state files (`*.floor`), and make sure that no storage relies on tokens of before.
 

@@ -85,6 +85,8 @@ pub(crate) struct Snapshot {
     pub(crate) view: Option<(ViewRecord, Revision, u64)>,
     /// Who lives.
     pub(crate) members: BTreeMap<NodeId, Registered>,
+    /// Whose leases have not ended.
+    pub(crate) leases: BTreeMap<NodeId, Registered>,
     /// Who cannot talk to whom, as it says of itself.
     pub(crate) reach: BTreeMap<NodeId, ReachRecord>,
     /// Whom an operator keeps out.
@@ -93,7 +95,7 @@ pub(crate) struct Snapshot {
     pub(crate) fences: BTreeMap<(NodeId, Incarnation), FenceRecord>,
 }
 
-/// A member key.
+/// A life, as its member key or the key of its lease says. Both were created by one transaction.
 #[derive(Clone, Debug)]
 pub(crate) struct Registered {
     pub(crate) incarnation: Incarnation,
@@ -124,14 +126,11 @@ impl Snapshot {
                 self.view = Some((ViewRecord::from_bytes(bytes)?, entry.modified, digest));
             }
             // The node that it names may live, and hold a lease that is not this key's any more.
-            Topic::Member(_) if entry.lease == LeaseId(0) => {
+            Topic::Member(_) | Topic::Lease(_) if entry.lease == LeaseId(0) => {
                 return Err(Garbled("it has no lease, so no node has written it".to_owned()));
             }
-            Topic::Member(node) => {
-                let incarnation = Incarnation(u64::try_from(entry.created.0).unwrap_or(0));
-                let record = MemberRecord::from_bytes(bytes)?;
-                self.members.insert(node, Registered { incarnation, lease: entry.lease, record });
-            }
+            Topic::Member(node) => drop(self.members.insert(node, Registered::new(entry)?)),
+            Topic::Lease(node) => drop(self.leases.insert(node, Registered::new(entry)?)),
             Topic::Reach(node) => {
                 self.reach.insert(node, ReachRecord::from_bytes(bytes)?);
             }
@@ -146,6 +145,17 @@ impl Snapshot {
         Ok(())
     }
 
+    /// Who has this number, whether the member key is still there or only the lease.
+    pub(crate) fn occupant(&self, node: NodeId) -> Option<&Registered> {
+        self.members.get(&node).or_else(|| self.leases.get(&node))
+    }
+
+    /// Has the lease of this life ended? Somebody may have deleted the member key by hand: its holder may not know.
+    pub(crate) fn has_ended(&self, node: NodeId, incarnation: Incarnation) -> bool {
+        let is_it = |registered: &Registered| registered.incarnation == incarnation;
+        !self.members.get(&node).is_some_and(is_it) && !self.leases.get(&node).is_some_and(is_it)
+    }
+
     /// The member key of this life, if it is there.
     pub(crate) fn life(&self, node: NodeId, incarnation: Incarnation) -> Option<&Registered> {
         self.members.get(&node).filter(|registered| registered.incarnation == incarnation)
@@ -158,6 +168,13 @@ impl Snapshot {
     /// The revision that wrote the view document.
     pub(crate) fn view_modified(&self) -> Revision {
         self.view.as_ref().map_or(Revision(0), |(_, modified, _)| *modified)
+    }
+}
+
+impl Registered {
+    fn new(entry: &Entry) -> Result<Self, Garbled> {
+        let incarnation = Incarnation(u64::try_from(entry.created.0).unwrap_or(0));
+        Ok(Self { incarnation, lease: entry.lease, record: MemberRecord::from_bytes(&entry.value)? })
     }
 }
 

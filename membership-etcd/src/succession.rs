@@ -17,7 +17,7 @@ pub(crate) struct Life {
     pub(crate) incarnation: Incarnation,
 }
 
-/// Since when this node has seen no key of a life that is in the view.
+/// Since when this node has seen that the lease of a life has ended which is in the view.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Absences {
     since: BTreeMap<Life, Instant>,
@@ -51,12 +51,12 @@ impl Absences {
     /// Takes note of a snapshot that was answered at `now`: whoever is absent was so by then.
     pub(crate) fn note(&mut self, now: Instant, snapshot: &Snapshot) {
         let seats = snapshot.view().map_or(&[][..], |view| &view.members);
-        let is_absent = |seat: &&Seat| snapshot.life(seat.node(), seat.incarnation()).is_none();
+        let is_absent = |seat: &&Seat| snapshot.has_ended(seat.node(), seat.incarnation());
         let absent = seats.iter().filter(is_absent).map(Life::of);
         self.since = absent.map(|life| (life, self.since.get(&life).copied().unwrap_or(now))).collect();
     }
 
-    /// From when on the life of a seat may be removed; `None` while its key is there.
+    /// From when on the life of a seat may be removed; `None` while its lease has not ended.
     ///
     /// Whoever lets a lease run out has stopped by then: the wait is only for what is on its way. Whose lease was
     /// revoked may believe in it for as long as it would have lasted.
@@ -104,8 +104,9 @@ impl Proposer<'_> {
         draft.seats.remove(&node);
         draft.removed.push(Removal { node: node.0, incarnation: incarnation.0, why: Why::Left });
         let mut transaction = draft.transaction(self, Epoch(view.epoch.checked_add(1)?), snapshot);
-        transaction.ops.push(Op::Delete(self.keys.name(Topic::Member(node))));
-        transaction.ops.push(Op::Delete(self.keys.name(Topic::Reach(node))));
+        let own = [Topic::Member(node), Topic::Lease(node), Topic::Reach(node)];
+        transaction.ops.extend(own.map(|topic| Op::Delete(self.keys.name(topic))));
+        assert!(transaction.ops.len() <= OPS_MAX, "a departure keeps to the bound of a transaction");
         Some(transaction)
     }
 
@@ -150,6 +151,8 @@ struct Draft {
 impl Draft {
     /// Compares that are left for the members: the others are for the view and for the proposer.
     const COMPARES_MAX: usize = OPS_MAX - 2;
+    /// Notes that are deleted: the other operations are the view, and the keys of one who leaves.
+    const VOID_MAX: usize = OPS_MAX - 4;
 
     fn new(snapshot: &Snapshot) -> Self {
         let view = snapshot.view();
@@ -239,7 +242,7 @@ impl Draft {
         let is_void = |life: &&(NodeId, Incarnation)| {
             !view.has(life.0, life.1) && snapshot.life(life.0, life.1).is_none()
         };
-        let void = snapshot.fences.keys().filter(is_void).take(Self::COMPARES_MAX - 1);
+        let void = snapshot.fences.keys().filter(is_void).take(Self::VOID_MAX);
         ops.extend(void.map(|(node, incarnation)| Op::Delete(name(Topic::Fence(*node, *incarnation)))));
         assert!(compares.len() <= OPS_MAX && ops.len() <= OPS_MAX, "a transaction keeps to its bound");
         Transaction { compares, ops }

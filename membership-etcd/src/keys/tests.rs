@@ -7,6 +7,7 @@ fn every_topic_has_a_name_and_every_name_its_topic() {
     let topics = [
         (Topic::View, "view"),
         (Topic::Member(node), "members/7"),
+        (Topic::Lease(node), "leases/7"),
         (Topic::Reach(node), "reach/7"),
         (Topic::Hold(node), "fence/7"),
         (Topic::Fence(node, Incarnation(42)), "fence/7/42"),

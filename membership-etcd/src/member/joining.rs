@@ -29,7 +29,7 @@ impl Member {
         if self.is_configured_otherwise() {
             return None;
         }
-        if let Some(registered) = self.snapshot.members.get(&node) {
+        if let Some(registered) = self.snapshot.occupant(node) {
             let (incarnation, ttl) = (registered.incarnation, registered.record.ttl());
             if self.plan.previous == Some(registered.lease) {
                 return self.plan.previous.take().map(Call::Revoke);
@@ -77,7 +77,7 @@ impl Member {
         let snapshot = &self.snapshot;
         let is_free = |node: &NodeId| {
             let is_seated = snapshot.view().is_some_and(|view| view.seat(*node).is_some());
-            !snapshot.members.contains_key(node) && !is_seated && !snapshot.holds.contains(node)
+            snapshot.occupant(*node).is_none() && !is_seated && !snapshot.holds.contains(node)
         };
         (1..NodeId::GONE.0).map(NodeId).find(is_free)
     }
@@ -117,7 +117,7 @@ impl Member {
     /// Registers, but only where nobody is.
     pub(super) fn register(&mut self, node: NodeId) -> Option<Call> {
         let lease = self.lease.expect("who registers has a lease");
-        if self.snapshot.members.contains_key(&node) {
+        if self.snapshot.occupant(node).is_some() {
             // Somebody was faster. The lease has no key.
             self.stage = Stage::Seeking;
             self.lease = None;
@@ -126,8 +126,9 @@ impl Member {
         let key = self.plan.keys.name(Topic::Member(node));
         let hold = self.plan.keys.name(Topic::Hold(node));
         let record = MemberRecord::new(self.plan.address, self.plan.digest, lease.timing.ttl, false);
-        let compares = vec![Compare::Created(key.clone(), Revision(0)), Compare::Created(hold, Revision(0))];
-        let ops = vec![Op::Put(key, record.to_bytes(), Some(lease.id))];
+        let beside = self.plan.keys.name(Topic::Lease(node));
+        let compares = [&key, &beside, &hold].map(|key| Compare::Created(key.clone(), Revision(0))).to_vec();
+        let ops = [key, beside].map(|key| Op::Put(key, record.to_bytes(), Some(lease.id))).to_vec();
         Some(Call::Commit(Transaction { compares, ops }))
     }
 

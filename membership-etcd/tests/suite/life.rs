@@ -179,6 +179,35 @@ fn whom_an_operator_holds_is_removed_and_kept_out() {
 }
 
 #[test]
+fn whose_key_somebody_deletes_stops_and_is_removed_once_its_lease_has_ended() {
+    let servers = Servers::start(1);
+    let site = Site::of(&servers);
+    let near = Site::lasting(&servers.endpoints());
+    let first = near.join(1);
+    let mut second = site.join(2);
+    first.wait_view(&[1, 2]);
+    second.wait_renewed();
+    servers.delete(&key("members/2"));
+    let (_, why) = second.wait_fenced();
+    assert!(why.contains("its key at etcd is gone"), "{why}");
+    let (removed_at, _) = first.ear.wait_for_view(|view| ids(view) == [1] && view.epoch.0 > 2);
+    assert!(removed_at > second.certainty().fenced_at.after(SETTLE));
+    assert!(!first.is_fenced());
+    // The next life ends the lease itself.
+    let mut third = site.join(2);
+    first.wait_view(&[1, 2]);
+    servers.delete(&key("members/2"));
+    third.wait_fenced();
+    third.crash();
+    let start = now();
+    let again = site.join(2);
+    assert!(now() < start.after(TTL), "it does not wait for a lease of its own");
+    assert!(again.incarnation > third.incarnation && third.incarnation > second.incarnation);
+    second.crash();
+    check_views([&first, &second, &third, &again]);
+}
+
+#[test]
 fn a_node_that_is_stuck_loses_its_lease() {
     let servers = Servers::start(1);
     let site = Site::of(&servers);

@@ -56,7 +56,7 @@ impl Acts {
     fn act(&mut self, world: &mut World) -> Result<(), String> {
         let at = world.random.usize(..world.hosts.len());
         let span = world.random.u64(..20 * SECOND);
-        match world.random.u8(..12) {
+        match world.random.u8(..13) {
             0 => world.crash(at, span),
             1 => world.leave(at)?,
             2 => world.announce(at)?,
@@ -75,6 +75,7 @@ impl Acts {
                 self.held.push(key);
             }
             10 => self.release(world),
+            11 => world.delete_member_key(at),
             _ => {
                 let now = world.engine_time();
                 world.engine.change_leader(now);

@@ -46,10 +46,6 @@ pub(super) fn name(topic: Topic) -> String {
     keys().name(topic)
 }
 
-pub(super) fn dead(node: u16) -> Op {
-    Op::Delete(name(Topic::Member(NodeId(node))))
-}
-
 impl Desk {
     pub(super) fn new(plan: Plan) -> Self {
         Self::with(plan, Engine::new(keys()))

@@ -105,6 +105,13 @@ impl Engine {
         self.apply_transaction(&Transaction { compares: Vec::new(), ops: vec![op] });
     }
 
+    /// The lease of a node has ended, and with it its keys.
+    pub(super) fn bury(&mut self, node: u16) {
+        for topic in [Topic::Member(NodeId(node)), Topic::Lease(NodeId(node))] {
+            self.operate(Op::Delete(self.keys.name(topic)));
+        }
+    }
+
     /// Another node lives, and is renewed for ever.
     pub(super) fn enliven(&mut self, node: u16, digest: u64) {
         self.granted += 1;

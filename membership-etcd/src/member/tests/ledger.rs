@@ -22,6 +22,8 @@ pub(super) struct Counts {
     pub(super) conflicts: u64,
     pub(super) unanswered: u64,
     pub(super) late: u64,
+    /// Member keys of the living that were deleted by hand.
+    pub(super) deleted: u64,
 }
 
 #[derive(Default)]
@@ -145,7 +147,7 @@ impl Counts {
         fields.filter(|(_, count)| **count == 0).map(|(name, _)| name).collect()
     }
 
-    fn fields(&mut self) -> [(&'static str, &mut u64); 12] {
+    fn fields(&mut self) -> [(&'static str, &mut u64); 13] {
         [
             ("views", &mut self.views),
             ("expired", &mut self.expired),
@@ -159,6 +161,7 @@ impl Counts {
             ("conflicts", &mut self.conflicts),
             ("unanswered", &mut self.unanswered),
             ("late", &mut self.late),
+            ("deleted", &mut self.deleted),
         ]
     }
 }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::desk::{Desk, SETTLE, T, dead, keys, name, plan};
+use super::desk::{Desk, SETTLE, T, keys, name, plan};
 use super::engine::Engine;
 use super::*;
 use crate::keys::Topic;
@@ -33,7 +33,7 @@ fn a_number_whose_key_is_there_is_waited_for_and_at_last_refused() {
     assert!(desk.calls.iter().all(|(_, call)| *call == Call::Read), "{:?}", desk.calls);
     assert!(desk.told.is_empty());
     // Its lease has ended: the number is free.
-    desk.engine.operate(dead(1));
+    desk.engine.bury(1);
     desk.hint();
     assert_eq!(desk.members(), [1]);
 
@@ -93,8 +93,8 @@ fn another_configuration_is_refused_but_not_that_of_the_dead() {
     assert!(other.refused().unwrap().contains("configured otherwise"));
 
     let mut engine = other.engine;
-    engine.operate(dead(1));
-    engine.operate(dead(2));
+    engine.bury(1);
+    engine.bury(2);
     let mut other = Desk::with(Plan { digest: 9, ..plan(3) }, engine);
     other.pass(T / 2);
     assert_eq!(other.members(), [3]);
@@ -134,7 +134,7 @@ fn nothing_is_told_that_could_not_be_kept() {
 fn an_engine_that_has_gone_back_is_not_trusted() {
     let engine = || {
         let mut desk = Desk::joined(1, &[2]);
-        desk.engine.operate(dead(1));
+        desk.engine.bury(1);
         core::mem::replace(&mut desk.engine, Engine::new(keys()))
     };
     let digest = |engine: &mut Engine| {
@@ -183,7 +183,7 @@ fn what_makes_no_sense_decides_nothing() {
 
     let mut desk = Desk::joined(1, &[2, 3]);
     desk.engine.operate(Op::Put(name(Topic::Member(NodeId(2))), b"{}".to_vec(), None));
-    desk.engine.operate(dead(3));
+    desk.engine.bury(3);
     desk.pass(T * 3);
     assert!(desk.calls.iter().all(|(_, call)| *call == Call::Read));
     assert_eq!(desk.fenced(), None);
@@ -313,7 +313,7 @@ fn who_is_suspect_proposes_nothing() {
 #[test]
 fn after_a_natural_end_the_settling_time_passes_and_after_a_revocation_the_whole_lease() {
     let mut desk = Desk::joined(1, &[2, 3, 4]);
-    desk.engine.operate(dead(2));
+    desk.engine.bury(2);
     desk.hint();
     desk.pass(SETTLE - MOMENT);
     assert_eq!(desk.members(), [1, 2, 3, 4]);
@@ -324,7 +324,7 @@ fn after_a_natural_end_the_settling_time_passes_and_after_a_revocation_the_whole
     let life = desk.member.snapshot.members[&NodeId(3)].incarnation;
     let fence = FenceRecord::new(NodeId(9), Why::Unreachable).to_bytes();
     desk.engine.operate(Op::Put(name(Topic::Fence(NodeId(3), life)), fence, None));
-    desk.engine.operate(dead(3));
+    desk.engine.bury(3);
     desk.hint();
     desk.pass(T + SETTLE - MOMENT);
     assert_eq!(desk.members(), [1, 3, 4]);
@@ -341,8 +341,8 @@ fn whoever_seems_to_be_the_last_waits_for_a_renewal() {
     assert_eq!(desk.renewed_at, [desk.now]);
     // All leases end together, its own among them, but its key is there yet.
     desk.now = desk.now.after(MOMENT);
-    desk.engine.operate(dead(2));
-    desk.engine.operate(dead(3));
+    desk.engine.bury(2);
+    desk.engine.bury(3);
     desk.hint();
     desk.pass(SETTLE);
     assert_eq!(desk.members(), [1, 2, 3], "settled, but it has not been renewed since");
@@ -359,8 +359,8 @@ fn others_propose_after_the_lowest_unless_it_is_done() {
     desk.pass(T / 2);
     assert_eq!(desk.members(), [1, 2, 3, 4]);
     desk.forget();
-    desk.engine.operate(dead(1));
-    desk.engine.operate(dead(2));
+    desk.engine.bury(1);
+    desk.engine.bury(2);
     desk.hint();
     desk.pass(SETTLE);
     assert_eq!(desk.members(), [3, 4], "now it is the lowest");
@@ -380,7 +380,7 @@ fn leaving_is_one_transaction_and_nobody_waits() {
         .calls
         .iter()
         .find_map(|(_, call)| if let Call::Commit(commit) = call { Some(commit) } else { None });
-    assert!(commit.unwrap().ops.contains(&dead(1)));
+    assert!(commit.unwrap().ops.contains(&Op::Delete(name(Topic::Member(NodeId(1))))));
     assert!(desk.member.is_over());
 
     let mut desk = Desk::joined(1, &[2]);
@@ -408,7 +408,7 @@ fn whom_an_operator_holds_loses_its_lease_and_is_waited_for() {
     desk.engine.operate(Op::Put(name(Topic::Hold(NodeId(2))), b"disk".to_vec(), None));
     desk.hint();
     assert!(desk.calls.iter().any(|(_, call)| matches!(call, Call::Revoke(_))), "{:?}", desk.calls);
-    desk.engine.operate(dead(2));
+    desk.engine.bury(2);
     desk.hint();
     desk.pass(T);
     assert_eq!(desk.members(), [1, 2]);
@@ -464,7 +464,7 @@ fn who_reads_late_that_its_lease_was_revoked_knows_why() {
         let life = desk.member.life().unwrap();
         desk.engine.operate(sentence(life));
         // By the time of the reading the lease is gone, and the key with it.
-        desk.engine.operate(dead(1));
+        desk.engine.bury(1);
         desk.hint();
         assert!(desk.fenced().unwrap().contains("could not reach it"), "{:?}", desk.fenced());
         assert!(desk.member.is_exiled());
@@ -602,4 +602,38 @@ fn whom_etcd_denies_is_told_so_at_once_unless_it_is_a_member() {
     desk.member.handle_answer(desk.now, Answer::Denied("no permission".to_owned()));
     desk.pass(T);
     assert_eq!(desk.fenced(), None);
+}
+
+#[test]
+fn whose_key_was_deleted_by_hand_is_a_member_until_its_lease_has_ended() {
+    let mut two = Desk::joined(2, &[]);
+    let engine = core::mem::replace(&mut two.engine, Engine::new(keys()));
+    let mut one = Desk::with(plan(1), engine);
+    one.pass(T / 5);
+    assert_eq!(one.members(), [1, 2]);
+    one.engine.operate(Op::Delete(name(Topic::Member(NodeId(2)))));
+    one.hint();
+    one.pass(T * 2);
+    assert_eq!(one.members(), [1, 2], "it may not know");
+    // The engine ends all leases that were not renewed.
+    assert!(one.engine.reap(one.now.as_nanos()));
+    one.hint();
+    one.pass(SETTLE - MOMENT);
+    assert_eq!(one.members(), [1, 2], "it is waited for what is on its way");
+    // Who is the last one has to be renewed first.
+    one.pass(T / 5);
+    assert_eq!(one.members(), [1]);
+    assert_eq!(one.engine.view().unwrap().removed[0].why, Why::Expired);
+}
+
+#[test]
+fn a_number_whose_key_was_deleted_by_hand_is_not_free_until_the_lease_has_ended() {
+    for wanted in [Some(NodeId(2)), None] {
+        let mut two = Desk::joined(2, &[]);
+        let mut engine = core::mem::replace(&mut two.engine, Engine::new(keys()));
+        engine.operate(Op::Delete(name(Topic::Member(NodeId(2)))));
+        let mut again = Desk::with(Plan { node: wanted, ..plan(2) }, engine);
+        again.pass(T);
+        assert_eq!(again.commits(Topic::Member(NodeId(2))), 0, "{:?}", again.calls);
+    }
 }

@@ -9,6 +9,7 @@ use super::engine::Engine;
 use super::ledger::Ledger;
 use super::*;
 use crate::keys::{Keys, Topic};
+use crate::store::Op;
 
 pub(super) const SECOND: u64 = 1_000_000_000;
 pub(super) const TIMING: Timing =
@@ -499,6 +500,14 @@ impl World {
             assert!(again, "whatever ends is begun anew");
             self.schedule(after, What::Rejoin(at, attempt));
         }
+    }
+
+    /// An operator deletes the key of a member that may live.
+    pub(super) fn delete_member_key(&mut self, at: usize) {
+        let key = self.keys.name(Topic::Member(self.hosts[at].node));
+        self.ledger.counts.deleted += u64::from(self.hosts[at].life.is_some());
+        self.engine.operate(Op::Delete(key));
+        self.hint();
     }
 
     pub(super) fn hold_key(&self, at: usize) -> String {
