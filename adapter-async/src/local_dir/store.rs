@@ -310,14 +310,14 @@ fn unusable(path: &Path, source: io::Error) -> MembershipError {
 
 /// Says of a member's file that is not there what that means, and what to do.
 fn gone(path: &Path, error: MembershipError) -> MembershipError {
-    match error {
-        MembershipError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => distrusted(
-            path,
-            "it is gone, so nobody can tell whether that member lives: if it does it notices, and gives its place up; \
-             if its process has ended, make an empty file of this name (mode 600)",
-        ),
-        error => error,
+    let is_gone =
+        matches!(&error, MembershipError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound);
+    if !is_gone {
+        return error;
     }
+    let why = "it is gone, so nobody can tell whether that member lives: if it does it notices, and gives its place up; if \
+               its process has ended, make an empty file of this name (mode 600)";
+    distrusted(path, why)
 }
 
 fn damaged(path: &Path, odd: Odd) -> MembershipError {
