@@ -50,7 +50,7 @@ impl TlsConfig {
     }
 
     /// From files in PEM form: certificates of the authorities; the node's own certificate and those between it and an
-    /// authority; its key, which nobody but its owner may read.
+    /// authority; its key, which must belong to the user of this process or to root, and which nobody else may read.
     ///
     /// # Errors
     /// [`TlsError`] says what is wrong with which of them.
@@ -135,16 +135,27 @@ fn contents(path: &Path, check: impl FnOnce(&File) -> Result<(), TlsError>) -> R
     Ok(contents)
 }
 
-/// Only its owner may get at a key. The open file is asked, so that it cannot be exchanged in between.
+/// Only this user and root may get at a key. The open file is asked, so that it cannot be exchanged in between.
 #[cfg(unix)]
 fn check_secret(path: &Path, file: &File) -> Result<(), TlsError> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let failed = |source| TlsError::File { path: path.to_owned(), source };
-    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
+    use std::os::unix::fs::MetadataExt as _;
+    let about = file.metadata().map_err(|source| TlsError::File { path: path.to_owned(), source })?;
+    check_owner(path, about.uid(), rustix::process::geteuid().as_raw())?;
+    let mode = about.mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(TlsError::KeyPermissions { path: path.to_owned(), mode });
     }
     Ok(())
+}
+
+/// Whose a file is can always read it, whatever its mode. Root can read all.
+#[cfg(unix)]
+fn check_owner(path: &Path, owner: u32, user: u32) -> Result<(), TlsError> {
+    const ROOT: u32 = 0;
+    if owner == user || owner == ROOT {
+        return Ok(());
+    }
+    Err(TlsError::KeyOwner { path: path.to_owned(), owner, user })
 }
 
 /// Other systems have other ways to say who may read a file.

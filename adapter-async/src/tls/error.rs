@@ -24,6 +24,17 @@ pub enum TlsError {
         /// Its permissions.
         mode: u32,
     },
+    /// The key belongs to somebody who is neither the user of this process nor root, and who can read and change it: give
+    /// it to this user (`chown`), and use another key if its owner is not trusted.
+    #[error("the key {} belongs to user {owner}, not to user {user} of this process or root", path.display())]
+    KeyOwner {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// The effective user of this process.
+        user: u32,
+    },
     /// There is nothing in it: the file was not written whole, or is another.
     #[error("{what} is empty")]
     Empty {

@@ -1,4 +1,5 @@
 use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 
 use tempfile::TempDir;
 
@@ -25,4 +26,19 @@ fn a_password_is_one_line_that_nobody_else_reads() {
         assert!(check("x", mode).unwrap_err().contains(&format!("mode {mode:03o}")));
     }
     assert!(check(&"x".repeat(70_000), 0o600).unwrap_err().contains("long"));
+}
+
+#[test]
+fn a_secret_belongs_to_the_user_of_the_process_or_to_root() {
+    let check = |owner, user| check_owner(Path::new("secret"), Uid::from_raw(owner), Uid::from_raw(user));
+    for (owner, user) in [(1000, 1000), (0, 1000), (0, 0)] {
+        assert!(check(owner, user).is_ok());
+    }
+    for (owner, user) in [(1001, 1000), (1000, 0)] {
+        let refused = check(owner, user).unwrap_err().to_string();
+        assert!(
+            refused.starts_with(&format!("secret belongs to user {owner}, not to user {user}")),
+            "{refused}"
+        );
+    }
 }

@@ -10,6 +10,9 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tempfile::TempDir;
 
+/// A user that is neither root nor anybody who runs tests.
+pub(crate) const NOBODY: u32 = 65_534;
+
 /// When a test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -83,3 +83,18 @@ fn a_key_that_others_can_get_at_is_refused() {
     assert_eq!(error.to_string(), format!("cannot read {}", key.display()));
     fs::remove_dir_all(&place).unwrap();
 }
+
+#[cfg(unix)]
+#[test]
+fn a_key_belongs_to_the_user_of_the_process_or_to_root() {
+    let check = |owner, user| super::check_owner(Path::new("key.pem"), owner, user);
+    for (owner, user) in [(1000, 1000), (0, 1000), (0, 0)] {
+        check(owner, user).unwrap();
+    }
+    for (owner, user) in [(1001, 1000), (1000, 0)] {
+        let refused = check(owner, user).unwrap_err().to_string();
+        let expected =
+            format!("the key key.pem belongs to user {owner}, not to user {user} of this process or root");
+        assert_eq!(refused, expected);
+    }
+}
