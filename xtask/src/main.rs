@@ -10,6 +10,7 @@ mod image;
 mod manifest;
 mod orders;
 mod outside;
+mod root;
 mod scoreboard;
 mod symbols;
 mod tidy;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::{etcd, examples, faults, freestanding, fuzz, image, orders, scoreboard, tidy};
+use crate::{etcd, examples, faults, freestanding, fuzz, image, orders, root, scoreboard, tidy};
 
 /// One step of the gate.
 pub(crate) struct Step {
@@ -88,6 +88,12 @@ pub(crate) const STEPS: &[Step] = &[
         proves: "every example of README runs to its end and finds what it says, within seconds",
         is_slow: false,
         action: Action::Check(examples::check),
+    },
+    Step {
+        name: "root",
+        proves: "who is another user is kept out, where somebody can be one",
+        is_slow: false,
+        action: Action::Perhaps(root::check),
     },
     Step {
         name: "doc",
