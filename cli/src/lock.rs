@@ -85,7 +85,9 @@ pub(crate) fn run(args: &LockArgs) -> u8 {
         LockFailure::Client(ClientError::Refused { reason: Reason::Busy, .. }) => BUSY,
         LockFailure::Client(ClientError::Refused { reason: Reason::TimedOut, .. }) => TIMED_OUT,
         LockFailure::Client(ClientError::Refused { reason: Reason::Leaving, .. }) => NO_NODE,
-        LockFailure::Client(ClientError::NoNode(_) | ClientError::Ended | ClientError::Broken(_)) => NO_NODE,
+        LockFailure::Client(
+            ClientError::NoNode(_) | ClientError::Ended | ClientError::Unfinished | ClientError::Broken(_),
+        ) => NO_NODE,
         LockFailure::Client(ClientError::Refused { .. } | ClientError::Senseless) => FAILED,
         LockFailure::System { .. } => FAILED,
     };

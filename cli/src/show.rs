@@ -16,6 +16,7 @@ impl From<ClientError> for Failure {
             ClientError::Refused { .. }
             | ClientError::Broken(_)
             | ClientError::Ended
+            | ClientError::Unfinished
             | ClientError::Senseless => Self::Broken(error.to_string()),
         }
     }

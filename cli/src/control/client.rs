@@ -8,6 +8,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::control::message::{Ask, PROTOCOL, Reason, Row, Say};
+use crate::control::session::ANSWER_TIME_MAX;
 use crate::control::{LineError, Lines, place};
 
 /// How long a node may take to say hello, or to say more of an answer.
@@ -45,6 +46,12 @@ pub(crate) enum ClientError {
     /// The connection ended too early.
     #[error("the node ended the connection")]
     Ended,
+    /// The connection ended within an answer: the node has gone, or has not been listened to for long enough.
+    #[error(
+        "the node ended the connection within its answer: it has gone, or the answer was not received within {} seconds",
+        ANSWER_TIME_MAX.as_secs()
+    )]
+    Unfinished,
     /// It says something else than what it was asked.
     #[error("the node answers something else than what it was asked")]
     Senseless,
@@ -114,8 +121,11 @@ impl Client {
         self.tell(ask).await?;
         loop {
             let silent = |_| ClientError::NoNode(format!("{}: the node is silent", self.socket.display()));
-            let word = timeout(ANSWER_MAX, self.lines.receive()).await.map_err(silent)??;
-            let word = word.ok_or(ClientError::Ended)?;
+            let word = match timeout(ANSWER_MAX, self.lines.receive()).await.map_err(silent)? {
+                Ok(Some(word)) => word,
+                Ok(None) | Err(LineError::CutShort) => return Err(ClientError::Unfinished),
+                Err(error) => return Err(error.into()),
+            };
             if word == Say::Done {
                 return Ok(());
             }

@@ -6,37 +6,74 @@ use lockmaster_tokio::lockmaster_core::Traffic;
 use lockmaster_tokio::{ClusterMember, Node, Party, QueueName, ResourceEntry, Snapshot, SpaceId, Standing};
 
 use crate::control::message::{
-    Ask, Level, LockRow, MemberRow, NodeRow, RangeRow, Row, ShareRow, StatsRow, WaiterRow,
+    Ask, ClientRow, Level, LockRow, MemberRow, NodeRow, RangeRow, Row, ShareRow, StatsRow, WaiterRow,
 };
 use crate::control::server::{Control, Leave};
 
-/// The rows that answer a question.
-pub(crate) fn rows(control: &Control, ask: &Ask) -> Vec<Row> {
-    match ask {
-        Ask::Status => vec![Row::Node(node(control))],
-        Ask::Members => members(control),
-        Ask::Locks => locks(control, &control.node.snapshot()),
-        Ask::Waiters => waiters(control, &control.node.snapshot()),
-        Ask::Map => map(&control.node),
-        Ask::Dump => {
-            let mut rows = vec![Row::Node(node(control))];
-            rows.extend(members(control));
-            rows.extend(map(&control.node));
-            rows.extend(control.client_rows().into_iter().map(Row::Client));
-            let snapshot = control.node.snapshot();
-            rows.extend(locks(control, &snapshot));
-            rows.extend(waiters(control, &snapshot));
-            rows.push(Row::Stats(stats(&control.node)));
-            rows
+/// What an answer tells of. Its rows are made one by one, while they are sent.
+#[derive(Default)]
+pub(crate) struct Answer {
+    /// Rows of which there are as many as members.
+    first: Vec<Row>,
+    ranges: Vec<RangeRow>,
+    clients: Vec<ClientRow>,
+    /// What the locks and waiters are of, if they are asked for.
+    snapshot: Option<Snapshot>,
+    has_locks: bool,
+    has_waiters: bool,
+    stats: Option<StatsRow>,
+}
+
+impl Answer {
+    /// The answer to a question, as of now.
+    pub(crate) fn new(control: &Control, ask: &Ask) -> Self {
+        let mut answer = Self::default();
+        match ask {
+            Ask::Status => answer.first = vec![Row::Node(node(control))],
+            Ask::Members => answer.first = members(control),
+            Ask::Map => answer.add_map(&control.node),
+            Ask::Locks => (answer.snapshot, answer.has_locks) = (Some(control.node.snapshot()), true),
+            Ask::Waiters => (answer.snapshot, answer.has_waiters) = (Some(control.node.snapshot()), true),
+            Ask::Dump => {
+                answer.first = vec![Row::Node(node(control))];
+                answer.first.extend(members(control));
+                answer.add_map(&control.node);
+                answer.clients = control.client_rows();
+                answer.snapshot = Some(control.node.snapshot());
+                (answer.has_locks, answer.has_waiters) = (true, true);
+                answer.stats = Some(stats(&control.node));
+            }
+            Ask::Hello { .. }
+            | Ask::Drain
+            | Ask::Transfer { .. }
+            | Ask::Leash { .. }
+            | Ask::Lock(_)
+            | Ask::Running { .. }
+            | Ask::Release => {}
         }
-        Ask::Hello { .. }
-        | Ask::Drain
-        | Ask::Transfer { .. }
-        | Ask::Leash { .. }
-        | Ask::Lock(_)
-        | Ask::Running { .. }
-        | Ask::Release => Vec::new(),
+        answer
     }
+
+    fn add_map(&mut self, node: &Node) {
+        self.ranges = ranges(node);
+        self.first.extend(shares(&self.ranges).map(Row::Share));
+    }
+
+    /// The rows, in order.
+    pub(crate) fn rows<'a>(&'a self, control: &'a Control) -> impl Iterator<Item = Row> + 'a {
+        let snapshot = self.snapshot.iter();
+        let locks = snapshot.clone().filter(|_| self.has_locks).flat_map(|snapshot| locks(control, snapshot));
+        let waiters = snapshot.filter(|_| self.has_waiters).flat_map(|snapshot| waiters(control, snapshot));
+        let first = self.first.iter().cloned();
+        let first = first.chain(self.ranges.iter().cloned().map(Row::Range));
+        let first = first.chain(self.clients.iter().cloned().map(Row::Client));
+        first.chain(locks).chain(waiters).chain(self.stats.iter().cloned().map(Row::Stats))
+    }
+}
+
+/// Can the answer be so large that only a few may be under way?
+pub(crate) const fn is_large(ask: &Ask) -> bool {
+    matches!(ask, Ask::Locks | Ask::Waiters | Ask::Map | Ask::Dump)
 }
 
 fn node(control: &Control) -> NodeRow {
@@ -87,16 +124,16 @@ fn members(control: &Control) -> Vec<Row> {
     control.node.members().iter().map(row).collect()
 }
 
-fn map(node: &Node) -> Vec<Row> {
-    let ranges = ranges(node);
+/// How much each member masters.
+fn shares(ranges: &[RangeRow]) -> impl Iterator<Item = ShareRow> + use<> {
     let mut shares: BTreeMap<Option<u16>, ShareRow> = BTreeMap::new();
-    for range in &ranges {
+    for range in ranges {
         let blank = ShareRow { master: range.master, slots: 0, moving: 0 };
         let (share, slots) = (shares.entry(range.master).or_insert(blank), range.last - range.first + 1);
         share.slots += slots;
         share.moving += if range.is_moving { slots } else { 0 };
     }
-    shares.into_values().map(Row::Share).chain(ranges.into_iter().map(Row::Range)).collect()
+    shares.into_values()
 }
 
 /// All slots, those together that follow each other and have the same master.
@@ -113,48 +150,51 @@ fn ranges(node: &Node) -> Vec<RangeRow> {
     ranges
 }
 
-fn locks(control: &Control, snapshot: &Snapshot) -> Vec<Row> {
+fn locks<'a>(control: &'a Control, snapshot: &'a Snapshot) -> impl Iterator<Item = Row> + 'a {
+    snapshot.resources.iter().flat_map(|resource| locks_of(control, resource))
+}
+
+/// The locks of one resource: bounded by the members, and by what its owners hold.
+fn locks_of(control: &Control, resource: &ResourceEntry) -> Vec<Row> {
     let mut rows = Vec::new();
-    for resource in &snapshot.resources {
-        let blank = LockRow {
-            space: space(control, resource.space),
-            name: resource.name.escape_ascii().to_string(),
-            master: resource.master.0,
-            level: Level::Node,
-            holder: 0,
-            pid: None,
-            queue: String::new(),
-            held: None,
-            wanted: None,
-            token: String::new(),
-        };
-        rows.extend(resource.physical.iter().map(|lock| {
-            Row::Lock(LockRow {
-                holder: lock.node.0.into(),
-                queue: queue(lock.queue).to_owned(),
-                held: lock.held.map(|mode| mode.to_string()),
-                wanted: lock.wanted.map(|mode| mode.to_string()),
-                token: lock.token.to_string(),
-                ..blank.clone()
-            })
-        }));
-        rows.extend(resource.locks.iter().map(|lock| {
-            Row::Lock(LockRow {
-                level: Level::Owner,
-                holder: lock.owner.0,
-                pid: control.pid_of(lock.owner.0),
-                queue: queue(lock.queue).to_owned(),
-                held: lock.held.map(|mode| mode.to_string()),
-                wanted: lock.wanted.map(|mode| mode.to_string()),
-                token: lock.token.to_string(),
-                ..blank.clone()
-            })
-        }));
-    }
+    let blank = LockRow {
+        space: space(control, resource.space),
+        name: resource.name.escape_ascii().to_string(),
+        master: resource.master.0,
+        level: Level::Node,
+        holder: 0,
+        pid: None,
+        queue: String::new(),
+        held: None,
+        wanted: None,
+        token: String::new(),
+    };
+    rows.extend(resource.physical.iter().map(|lock| {
+        Row::Lock(LockRow {
+            holder: lock.node.0.into(),
+            queue: queue(lock.queue).to_owned(),
+            held: lock.held.map(|mode| mode.to_string()),
+            wanted: lock.wanted.map(|mode| mode.to_string()),
+            token: lock.token.to_string(),
+            ..blank.clone()
+        })
+    }));
+    rows.extend(resource.locks.iter().map(|lock| {
+        Row::Lock(LockRow {
+            level: Level::Owner,
+            holder: lock.owner.0,
+            pid: control.pid_of(lock.owner.0),
+            queue: queue(lock.queue).to_owned(),
+            held: lock.held.map(|mode| mode.to_string()),
+            wanted: lock.wanted.map(|mode| mode.to_string()),
+            token: lock.token.to_string(),
+            ..blank.clone()
+        })
+    }));
     rows
 }
 
-fn waiters(control: &Control, snapshot: &Snapshot) -> Vec<Row> {
+fn waiters<'a>(control: &'a Control, snapshot: &'a Snapshot) -> impl Iterator<Item = Row> + 'a {
     let row = |resource: &ResourceEntry, waiter: Party, holder: Party| {
         let (level, waiter, waiter_pid) = party(control, waiter);
         let (_, holder, holder_pid) = party(control, holder);
@@ -162,7 +202,7 @@ fn waiters(control: &Control, snapshot: &Snapshot) -> Vec<Row> {
         let space = space(control, resource.space);
         Row::Waiter(WaiterRow { space, name, level, waiter, waiter_pid, holder, holder_pid })
     };
-    snapshot.waits().map(|wait| row(wait.resource, wait.waiter, wait.holder)).collect()
+    snapshot.waits().map(move |wait| row(wait.resource, wait.waiter, wait.holder))
 }
 
 fn party(control: &Control, party: Party) -> (Level, u64, Option<i32>) {

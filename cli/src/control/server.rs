@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use lockmaster_tokio::{LocalDir, Node};
 use tokio::net::UnixListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 
 use crate::control::message::{ClientRow, Reason, Say};
@@ -17,6 +17,9 @@ use crate::control::session;
 
 /// Most connections at a time. A client that has a lock takes two.
 pub(crate) const CLIENTS_MAX: usize = 512;
+
+/// Most large answers that are being sent at a time.
+pub(crate) const ANSWERS_MAX: usize = 4;
 
 /// How long to wait when the system has no room for one more connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -31,6 +34,8 @@ pub(crate) struct Control {
     /// What makes the node a member, if it is something that can be shared.
     directory: Option<LocalDir>,
     clients: Mutex<Clients>,
+    /// Turns of large answers.
+    pub(crate) answers: Semaphore,
     pub(crate) leave: watch::Sender<Leave>,
 }
 
@@ -83,7 +88,8 @@ impl Control {
     ) -> Arc<Self> {
         let (leave, _) = watch::channel(Leave::No);
         let (start, clients) = (Instant::now(), Mutex::default());
-        Arc::new(Self { node, cluster, spaces, start, directory, clients, leave })
+        let answers = Semaphore::new(ANSWERS_MAX);
+        Arc::new(Self { node, cluster, spaces, start, directory, clients, answers, leave })
     }
 
     /// A share in the membership: the node is not taken for dead while anybody has it.

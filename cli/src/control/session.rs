@@ -7,17 +7,25 @@ use std::sync::Arc;
 use rustix::process::geteuid;
 use tokio::net::UnixStream;
 use tokio::net::unix::UCred;
-use tokio::sync::watch;
+use tokio::sync::{SemaphorePermit, watch};
 use tokio::time::timeout;
 
 use crate::control::hold;
 use crate::control::line::{LineError, Lines};
 use crate::control::message::{Ask, PROTOCOL, Reason, Row, Say};
-use crate::control::server::{Admission, Control};
+use crate::control::query::Answer;
+use crate::control::server::{ANSWERS_MAX, Admission, Control};
 use crate::control::{query, slots};
 
 /// How long a client may take until it asks for something, again and again.
 const ASK_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long a client waits for its turn when others are still receiving. It gives up itself when it has heard nothing for
+/// five seconds.
+const TURN_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// How long a client may take to receive an answer, however long that is.
+pub(crate) const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Serves a client until it goes, breaks the rules, or is too slow.
 pub(crate) async fn serve(control: Arc<Control>, stream: UnixStream) {
@@ -66,8 +74,8 @@ impl Session {
         while let Some(ask) = self.next().await? {
             match ask {
                 Ask::Status | Ask::Members | Ask::Locks | Ask::Waiters | Ask::Map | Ask::Dump => {
-                    let rows = query::rows(&self.control, &ask);
-                    self.answer(rows).await?;
+                    let control = Arc::clone(&self.control);
+                    self.answer(&control, &ask).await?;
                 }
                 Ask::Drain => {
                     let work = slots::drain(&self.control);
@@ -121,11 +129,27 @@ impl Session {
         timeout(ASK_TIME_MAX, self.lines.receive()).await.unwrap_or(Ok(None))
     }
 
-    async fn answer(&mut self, rows: Vec<Row>) -> Result<(), LineError> {
-        for row in rows {
-            self.lines.send(&Say::Row(Box::new(row))).await?;
+    /// Answers a question. Of large answers only so many are under way, since each keeps a picture of all tables.
+    async fn answer(&mut self, control: &Control, ask: &Ask) -> Result<(), LineError> {
+        let _turn = match self.turn(control, ask).await {
+            Ok(turn) => turn,
+            Err(refusal) => return self.lines.send(&refusal).await,
+        };
+        let answer = Answer::new(control, ask);
+        send_rows(&mut self.lines, answer.rows(control)).await
+    }
+
+    async fn turn<'a>(&self, control: &'a Control, ask: &Ask) -> Result<Option<SemaphorePermit<'a>>, Say> {
+        if !query::is_large(ask) {
+            return Ok(None);
         }
-        self.lines.send(&Say::Done).await
+        match timeout(TURN_TIME_MAX, control.answers.acquire()).await {
+            Ok(turn) => Ok(Some(turn.expect("nobody closes the semaphore"))),
+            Err(_) => {
+                let text = format!("{ANSWERS_MAX} other clients are still receiving answers: ask again");
+                Err(refused(Reason::Crowded, &text))
+            }
+        }
     }
 
     /// Counts for a client until the other end is closed, by whoever has it.
@@ -152,6 +176,17 @@ impl Session {
         drop(leash);
         Ok(())
     }
+}
+
+/// Sends an answer as fast as the client receives it, if that is fast enough.
+async fn send_rows(lines: &mut Lines, rows: impl Iterator<Item = Row>) -> Result<(), LineError> {
+    let sent = timeout(ANSWER_TIME_MAX, async {
+        for row in rows {
+            lines.send(&Say::Row(Box::new(row))).await?;
+        }
+        lines.send(&Say::Done).await
+    });
+    sent.await.map_err(|_| LineError::SlowToReceive)?
 }
 
 /// Counts as one leash of a client.
@@ -191,3 +226,6 @@ pub(crate) async fn unless_gone<T>(
 pub(crate) fn refused(reason: Reason, text: &str) -> Say {
     Say::Refused { reason, text: text.to_owned() }
 }
+
+#[cfg(test)]
+mod tests;

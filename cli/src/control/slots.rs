@@ -8,8 +8,14 @@ use crate::control::session::refused;
 
 /// Gives slots to another node.
 pub(crate) async fn transfer(control: &Control, first: u32, last: u32, to: u16) -> Say {
-    let Some(len) = last.checked_sub(first).and_then(|more| more.checked_add(1)) else {
+    let Some(more) = last.checked_sub(first) else {
         return refused(Reason::Impossible, "the range ends before it begins");
+    };
+    let slots = control.node.all_slots();
+    // No range of slots can be as long as the numbers go.
+    let Some(len) = more.checked_add(1).filter(|_| last < slots.len) else {
+        let text = format!("there is no slot {last}: the last one is {}", slots.len - 1);
+        return refused(Reason::Impossible, &text);
     };
     match control.node.transfer(SlotRange { first: SlotId(first), len }, NodeId(to)).await {
         Ok(_) => Say::Done,

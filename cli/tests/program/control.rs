@@ -116,6 +116,48 @@ fn only_so_many_are_let_in() {
     });
 }
 
+#[test]
+fn only_so_many_large_answers_are_sent_at_a_time() {
+    const ANSWERS_MAX: usize = 4;
+    let cluster = Cluster::new();
+    let _node = cluster.node("");
+    // A row for each of these is more than the system keeps of what nobody receives.
+    let _idle: Vec<Talk> = (0..480).map(|_| Talk::greeted(&cluster).0).collect();
+    let begin = |talk: &mut Talk| {
+        talk.say(b"\"dump\"\n");
+        talk.hear()
+    };
+    let mut slow: Vec<Talk> = (0..ANSWERS_MAX).map(|_| Talk::greeted(&cluster).0).collect();
+    for talk in &mut slow {
+        assert!(begin(talk).starts_with(r#"{"row":"#));
+    }
+    let (mut other, _) = Talk::greeted(&cluster);
+    let refused = begin(&mut other);
+    assert!(refused.contains(r#""reason":"crowded""#), "{refused}");
+    assert!(refused.contains("4 other clients are still receiving answers: ask again"), "{refused}");
+    other.say(b"\"status\"\n");
+    assert!(other.hear().starts_with(r#"{"row":{"row":"node","#), "a small answer needs no turn");
+    assert_eq!(other.hear(), "\"done\"\n");
+    while slow[0].hear() != "\"done\"\n" {}
+    assert!(begin(&mut other).starts_with(r#"{"row":"#));
+}
+
+#[test]
+fn slots_that_are_not_there_are_named() {
+    let cluster = Cluster::new();
+    let _node = cluster.node("");
+    let (mut talk, _) = Talk::greeted(&cluster);
+    for (range, text) in [
+        (r#""first":0,"last":4294967295"#, "there is no slot 4294967295: the last one is "),
+        (r#""first":0,"last":70000"#, "there is no slot 70000: the last one is "),
+        (r#""first":2,"last":1"#, "the range ends before it begins"),
+    ] {
+        talk.say(format!("{{\"transfer\":{{{range},\"to\":1}}}}\n").as_bytes());
+        let refused = talk.hear();
+        assert!(refused.contains(text), "{refused}");
+    }
+}
+
 /// A client with a leash that has asked for a lock and got it.
 fn granted(cluster: &Cluster) -> (Talk, Talk) {
     let (mut talk, client) = Talk::greeted(cluster);
