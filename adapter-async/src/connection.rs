@@ -25,7 +25,7 @@ use crate::shared::{Shared, State, TASK_BUDGET};
 use crate::stale::Stale;
 use crate::sync::Arc;
 use crate::tls::{self, Secured};
-use crate::trace;
+use crate::trace::{self, Note};
 
 /// Most accepted connections that have not said hello yet.
 const GUESTS_MAX: u32 = 128;
@@ -210,7 +210,7 @@ fn serve_begin<R: Runtime>(
     outgoing: Outgoing,
 ) -> Result<LinkId, Served> {
     let now = shared.runtime.now();
-    let begun = shared.turn_with(errands, TASK_BUDGET, |state, _| {
+    let begun = shared.turn_with(errands, TASK_BUDGET, |state, errands| {
         let now = state.advance(now);
         let node = state.node.config().node;
         if state.members.life() != life {
@@ -224,12 +224,12 @@ fn serve_begin<R: Runtime>(
             }
             Err(error) => {
                 state.stats.hellos_refused += 1;
-                trace::hello_refused(node, error);
+                errands.notes.add(node, Note::HelloRefused(error));
                 return Err(Served::Refused);
             }
         }
         state.stats.begun += 1;
-        trace::peer_up(node, hello.node);
+        errands.notes.add(node, Note::PeerUp(hello.node));
         Ok(state.links.attach(hello.node, Arc::clone(writer), outgoing))
     });
     errands.run(shared);
@@ -250,10 +250,10 @@ fn serve_frames<R: Runtime>(
         return true;
     }
     let now = shared.runtime.now();
-    let goes_on = shared.turn_with(errands, TASK_BUDGET, |state, _| {
+    let goes_on = shared.turn_with(errands, TASK_BUDGET, |state, errands| {
         let now = state.advance(now);
         // A connection that was replaced says nothing more.
-        state.links.is_current(link) && serve_frames_each(state, now, link, incoming)
+        state.links.is_current(link) && serve_frames_each(state, errands, now, link, incoming)
     });
     errands.run(shared);
     goes_on == Some(true)
@@ -261,6 +261,7 @@ fn serve_frames<R: Runtime>(
 
 fn serve_frames_each<W: Writer>(
     state: &mut State<W>,
+    errands: &mut Errands<W>,
     now: Instant,
     link: LinkId,
     incoming: &mut Incoming,
@@ -272,7 +273,7 @@ fn serve_frames_each<W: Writer>(
             Err(dropped) => Err(dropped),
         };
         let Err(dropped) = handled else { continue };
-        trace::frame_dropped(state.node.config().node, link.peer, dropped);
+        errands.notes.add(state.node.config().node, Note::FrameDropped(link.peer, dropped));
         if dropped == Dropped::Malformed {
             state.stats.malformed += 1;
             return false;
@@ -283,13 +284,13 @@ fn serve_frames_each<W: Writer>(
 /// The connection has ended; if it was not replaced, the peer is away.
 fn serve_end<R: Runtime>(shared: &Shared<R>, errands: &mut Errands<R::Writer>, link: LinkId) {
     let now = shared.runtime.now();
-    let detached = shared.turn_with(errands, TASK_BUDGET, |state, _| {
+    let detached = shared.turn_with(errands, TASK_BUDGET, |state, errands| {
         let detached = state.links.detach(link);
         state.stats.ended += 1;
         if detached.is_some() {
             let now = state.advance(now);
             state.node.handle_disconnect(now, link.peer);
-            trace::peer_down(state.node.config().node, link.peer);
+            errands.notes.add(state.node.config().node, Note::PeerDown(link.peer));
         }
         detached
     });
@@ -473,8 +474,11 @@ async fn answer<R: Runtime>(shared: Arc<Shared<R>>, socket: (R::Reader, R::Write
 }
 
 fn failed<R: Runtime>(shared: &Shared<R>, error: &Failed) {
-    let mut state = shared.lock();
-    state.stats.handshakes_failed += 1;
-    error.count(&mut state.stats.failed);
-    trace::handshake_failed(state.node.config().node, error);
+    let node = {
+        let mut state = shared.lock();
+        state.stats.handshakes_failed += 1;
+        error.count(&mut state.stats.failed);
+        state.node.config().node
+    };
+    trace::handshake_failed(node, error);
 }

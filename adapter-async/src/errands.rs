@@ -4,10 +4,12 @@ use core::task::Waker;
 
 use heapless::Vec as Few;
 
+use crate::calm::Calm;
 use crate::links::{Claim, Detached};
 use crate::runtime::{Runtime, Writer};
 use crate::shared::Shared;
 use crate::stale::Stale;
+use crate::trace::Notes;
 
 /// Wakers that fit without a heap allocation.
 const WAKERS: usize = 16;
@@ -22,6 +24,8 @@ pub(crate) struct Errands<W> {
     detached: Vec<Detached<W>>,
     /// Wakers that nobody needs any more.
     pub(crate) stale: Stale,
+    /// What is to be told.
+    pub(crate) notes: Notes,
     /// Nobody waits for what this call has to say: the writer tasks send it with what else comes.
     is_deferred: bool,
 }
@@ -34,6 +38,7 @@ impl<W: Writer> Errands<W> {
             claims: Few::new(),
             detached: Vec::new(),
             stale: Stale::new(),
+            notes: Notes::new(),
             is_deferred: false,
         }
     }
@@ -70,16 +75,21 @@ impl<W: Writer> Errands<W> {
     }
 
     /// Does everything that was collected. The mutex must be free.
+    ///
+    /// What a waker does is not ours. If it panics, the others are woken all the same, and what is claimed is written:
+    /// nobody else would ever write on that connection.
     pub(crate) fn run<R: Runtime<Writer = W>>(&mut self, shared: &Shared<R>) {
-        self.detached.drain(..).for_each(Detached::close);
+        let mut calm = Calm::new();
+        calm.run(|| self.notes.tell());
+        self.detached.drain(..).for_each(|detached| calm.run(|| detached.close()));
         while let Some(waker) = self.wakers.pop() {
-            waker.wake();
+            calm.run(|| waker.wake());
         }
-        self.more.drain(..).for_each(Waker::wake);
+        self.more.drain(..).for_each(|waker| calm.run(|| waker.wake()));
         while let Some(claim) = self.claims.pop() {
-            shared.write(claim);
+            calm.run(|| shared.write(claim));
         }
-        // Last, since what runs then is not ours.
-        self.stale.clear();
+        self.stale.clear(&mut calm);
+        calm.end();
     }
 }

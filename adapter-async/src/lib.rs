@@ -52,6 +52,7 @@ mod acquire;
 mod backoff;
 mod balance;
 mod builder;
+mod calm;
 mod changed;
 mod connection;
 mod convert;

@@ -14,6 +14,7 @@ use lockmaster_core::drive::{self, Budget, Outlet};
 use lockmaster_core::{Event, HeapMemory, Instant, LockId, Node, NodeId, OwnerId, Standing, ValueState};
 
 use crate::balance::Balance;
+use crate::calm::Calm;
 use crate::errands::Errands;
 use crate::gate::Gate;
 use crate::lifecycle::Lifecycle;
@@ -26,7 +27,7 @@ use crate::stale::Stale;
 use crate::stats::LinkStats;
 use crate::sync::{Arc, Mutex, MutexGuard};
 use crate::timer::{Sleep, Timer};
-use crate::trace;
+use crate::trace::{self, Note};
 use crate::waiters::WaiterId;
 
 /// What a call sees to before it leaves the rest to the timer task: nothing of long work, so that nobody waits for it.
@@ -198,6 +199,11 @@ impl<R: Runtime> Shared<R> {
                 None => return,
             }
         }
+        self.leave(claim);
+    }
+
+    /// The writer task goes on with a claim.
+    fn leave(&self, claim: Claim<R::Writer>) {
         let left = self.lock().links.leave(claim);
         if let Ok(Some(task)) = left {
             task.wake();
@@ -220,7 +226,13 @@ impl<R: Runtime> Shared<R> {
             }
         };
         mem::forget(alarm);
-        timer.into_iter().for_each(Waker::wake);
+        let mut calm = Calm::new();
+        timer.into_iter().for_each(|task| calm.run(|| task.wake()));
+        if calm.has_panicked() {
+            claim.into_iter().for_each(|claim| calm.run(|| self.leave(claim)));
+            calm.end();
+            return None;
+        }
         claim
     }
 
@@ -234,11 +246,13 @@ impl<R: Runtime> Shared<R> {
             wakers.extend(state.timer.close());
             (state.links.close().map(|(_, detached)| detached).collect(), is_news)
         };
-        detached.into_iter().for_each(Detached::close);
-        wakers.into_iter().for_each(Waker::wake);
+        let mut calm = Calm::new();
+        detached.into_iter().for_each(|detached| calm.run(|| detached.close()));
+        wakers.into_iter().for_each(|waker| calm.run(|| waker.wake()));
         if is_news {
             trace::closed(self.id());
         }
+        calm.end();
     }
 
     /// Number of this node.
@@ -399,7 +413,7 @@ impl<W: Writer> State<W> {
         let node = self.node.config().node;
         let mut is_news = self.members.stand(standing);
         if is_news {
-            trace::standing(node, standing);
+            errands.notes.add(node, Note::Stands(standing));
             self.balance.call_for();
         }
         if standing == Standing::Fenced {
@@ -431,7 +445,7 @@ impl<W: Writer> State<W> {
     /// The node can grant.
     fn open(&mut self, errands: &mut Errands<W>) {
         if self.lifecycle.open(|waker| errands.wake(waker)) {
-            trace::opened(self.node.config().node);
+            errands.notes.add(self.node.config().node, Note::Opened);
         }
     }
 
@@ -488,18 +502,18 @@ impl<W: Writer> Outlet for Drain<'_, W> {
         let waker = match event {
             Event::Granted { lock, owner: _, grant } => self.registry.complete(lock, Ok(grant)),
             Event::Denied { lock, owner, reason, held } => {
-                trace::denied(self.node, owner, reason);
+                self.errands.notes.add(self.node, Note::Denied(owner, reason));
                 self.registry.complete(lock, Err(Unmet::Denied(Denied { reason, held })))
             }
             Event::Demanded { lock, owner: _, mode } => {
                 return self.registry.demand(lock, mode, |waker| self.errands.wake(waker));
             }
             Event::Lost { lock, owner } => {
-                trace::lost(self.node, owner);
+                self.errands.notes.add(self.node, Note::Lost(owner));
                 return self.registry.lose(lock, |waker| self.errands.wake(waker));
             }
             Event::Transfer(progress) => {
-                trace::transfer(self.node, &progress);
+                self.errands.notes.add(self.node, Note::Transfer(progress));
                 if !progress.stage.is_end() {
                     return;
                 }
@@ -603,3 +617,6 @@ mod still;
 #[cfg(not(any(lockmaster_loom, lockmaster_shuttle)))]
 #[cfg(test)]
 mod tests;
+#[cfg(all(feature = "tracing", not(any(lockmaster_loom, lockmaster_shuttle))))]
+#[cfg(test)]
+mod told;

@@ -2,6 +2,8 @@
 
 use core::task::Waker;
 
+use crate::calm::Calm;
+
 /// Collects under the mutex the wakers that were replaced or given up, to be dropped when the mutex is free.
 ///
 /// What runs when a waker is dropped is not ours: it may be the last that is known of a task, whose end calls the node.
@@ -34,7 +36,7 @@ impl Stale {
     }
 
     /// Drops what was collected. The mutex must be free.
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
+    pub(crate) fn clear(&mut self, calm: &mut Calm) {
+        self.0.drain(..).for_each(|waker| calm.run(|| drop(waker)));
     }
 }

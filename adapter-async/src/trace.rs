@@ -1,13 +1,16 @@
 //! Events for `tracing`. Without the feature every function is empty.
+//!
+//! What is told of runs code that is not ours, so nothing is told under the node's mutex: what happens there is noted
+//! ([`Notes`]), and told with the other errands.
 
 #![cfg_attr(
     not(feature = "tracing"),
     allow(unused_variables, reason = "without the feature nothing is told")
 )]
 
-use lockmaster_core::{Denial, Dropped, HelloError, NodeId, OwnerId, Progress, Standing};
+use lockmaster_core::{Denial, Dropped, Epoch, HelloError, NodeId, OwnerId, Progress, Standing};
 
-use crate::membership::{ClusterView, MembershipError};
+use crate::membership::MembershipError;
 
 pub(crate) fn started(node: NodeId, members: usize) {
     #[cfg(feature = "tracing")]
@@ -23,11 +26,6 @@ pub(crate) fn security(node: NodeId, is_secured: bool) {
     }
 }
 
-pub(crate) fn opened(node: NodeId) {
-    #[cfg(feature = "tracing")]
-    tracing::info!(node = node.0, "every member was heard");
-}
-
 pub(crate) fn closed(node: NodeId) {
     #[cfg(feature = "tracing")]
     tracing::info!(node = node.0, "node shut down");
@@ -36,24 +34,6 @@ pub(crate) fn closed(node: NodeId) {
 pub(crate) fn broken(node: NodeId) {
     #[cfg(feature = "tracing")]
     tracing::error!(node = node.0, "node shut down after a panic");
-}
-
-pub(crate) fn viewed(node: NodeId, view: &ClusterView) {
-    #[cfg(feature = "tracing")]
-    tracing::info!(node = node.0, epoch = view.epoch.0, members = view.members.len(), "new view");
-}
-
-pub(crate) fn standing(node: NodeId, standing: Standing) {
-    #[cfg(feature = "tracing")]
-    match standing {
-        Standing::Outside | Standing::Member => tracing::info!(node = node.0, ?standing, "standing changed"),
-        Standing::Suspect | Standing::Fenced => tracing::warn!(node = node.0, ?standing, "standing changed"),
-    }
-}
-
-pub(crate) fn fenced(node: NodeId, why: &str) {
-    #[cfg(feature = "tracing")]
-    tracing::error!(node = node.0, why, "membership has ended: every lock is lost");
 }
 
 pub(crate) fn trouble(node: Option<NodeId>, why: &str) {
@@ -66,21 +46,6 @@ pub(crate) fn join_failed(node: NodeId, error: &MembershipError) {
     tracing::warn!(node = node.0, %error, "cannot join");
 }
 
-pub(crate) fn peer_up(node: NodeId, peer: NodeId) {
-    #[cfg(feature = "tracing")]
-    tracing::info!(node = node.0, peer = peer.0, "peer connected");
-}
-
-pub(crate) fn peer_down(node: NodeId, peer: NodeId) {
-    #[cfg(feature = "tracing")]
-    tracing::warn!(node = node.0, peer = peer.0, "peer disconnected");
-}
-
-pub(crate) fn hello_refused(node: NodeId, error: HelloError) {
-    #[cfg(feature = "tracing")]
-    tracing::warn!(node = node.0, %error, "hello refused");
-}
-
 pub(crate) fn handshake_failed(node: NodeId, error: &dyn core::error::Error) {
     #[cfg(feature = "tracing")]
     tracing::debug!(node = node.0, %error, "handshake failed");
@@ -91,42 +56,97 @@ pub(crate) fn accept_failed(node: NodeId, error: &std::io::Error) {
     tracing::warn!(node = node.0, %error, "accept failed");
 }
 
-pub(crate) fn frame_dropped(node: NodeId, peer: NodeId, error: Dropped) {
-    #[cfg(feature = "tracing")]
-    tracing::warn!(node = node.0, peer = peer.0, %error, "frame dropped");
+/// What has happened under the node's mutex.
+#[derive(Debug)]
+#[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "without the feature nothing is told"))]
+pub(crate) enum Note {
+    Opened,
+    Viewed { epoch: Epoch, members: usize },
+    Stands(Standing),
+    Fenced(String),
+    Troubled(String),
+    PeerUp(NodeId),
+    PeerDown(NodeId),
+    HelloRefused(HelloError),
+    FrameDropped(NodeId, Dropped),
+    Denied(OwnerId, Denial),
+    Lost(OwnerId),
+    Transfer(Progress),
 }
 
-pub(crate) fn denied(node: NodeId, owner: OwnerId, reason: Denial) {
+/// Notes of a node, in their order.
+#[derive(Debug)]
+pub(crate) struct Notes {
     #[cfg(feature = "tracing")]
-    tracing::debug!(node = node.0, owner = owner.0, ?reason, "lock denied");
+    noted: Vec<(NodeId, Note)>,
 }
 
-pub(crate) fn lost(node: NodeId, owner: OwnerId) {
-    #[cfg(feature = "tracing")]
-    tracing::error!(node = node.0, owner = owner.0, "lock lost");
+impl Notes {
+    pub(crate) const fn new() -> Self {
+        Self {
+            #[cfg(feature = "tracing")]
+            noted: Vec::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, node: NodeId, note: Note) {
+        #[cfg(feature = "tracing")]
+        self.noted.push((node, note));
+    }
+
+    /// Tells all that was noted. The mutex must be free.
+    pub(crate) fn tell(&mut self) {
+        #[cfg(feature = "tracing")]
+        self.noted.drain(..).for_each(|(node, note)| note.tell(node));
+    }
 }
 
-pub(crate) fn transfer(node: NodeId, progress: &Progress) {
-    #[cfg(feature = "tracing")]
-    {
-        use lockmaster_core::Stage;
-        let Progress { range, to, stage, resources, locks, bytes, relayed, transfer: _ } = *progress;
-        match stage {
-            Stage::Offered | Stage::Moving | Stage::Announced => {
-                tracing::debug!(node = node.0, %range, to = to.0, ?stage, resources, locks, bytes, relayed, "transfer goes on");
+#[cfg(feature = "tracing")]
+impl Note {
+    fn tell(self, NodeId(node): NodeId) {
+        match self {
+            Self::Opened => tracing::info!(node, "every member was heard"),
+            Self::Viewed { epoch, members } => tracing::info!(node, epoch = epoch.0, members, "new view"),
+            Self::Stands(standing @ (Standing::Outside | Standing::Member)) => {
+                tracing::info!(node, ?standing, "standing changed");
             }
-            Stage::Done => {
-                tracing::info!(node = node.0, %range, to = to.0, resources, locks, bytes, relayed, "slots transferred");
+            Self::Stands(standing @ (Standing::Suspect | Standing::Fenced)) => {
+                tracing::warn!(node, ?standing, "standing changed");
             }
-            Stage::Refused(reason) => {
-                tracing::warn!(node = node.0, %range, to = to.0, %reason, "transfer refused");
+            Self::Fenced(why) => tracing::error!(node, why, "membership has ended: every lock is lost"),
+            Self::Troubled(why) => trouble(Some(NodeId(node)), &why),
+            Self::PeerUp(peer) => tracing::info!(node, peer = peer.0, "peer connected"),
+            Self::PeerDown(peer) => tracing::warn!(node, peer = peer.0, "peer disconnected"),
+            Self::HelloRefused(error) => tracing::warn!(node, %error, "hello refused"),
+            Self::FrameDropped(peer, error) => {
+                tracing::warn!(node, peer = peer.0, %error, "frame dropped");
             }
-            Stage::Withdrawn => {
-                tracing::info!(node = node.0, %range, to = to.0, "transfer withdrawn");
-            }
-            Stage::Cut => {
-                tracing::warn!(node = node.0, %range, to = to.0, "transfer cut: the other node left");
-            }
+            Self::Denied(owner, reason) => tracing::debug!(node, owner = owner.0, ?reason, "lock denied"),
+            Self::Lost(owner) => tracing::error!(node, owner = owner.0, "lock lost"),
+            Self::Transfer(progress) => tell_transfer(node, &progress),
+        }
+    }
+}
+
+#[cfg(feature = "tracing")]
+fn tell_transfer(node: u16, progress: &Progress) {
+    use lockmaster_core::Stage;
+    let Progress { range, to, stage, resources, locks, bytes, relayed, transfer: _ } = *progress;
+    match stage {
+        Stage::Offered | Stage::Moving | Stage::Announced => {
+            tracing::debug!(node, %range, to = to.0, ?stage, resources, locks, bytes, relayed, "transfer goes on");
+        }
+        Stage::Done => {
+            tracing::info!(node, %range, to = to.0, resources, locks, bytes, relayed, "slots transferred");
+        }
+        Stage::Refused(reason) => {
+            tracing::warn!(node, %range, to = to.0, %reason, "transfer refused");
+        }
+        Stage::Withdrawn => {
+            tracing::info!(node, %range, to = to.0, "transfer withdrawn");
+        }
+        Stage::Cut => {
+            tracing::warn!(node, %range, to = to.0, "transfer cut: the other node left");
         }
     }
 }

@@ -80,7 +80,7 @@ pub(crate) const STEPS: &[Step] = &[
         proves: "unit, integration and doc tests pass",
         is_slow: false,
         action: Action::cargo(
-            "test --workspace --exclude lockmaster-etcd --exclude lockmaster-real-faults --locked",
+            "test --workspace --exclude lockmaster-etcd --exclude lockmaster-real-faults --features lockmaster-async/tracing --locked",
         ),
     },
     Step {

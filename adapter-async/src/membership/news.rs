@@ -6,7 +6,7 @@ use super::{ClusterView, MembershipError};
 use crate::errands::Errands;
 use crate::runtime::{Runtime, Writer};
 use crate::shared::{LONG_BUDGET, Shared, State};
-use crate::trace;
+use crate::trace::Note;
 
 impl<R: Runtime> Shared<R> {
     /// There is a new view, in this life.
@@ -24,7 +24,7 @@ impl<R: Runtime> Shared<R> {
 
     /// This life has ended.
     pub(crate) fn hear_fenced(&self, life: u64, why: &str) {
-        self.hear(life, |state, _| state.fence(why));
+        self.hear(life, |state, errands| state.fence(why, errands));
     }
 
     /// One turn, unless the node has begun another life.
@@ -55,7 +55,7 @@ impl<R: Runtime> Shared<R> {
         let _: Option<()> = self.turn(|state, errands| {
             let now = state.now();
             if let Err(error) = &told {
-                trace::trouble(Some(state.node.config().node), &error.to_string());
+                errands.notes.add(state.node.config().node, Note::Troubled(error.to_string()));
             }
             state.members.announced(now, told.is_ok());
             state.lifecycle.waiters.wake(|waker| errands.wake(waker));
@@ -78,10 +78,10 @@ impl<W: Writer> State<W> {
             // Those that have departed are about to make room.
             Err(ViewError::Places) => return self.members.put_off(view),
             Err(error @ (ViewError::Unsound | ViewError::Static)) => {
-                return trace::trouble(Some(id), &error.to_string());
+                return errands.notes.add(id, Note::Troubled(error.to_string()));
             }
         }
-        trace::viewed(id, &view);
+        errands.notes.add(id, Note::Viewed { epoch: view.epoch, members: view.members.len() });
         self.members.install(view);
         for (peer, detached) in self.links.follow(self.members.peers()) {
             self.node.handle_disconnect(now, peer);
@@ -91,9 +91,9 @@ impl<W: Writer> State<W> {
         self.lifecycle.waiters.wake(|waker| errands.wake(waker));
     }
 
-    fn fence(&mut self, why: &str) {
+    fn fence(&mut self, why: &str, errands: &mut Errands<W>) {
         let now = self.now();
-        trace::fenced(self.node.config().node, why);
+        errands.notes.add(self.node.config().node, Note::Fenced(why.to_owned()));
         self.node.fence(now);
     }
 }

@@ -8,12 +8,13 @@ use std::panic::catch_unwind;
 use std::task::Wake;
 
 use lockmaster_core::wire::{FRAME_HEADER_LEN, Frames};
+use lockmaster_core::{Flags, Priority, Request, SpaceId};
 
 use super::still::{
     EX, ME, PEER, Pipe, Still, granted, link_up, lone_member, name_at_peer, node, node_with_peer, outsider,
     own_slot, poll, view,
 };
-use super::{Arc, Shared};
+use super::{Arc, Instant, OwnerId, Shared};
 use crate::connection::keep_writing;
 use crate::links::Detached;
 use crate::outgoing::Outgoing;
@@ -76,6 +77,58 @@ fn a_panic_in_a_turn_shuts_the_node_down_and_wakes_who_waits() {
     assert!(poll(pin!(guard.lost()), &waker).is_ready());
     drop(guard);
     assert!(matches!(poll(pin!(node.lock("b", EX)), &waker), Poll::Ready(Err(LockError::Closed))));
+}
+
+/// Panics when it is woken, and when it is dropped for the last time.
+struct Bomb;
+
+impl Wake for Bomb {
+    fn wake(self: Arc<Self>) {
+        core::mem::forget(self);
+        panic!("on purpose");
+    }
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_keeps_nobody_else_from_being_woken_and_nothing_from_being_written() {
+    let pipe = Pipe::with_room(usize::MAX / 2);
+    let (node, _) = node_with_peer(&pipe);
+    let shared = &node.life.shared;
+    let alarmed = Alarmed::new(shared);
+    let (bomb, waker) = (|| Waker::from(Arc::new(Bomb)), Waker::from(Arc::clone(&alarmed)));
+    let name = name_at_peer(&node, 0);
+    let request = Request {
+        space: SpaceId(0),
+        name: name.as_bytes(),
+        owner: OwnerId(1),
+        mode: EX,
+        flags: Flags::default(),
+        priority: Priority::default(),
+        patience: None,
+    };
+    let panicking = || {
+        shared.turn(|state, errands| {
+            errands.wake(waker.clone());
+            errands.wake(bomb());
+            errands.wake(waker.clone());
+            errands.stale.add(bomb());
+            errands.stale.add(waker.clone());
+            state.node.request(Instant::from_nanos(1), &request).unwrap()
+        })
+    };
+    assert!(catch_unwind(AssertUnwindSafe(panicking)).is_err());
+    assert_eq!(alarmed.woken(), 2);
+    assert_eq!(pipe.frames(), (1, 0), "what was claimed is written");
+    // The connection is claimed by nobody.
+    let mut waiting = pin!(node.lock(name_at_peer(&node, 1000), EX));
+    assert!(poll(waiting.as_mut(), Waker::noop()).is_pending());
+    assert_eq!(pipe.frames(), (2, 0));
 }
 
 #[test]
