@@ -12,9 +12,12 @@ use tracing::{Event, Metadata, Subscriber};
 use super::still::{EX, ME, Still, granted, outsider, view};
 use super::{Arc, Shared};
 
+/// A node, and what was told since.
+type Watched = (Arc<Shared<Still>>, Vec<String>);
+
 thread_local! {
-    /// The node that this thread watches, and what was told.
-    static WATCHED: RefCell<Option<(Arc<Shared<Still>>, Vec<String>)>> = const { RefCell::new(None) };
+    /// What this thread watches.
+    static WATCHED: RefCell<Option<Watched>> = const { RefCell::new(None) };
 }
 
 /// Looks whether the mutex is free when it is told something.
