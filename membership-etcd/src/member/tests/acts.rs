@@ -15,6 +15,7 @@ pub(super) struct Bugs {
     pub(super) overconfidence: u64,
     pub(super) is_credulous: bool,
     pub(super) hides_fences: bool,
+    pub(super) hides_leases: bool,
 }
 
 /// Runs one seed. Returns what happened, and a hash of its order.
@@ -27,6 +28,7 @@ pub(super) fn run(seed: u64, bugs: Bugs) -> Result<(Counts, u64), String> {
     world.overconfidence = bugs.overconfidence;
     world.engine.is_credulous = bugs.is_credulous;
     world.engine.hides_fences = bugs.hides_fences;
+    world.engine.hides_leases = bugs.hides_leases;
     world.loss = [0, 5, 30][world.random.usize(..3)];
     world.lateness = [0, 5, 30][world.random.usize(..3)];
     for at in 0..world.hosts.len() {

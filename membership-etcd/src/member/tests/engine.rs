@@ -24,6 +24,8 @@ pub(super) struct Engine {
     pub(super) is_credulous: bool,
     /// A bug on purpose: once a lease is revoked, nobody is told that it was.
     pub(super) hides_fences: bool,
+    /// A bug on purpose: nobody is told which leases have not ended.
+    pub(super) hides_leases: bool,
 }
 
 struct Lease {
@@ -44,13 +46,18 @@ impl Engine {
             conflicts: 0,
             is_credulous: false,
             hides_fences: false,
+            hides_leases: false,
         }
     }
 
     pub(super) fn apply(&mut self, now: u64, call: &Call) -> Answer {
         match call {
             Call::Read => {
-                let is_told = |entry: &&Entry| !self.hides_fences || !self.is_of_the_dead(entry);
+                let is_lease = |entry: &Entry| matches!(self.keys.topic(&entry.key), Some(Topic::Lease(_)));
+                let is_hidden = |entry: &Entry| {
+                    self.hides_fences && self.is_of_the_dead(entry) || self.hides_leases && is_lease(entry)
+                };
+                let is_told = |entry: &&Entry| !is_hidden(entry);
                 Answer::Read(self.entries.values().filter(is_told).cloned().collect())
             }
             Call::Grant(seconds) => {

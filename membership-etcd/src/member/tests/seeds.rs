@@ -51,6 +51,11 @@ fn a_revocation_that_is_not_waited_for_is_noticed() {
 }
 
 #[test]
+fn a_deleted_key_that_passes_for_a_lease_that_ran_out_is_noticed() {
+    is_found(Bugs { hides_leases: true, ..Bugs::default() }, "believes in itself until");
+}
+
+#[test]
 fn a_swap_without_comparing_is_noticed() {
     is_found(Bugs { is_credulous: true, ..Bugs::default() }, "epoch");
 }
