@@ -81,6 +81,8 @@ mod snapshot;
 mod stale;
 mod stats;
 mod sync;
+#[cfg(feature = "system")]
+pub mod system;
 mod timer;
 mod tls;
 mod trace;

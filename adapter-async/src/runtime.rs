@@ -81,6 +81,9 @@ pub trait Listener: Send + Sync + 'static {
 pub trait Reader: Send + 'static {
     /// Reads what there is, at least one byte, and gives the number of bytes; 0 at the end of the stream.
     ///
+    /// Now and then it lets other tasks run although there is something to read: a peer that never stops must not keep
+    /// its task going for ever.
+    ///
     /// # Errors
     /// Whatever the system says; the future does.
     fn read(&mut self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;

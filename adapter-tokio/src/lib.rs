@@ -33,15 +33,11 @@ mod net;
 
 use core::future::Future;
 use core::net::SocketAddr;
-use core::time::Duration;
 use std::io;
 use std::net::TcpListener;
 
-use rustix::time::{ClockId, Timespec, clock_gettime};
-
 #[cfg(all(feature = "local-dir", target_os = "linux"))]
 pub use lockmaster_async::LocalDir;
-use lockmaster_async::Runtime;
 pub use lockmaster_async::{
     Candidate, Certainty, ClusterId, ClusterMember, ClusterView, ConvertError, Epoch, FailedHandshakes,
     Flags, Full, Grant, Hear, Inbox, Incarnation, Instant, Joined, Left, Limits, LinkStats, LockError,
@@ -51,6 +47,7 @@ pub use lockmaster_async::{
     Stage, Standing, StartError, Stats, TRANSFERS_MAX, TlsConfig, TlsError, Token, TransferError, TransferId,
     Value, ValueState, Wait, WithdrawError, cluster_domain, lockmaster_core, node_name,
 };
+use lockmaster_async::{Runtime, system};
 
 pub use net::{TokioListener, TokioReader, TokioWriter};
 
@@ -66,14 +63,6 @@ pub type Changed<'a> = lockmaster_async::Changed<'a, TokioRuntime>;
 /// Slots on their way to another node.
 pub type Transfer<'a> = lockmaster_async::Transfer<'a, TokioRuntime>;
 
-/// The clock of all nodes: it goes on while the machine sleeps, where there is such a clock.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const CLOCK: ClockId = ClockId::Boottime;
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-const CLOCK: ClockId = ClockId::Monotonic;
-/// Longest that one timer of the runtime is set for.
-const SLEEP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// The tokio runtime that a node is started in.
 ///
 /// Its clock is `CLOCK_BOOTTIME`, which all processes of a machine share.
@@ -86,10 +75,7 @@ impl Runtime for TokioRuntime {
     type Writer = TokioWriter;
 
     fn now(&self) -> Instant {
-        let Timespec { tv_sec, tv_nsec } = clock_gettime(CLOCK);
-        let secs = u64::try_from(tv_sec).expect("the machine was not started in the future");
-        let nanos = u64::try_from(tv_nsec).expect("nanoseconds are not negative");
-        Instant::from_nanos(secs * 1_000_000_000 + nanos)
+        system::now()
     }
 
     fn listen(&self, listener: TcpListener) -> io::Result<TokioListener> {
@@ -101,13 +87,7 @@ impl Runtime for TokioRuntime {
     }
 
     async fn sleep_until(&self, until: Instant) {
-        loop {
-            let span = until.since(self.now());
-            if span.is_zero() {
-                return;
-            }
-            tokio::time::sleep(span.min(SLEEP_MAX)).await;
-        }
+        system::sleep_until(until, tokio::time::sleep).await;
     }
 
     async fn yield_now(&self) {

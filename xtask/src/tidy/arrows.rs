@@ -19,6 +19,7 @@ const ARROWS: &[(&str, Arrows)] = &[
     ("lockmaster-core", Arrows::To(&[])),
     ("lockmaster-async", Arrows::To(&["lockmaster-core"])),
     ("lockmaster-tokio", Arrows::To(&["lockmaster-async", "lockmaster-core"])),
+    ("lockmaster-smol", Arrows::To(&["lockmaster-async", "lockmaster-core"])),
     ("lockmaster-etcd", Arrows::To(&["lockmaster-async"])),
     ("lockmaster", Arrows::To(&["lockmaster-tokio", "lockmaster-etcd", "lockmaster-core"])),
     ("lockmaster-sim", Arrows::To(&["lockmaster-core"])),

@@ -19,6 +19,7 @@ fn arrows_run_one_way() {
         ["Cargo.toml: lockmaster-core must not depend on lockmaster-sim"]
     );
     assert_eq!(check("lockmaster-async", "lockmaster-tokio").len(), 1);
+    assert_eq!(check("lockmaster-smol", "lockmaster-tokio").len(), 1);
     assert_eq!(check("xtask", "serde").len(), 1);
 }
 
