@@ -54,6 +54,8 @@ mod balance;
 mod builder;
 mod calm;
 mod changed;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod connection;
 mod convert;
 mod errands;

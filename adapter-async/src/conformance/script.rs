@@ -5,21 +5,20 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use lockmaster_tokio::{
+use super::rig::{Rig, socket};
+use crate::{
     Builder, Candidate, Certainty, ClusterMember, ClusterView, Epoch, Inbox, Incarnation, Joined, Membership,
-    MembershipError, Node, NodeId, Session, SpaceConfig,
+    MembershipError, Node, NodeId, Runtime, Session, SpaceConfig,
 };
-
-use crate::cluster::{builder, socket};
 
 /// A join that waits looks so often whether anybody wants it.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// Slots of each test's space.
-pub(crate) const SLOTS: u32 = 48;
+pub(super) const SLOTS: u32 = 48;
 
 /// Knows who is a member, and tells it. Clones are the same.
 #[derive(Clone, Default)]
-pub(crate) struct Script {
+pub(super) struct Script {
     board: Arc<Board>,
 }
 
@@ -81,21 +80,21 @@ impl Script {
     }
 
     /// A node takes part, by the word of the test.
-    pub(crate) fn builder(&self, number: u16) -> Builder {
+    pub(super) fn builder<R: Runtime + Clone>(&self, rig: &Rig<R>, number: u16) -> Builder<R> {
         let (listener, _) = socket();
         let space = SpaceConfig { slots: SLOTS, ..SpaceConfig::new("default").unwrap() };
-        builder(number).space(space).listener(listener).join(self.clone())
+        rig.builder(number).space(space).listener(listener).join(self.clone())
     }
 
-    pub(crate) async fn start(&self, number: u16) -> Node {
-        self.builder(number).start().await.unwrap()
+    pub(super) async fn start<R: Runtime + Clone>(&self, rig: &Rig<R>, number: u16) -> Node<R> {
+        self.builder(rig, number).start().await.unwrap()
     }
 
     /// As many nodes, numbered from 1, which all have the same view.
-    pub(crate) async fn cluster(&self, count: u16) -> Vec<Node> {
+    pub(super) async fn cluster<R: Runtime + Clone>(&self, rig: &Rig<R>, count: u16) -> Vec<Node<R>> {
         let mut nodes = Vec::new();
         for number in 1..=count {
-            nodes.push(self.start(number).await);
+            nodes.push(self.start(rig, number).await);
         }
         for node in &nodes {
             node.opened().await;
@@ -103,20 +102,20 @@ impl Script {
         nodes
     }
 
-    pub(crate) fn inbox(&self, node: u16) -> Inbox {
+    pub(super) fn inbox(&self, node: u16) -> Inbox {
         self.state().inboxes[&NodeId(node)].clone()
     }
 
-    pub(crate) fn epoch(&self) -> Epoch {
+    pub(super) fn epoch(&self) -> Epoch {
         Epoch(self.state().epoch)
     }
 
-    pub(crate) fn events(&self) -> Vec<String> {
+    pub(super) fn events(&self) -> Vec<String> {
         self.state().events.clone()
     }
 
     /// The node is out: it is told first, then the others.
-    pub(crate) fn fence(&self, node: u16) {
+    pub(super) fn fence(&self, node: u16) {
         // It may come back as soon as it is told.
         let inbox = self.inbox(node);
         self.change(|state| state.members.remove(&NodeId(node)));
@@ -125,52 +124,52 @@ impl Script {
     }
 
     /// The node is out, and only the others are told.
-    pub(crate) fn remove(&self, node: u16) -> ClusterView {
+    pub(super) fn remove(&self, node: u16) -> ClusterView {
         self.next(|state| {
             state.members.remove(&NodeId(node));
         })
     }
 
     /// The node is reached elsewhere from now on.
-    pub(crate) fn relocate(&self, node: u16, address: SocketAddr) {
+    pub(super) fn relocate(&self, node: u16, address: SocketAddr) {
         self.next(|state| state.members.get_mut(&NodeId(node)).unwrap().address = address);
     }
 
-    pub(crate) fn certainty(&self, node: u16, certainty: Certainty) {
+    pub(super) fn certainty(&self, node: u16, certainty: Certainty) {
         self.inbox(node).certainty(certainty);
     }
 
     /// Joins wait from now on.
-    pub(crate) fn close(&self) {
+    pub(super) fn close(&self) {
         self.change(|state| state.is_closed = true);
     }
 
     /// Joins go on.
-    pub(crate) fn open(&self) {
+    pub(super) fn open(&self) {
         self.change(|state| state.is_closed = false);
     }
 
     /// The next joins fail.
-    pub(crate) fn fail(&self, times: u32) {
+    pub(super) fn fail(&self, times: u32) {
         self.change(|state| state.failures = times);
     }
 
     /// Whoever joins gets no view before [`Script::speak`].
-    pub(crate) fn be_silent(&self) {
+    pub(super) fn be_silent(&self) {
         self.change(|state| state.is_silent = true);
     }
 
-    pub(crate) fn speak(&self) {
+    pub(super) fn speak(&self) {
         self.change(|state| state.is_silent = false);
         self.next(|_| ());
     }
 
     /// This node is told of no views before [`Script::hears`].
-    pub(crate) fn is_deaf(&self, node: u16) {
+    pub(super) fn is_deaf(&self, node: u16) {
         self.change(|state| state.deaf.insert(NodeId(node)));
     }
 
-    pub(crate) fn hears(&self, node: u16) {
+    pub(super) fn hears(&self, node: u16) {
         let view = self.change(|state| {
             state.deaf.remove(&NodeId(node));
             state.view()

@@ -5,29 +5,30 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use lockmaster_tokio::lockmaster_core::wire::Hello;
-use lockmaster_tokio::{NodeId, node_name};
+use super::super::rig::{Rig, socket};
+use super::super::task::on_thread;
+use crate::{NodeId, Runtime, node_name};
+use lockmaster_core::wire::Hello;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use super::super::connections::{is_at_end, read_hello};
 use super::papers::Papers;
-use crate::cluster::{builder, socket};
-use crate::connections::{is_at_end, read_hello};
 
 /// A peer that dials node 2.
-pub(crate) struct Peer(pub(crate) StreamOwned<ClientConnection, TcpStream>);
+pub(in super::super) struct Peer(pub(in super::super) StreamOwned<ClientConnection, TcpStream>);
 
 impl Peer {
     /// Shows these papers, or none, and believes the authority of `trusted`. Its handshake goes on when it reads or
     /// writes.
-    pub(crate) fn dial(at: SocketAddr, shown: Option<&Papers>, trusted: &Papers) -> Self {
+    pub(in super::super) fn dial(at: SocketAddr, shown: Option<&Papers>, trusted: &Papers) -> Self {
         Self::dial_as(at, shown, trusted, Some("lockmaster"))
     }
 
     /// The same, as a peer that speaks this inside, or does not say what.
-    pub(crate) fn dial_as(
+    pub(in super::super) fn dial_as(
         at: SocketAddr,
         shown: Option<&Papers>,
         trusted: &Papers,
@@ -55,28 +56,28 @@ impl Peer {
     }
 
     /// Says this first. It fails if the other side was faster to hang up.
-    pub(crate) fn say(&mut self, bytes: &[u8]) {
+    pub(in super::super) fn say(&mut self, bytes: &[u8]) {
         let _ = self.0.write_all(bytes).and_then(|()| self.0.flush());
     }
 
-    pub(crate) fn say_hello(&mut self, hello: &Hello) {
+    pub(in super::super) fn say_hello(&mut self, hello: &Hello) {
         let mut frame = [0; 512];
         let len = hello.encode(&mut frame).unwrap();
         self.say(&frame[..len]);
     }
 
     /// Has the other side hung up, without a hello of its own?
-    pub(crate) fn is_refused(&mut self) -> bool {
+    pub(in super::super) fn is_refused(&mut self) -> bool {
         let mut first = [0];
         !matches!(std::io::Read::read(&mut self.0, &mut first), Ok(1)) && is_at_end(&mut self.0)
     }
 }
 
 /// What node 1 would say to node 2.
-pub(crate) async fn hello_of_one() -> Hello {
+pub(in super::super) async fn hello_of_one<R: Runtime + Clone>(rig: &Rig<R>) -> Hello {
     let (listener, at) = socket();
-    let one = builder(1).member(2, at).start().await.unwrap();
-    let hello = tokio::task::spawn_blocking(move || read_hello(&mut listener.accept().unwrap().0));
+    let one = rig.builder(1).member(2, at).start().await.unwrap();
+    let hello = on_thread(move || read_hello(&mut listener.accept().unwrap().0));
     let hello = hello.await.unwrap();
     one.shutdown().await;
     hello

@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
-use lockmaster_tokio::{Left, LockError, Mode, Node, NodeId, Standing};
+use super::rig::{Rig, name_at, names_at, poll_once};
+use crate::{Left, LockError, Mode, Node, NodeId, Runtime, Standing};
 
-use crate::cluster::{name_at, names_at, poll_once, until};
-use crate::script::{SLOTS, Script};
+use super::script::{SLOTS, Script};
 
 const EX: Mode = Mode::Exclusive;
 const PR: Mode = Mode::ProtectedRead;
@@ -13,20 +13,19 @@ const PR: Mode = Mode::ProtectedRead;
 const LONG: Duration = Duration::from_secs(600);
 
 /// Nodes that each master something.
-async fn spread(script: &Script, count: u16) -> Vec<Node> {
-    let nodes = script.cluster(count).await;
+async fn spread<R: Runtime + Clone>(rig: &Rig<R>, script: &Script, count: u16) -> Vec<Node<R>> {
+    let nodes = script.cluster(rig, count).await;
     let least = SLOTS / u32::from(count) - 2;
     let is_spread =
-        |node: &Node| node.map().shares.iter().all(|share| share.slots >= least && share.moving == 0);
-    until(|| nodes.iter().all(|node| node.is_settled() && is_spread(node))).await;
+        |node: &Node<R>| node.map().shares.iter().all(|share| share.slots >= least && share.moving == 0);
+    rig.until(|| nodes.iter().all(|node| node.is_settled() && is_spread(node))).await;
     nodes
 }
 
-#[tokio::test]
-async fn a_node_that_leaves_gives_everything_away() {
+pub(super) async fn a_node_that_leaves_gives_everything_away<R: Runtime + Clone>(rig: &Rig<R>) {
     let script = Script::default();
-    let mut nodes = spread(&script, 3).await;
-    let names = names_at(&nodes[0], &nodes[2], 10).await;
+    let mut nodes = spread(rig, &script, 3).await;
+    let names = names_at(&nodes[0], &nodes[2], 10);
     let mut held = Vec::new();
     let mut waiting = Vec::new();
     for name in &names {
@@ -34,10 +33,10 @@ async fn a_node_that_leaves_gives_everything_away() {
         drop(nodes[2].lock(name, EX).await.unwrap());
         held.push(nodes[0].lock(name, EX).await.unwrap());
         let (node, name) = (nodes[1].clone(), name.clone());
-        waiting.push(tokio::spawn(async move { node.lock(name, EX).await }));
+        waiting.push(rig.spawn(async move { node.lock(name, EX).await }));
     }
     drop(nodes[2].lock("retained", PR).await.unwrap());
-    until(|| nodes[2].snapshot().waits().count() >= 10).await;
+    rig.until(|| nodes[2].snapshot().waits().count() >= 10).await;
     let rebuilt = [0, 1].map(|at: usize| nodes[at].stats().slots_rebuilt);
     let left = nodes[2].leave(LONG).await;
     assert!(left.is_clean(), "{left:?}");
@@ -51,49 +50,46 @@ async fn a_node_that_leaves_gives_everything_away() {
     let events = script.events();
     assert_eq!(events[events.len() - 2..], ["announce 3", "leave 3"]);
     nodes.truncate(2);
-    until(|| nodes.iter().all(|node| node.members().len() == 2 && node.is_settled())).await;
+    rig.until(|| nodes.iter().all(|node| node.members().len() == 2 && node.is_settled())).await;
     let rebuilt_now = [0, 1].map(|at: usize| nodes[at].stats().slots_rebuilt);
     assert_eq!(rebuilt, rebuilt_now, "nothing had to be found out");
 }
 
-#[tokio::test]
-async fn a_drained_node_masters_nothing_and_grants() {
+pub(super) async fn a_drained_node_masters_nothing_and_grants<R: Runtime + Clone>(rig: &Rig<R>) {
     let script = Script::default();
-    let nodes = spread(&script, 2).await;
+    let nodes = spread(rig, &script, 2).await;
     let held = nodes[1].lock("a", EX).await.unwrap();
     assert!(nodes[1].drain().await);
     assert_eq!(nodes[1].map().slots_of(NodeId(2)), 0);
     assert!(!held.is_lost() && nodes[1].standing() == Standing::Member);
     drop(nodes[1].lock("b", EX).await.unwrap());
-    until(|| nodes[0].map().slots_of(NodeId(1)) == SLOTS).await;
+    rig.until(|| nodes[0].map().slots_of(NodeId(1)) == SLOTS).await;
     assert!(nodes[1].drain().await);
     drop(held);
     assert!(nodes[1].leave(LONG).await.is_clean());
     // Nobody is there any more.
-    until(|| nodes[0].members().len() == 1).await;
+    rig.until(|| nodes[0].members().len() == 1).await;
     assert!(!nodes[0].drain().await);
 }
 
-#[tokio::test]
-async fn a_node_that_leaves_waits_for_its_guards() {
+pub(super) async fn a_node_that_leaves_waits_for_its_guards<R: Runtime + Clone>(rig: &Rig<R>) {
     let script = Script::default();
-    let nodes = spread(&script, 2).await;
+    let nodes = spread(rig, &script, 2).await;
     let guard = nodes[1].lock("a", EX).await.unwrap();
     let mut leaving = Box::pin(nodes[1].leave(LONG));
     assert!(poll_once(&mut leaving).await.is_pending());
-    until(|| nodes[0].map().slots_of(NodeId(1)) == SLOTS).await;
+    rig.until(|| nodes[0].map().slots_of(NodeId(1)) == SLOTS).await;
     assert!(poll_once(&mut leaving).await.is_pending());
     assert!(!guard.is_lost());
     drop(guard);
     assert!(leaving.await.is_clean());
 }
 
-#[tokio::test]
-async fn a_node_that_must_leave_at_once_loses_its_guards() {
+pub(super) async fn a_node_that_must_leave_at_once_loses_its_guards<R: Runtime + Clone>(rig: &Rig<R>) {
     let script = Script::default();
-    let nodes = spread(&script, 2).await;
+    let nodes = spread(rig, &script, 2).await;
     let guard = nodes[1].lock("a", EX).await.unwrap();
-    let name = name_at(&nodes[0], &nodes[1]).await;
+    let name = name_at(&nodes[0], &nodes[1]);
     let kept = nodes[0].lock(&name, EX).await.unwrap();
     let left = nodes[1].leave(Duration::ZERO).await;
     assert_eq!(left.guards, 1);
@@ -102,19 +98,19 @@ async fn a_node_that_must_leave_at_once_loses_its_guards() {
     assert_eq!(nodes[0].try_lock(&name, PR).await.unwrap_err(), LockError::Busy, "it is still held");
 }
 
-#[tokio::test]
-async fn the_last_node_leaves_without_asking_anybody() {
+pub(super) async fn the_last_node_leaves_without_asking_anybody<R: Runtime + Clone>(rig: &Rig<R>) {
     let script = Script::default();
-    let nodes = script.cluster(1).await;
+    let nodes = script.cluster(rig, 1).await;
     drop(nodes[0].lock("a", EX).await.unwrap());
     assert_eq!(nodes[0].leave(LONG).await, Left { slots: 0, guards: 0 });
     assert_eq!(script.events().last().map(String::as_str), Some("leave 1"));
 }
 
-#[tokio::test]
-async fn a_node_that_is_fenced_while_it_leaves_has_nothing_to_wait_for() {
+pub(super) async fn a_node_that_is_fenced_while_it_leaves_has_nothing_to_wait_for<R: Runtime + Clone>(
+    rig: &Rig<R>,
+) {
     let script = Script::default();
-    let nodes = spread(&script, 2).await;
+    let nodes = spread(rig, &script, 2).await;
     let guard = nodes[1].lock("a", EX).await.unwrap();
     let mut leaving = Box::pin(nodes[1].leave(LONG));
     assert!(poll_once(&mut leaving).await.is_pending());
@@ -125,32 +121,30 @@ async fn a_node_that_is_fenced_while_it_leaves_has_nothing_to_wait_for() {
     assert_eq!(nodes[1].standing(), Standing::Fenced);
 }
 
-#[tokio::test]
-async fn a_node_that_is_shut_down_or_dropped_leaves_as_well() {
+pub(super) async fn a_node_that_is_shut_down_or_dropped_leaves_as_well<R: Runtime + Clone>(rig: &Rig<R>) {
     let script = Script::default();
-    let mut nodes = spread(&script, 3).await;
+    let mut nodes = spread(rig, &script, 3).await;
     nodes[2].shutdown().await;
     assert_eq!(script.events().last().map(String::as_str), Some("leave 3"));
     nodes.truncate(2);
-    until(|| nodes.iter().all(|node| node.members().len() == 2 && node.is_settled())).await;
+    rig.until(|| nodes.iter().all(|node| node.members().len() == 2 && node.is_settled())).await;
     let guard = nodes[1].lock("a", EX).await.unwrap();
     nodes.truncate(1);
     assert!(!guard.is_lost(), "a guard keeps its node running");
     drop(guard);
-    until(|| nodes[0].members().len() == 1).await;
+    rig.until(|| nodes[0].members().len() == 1).await;
     assert_eq!(script.events().last().map(String::as_str), Some("leave 2"));
     drop(nodes[0].lock("a", EX).await.unwrap());
 }
 
-#[tokio::test]
-async fn nodes_that_all_leave_at_once_wait_for_nobody() {
+pub(super) async fn nodes_that_all_leave_at_once_wait_for_nobody<R: Runtime + Clone>(rig: &Rig<R>) {
     let script = Script::default();
-    let nodes = spread(&script, 3).await;
+    let nodes = spread(rig, &script, 3).await;
     let guard = nodes[0].lock("a", EX).await.unwrap();
     let within = Duration::from_secs(10);
     let leaving = |at: usize| {
         let node = nodes[at].clone();
-        tokio::spawn(async move { node.leave(within).await })
+        rig.spawn(async move { node.leave(within).await })
     };
     let [one, two, three] = [0, 1, 2].map(leaving);
     assert!(two.await.unwrap().is_clean());

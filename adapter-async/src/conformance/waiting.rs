@@ -4,46 +4,40 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
-use lockmaster_tokio::{ConvertError, LockError, LockOptions, Mode};
-
-use crate::cluster::{
-    cluster, cluster_with, forgetful_cluster, name_at, names_at, nobody_locks, nothing_is_left, poll_once,
-    until,
-};
+use super::rig::{Rig, name_at, names_at, nobody_locks, nothing_is_left, poll_once};
+use super::task::on_thread;
+use crate::{ConvertError, LockError, LockOptions, Mode, Runtime};
 
 const EX: Mode = Mode::Exclusive;
 const PR: Mode = Mode::ProtectedRead;
 
-#[tokio::test]
-async fn a_future_that_was_never_polled_asks_for_nothing() {
-    let nodes = cluster(1).await;
+pub(super) async fn a_future_that_was_never_polled_asks_for_nothing<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.cluster(1).await;
     drop(nodes[0].lock("a", EX));
     assert_eq!(nodes[0].stats().asked, 0);
 }
 
-#[tokio::test]
-async fn cancelled_futures_leave_nothing_behind() {
-    let nodes = forgetful_cluster(3).await;
+pub(super) async fn cancelled_futures_leave_nothing_behind<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.forgetful_cluster(3).await;
     for master in &nodes {
-        let name = name_at(&nodes[0], master).await;
+        let name = name_at(&nodes[0], master);
         for polls in 1..30 {
             let mut waiting = nodes[0].lock(&name, EX);
             for _ in 0..polls {
                 if poll_once(&mut waiting).await.is_ready() {
                     break;
                 }
-                tokio::task::yield_now().await;
+                rig.yield_now().await;
             }
             drop(waiting);
         }
-        until(|| nothing_is_left(&nodes)).await;
+        rig.until(|| nothing_is_left(&nodes)).await;
     }
 }
 
-#[tokio::test]
-async fn cancelled_waiters_do_not_stand_in_the_way() {
-    let nodes = forgetful_cluster(3).await;
-    let name = name_at(&nodes[0], &nodes[1]).await;
+pub(super) async fn cancelled_waiters_do_not_stand_in_the_way<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.forgetful_cluster(3).await;
+    let name = name_at(&nodes[0], &nodes[1]);
     let guard = nodes[0].lock(&name, PR).await.unwrap();
     let mut writer = nodes[2].lock(&name, EX);
     assert!(poll_once(&mut writer).await.is_pending());
@@ -51,13 +45,14 @@ async fn cancelled_waiters_do_not_stand_in_the_way() {
     drop(writer);
     let second = nodes[1].lock(&name, PR).await.unwrap();
     drop((guard, second));
-    until(|| nothing_is_left(&nodes)).await;
+    rig.until(|| nothing_is_left(&nodes)).await;
 }
 
-#[tokio::test]
-async fn a_cancelled_conversion_keeps_a_mode_that_others_agree_on() {
-    let nodes = forgetful_cluster(3).await;
-    let name = name_at(&nodes[0], &nodes[1]).await;
+pub(super) async fn a_cancelled_conversion_keeps_a_mode_that_others_agree_on<R: Runtime + Clone>(
+    rig: &Rig<R>,
+) {
+    let nodes = rig.forgetful_cluster(3).await;
+    let name = name_at(&nodes[0], &nodes[1]);
     for polls in 1..30 {
         let mut guard = nodes[0].lock(&name, PR).await.unwrap();
         let other = nodes[2].lock(&name, PR).await.unwrap();
@@ -68,7 +63,7 @@ async fn a_cancelled_conversion_keeps_a_mode_that_others_agree_on() {
             if poll_once(&mut converting).await.is_ready() {
                 break;
             }
-            tokio::task::yield_now().await;
+            rig.yield_now().await;
         }
         drop(converting);
         if guard.mode() == PR {
@@ -78,13 +73,12 @@ async fn a_cancelled_conversion_keeps_a_mode_that_others_agree_on() {
             assert_eq!(nodes[1].try_lock(&name, PR).await.unwrap_err(), LockError::Busy);
         }
     }
-    until(|| nothing_is_left(&nodes)).await;
+    rig.until(|| nothing_is_left(&nodes)).await;
 }
 
-#[tokio::test]
-async fn a_leaked_conversion_is_ended_by_the_next_one() {
-    let nodes = cluster(2).await;
-    let name = name_at(&nodes[0], &nodes[1]).await;
+pub(super) async fn a_leaked_conversion_is_ended_by_the_next_one<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.cluster(2).await;
+    let name = name_at(&nodes[0], &nodes[1]);
     let mut guard = nodes[0].lock(&name, PR).await.unwrap();
     let other = nodes[1].lock(&name, PR).await.unwrap();
     let mut converting = guard.convert(EX);
@@ -96,14 +90,13 @@ async fn a_leaked_conversion_is_ended_by_the_next_one() {
     assert!(poll_once(&mut converting).await.is_pending());
     core::mem::forget(converting);
     drop((guard, other));
-    until(|| nobody_locks(&nodes)).await;
+    rig.until(|| nobody_locks(&nodes)).await;
 }
 
-#[tokio::test]
-async fn patience_ends() {
-    let nodes = forgetful_cluster(2).await;
+pub(super) async fn patience_ends<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.forgetful_cluster(2).await;
     for master in &nodes {
-        let name = name_at(&nodes[0], master).await;
+        let name = name_at(&nodes[0], master);
         let guard = nodes[0].lock(&name, EX).await.unwrap();
         let hasty = LockOptions::new(EX).timeout(Duration::from_millis(1));
         for node in &nodes {
@@ -111,20 +104,19 @@ async fn patience_ends() {
         }
         drop(guard);
     }
-    until(|| nothing_is_left(&nodes)).await;
+    rig.until(|| nothing_is_left(&nodes)).await;
 }
 
-#[tokio::test]
-async fn shutdown_ends_every_wait() {
-    let nodes = cluster(3).await;
-    let name = name_at(&nodes[0], &nodes[1]).await;
+pub(super) async fn shutdown_ends_every_wait<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.cluster(3).await;
+    let name = name_at(&nodes[0], &nodes[1]);
     let mut guard = nodes[0].lock(&name, PR).await.unwrap();
     let other = nodes[2].lock(&name, PR).await.unwrap();
-    let waiting = tokio::spawn({
+    let waiting = rig.spawn({
         let (node, name) = (nodes[0].clone(), name.clone());
         async move { node.lock(&name, EX).await.map(drop) }
     });
-    until(|| nodes[0].snapshot().locks().count() == 2).await;
+    rig.until(|| nodes[0].snapshot().locks().count() == 2).await;
     let mut converting = guard.convert(EX);
     assert!(poll_once(&mut converting).await.is_pending());
 
@@ -137,48 +129,41 @@ async fn shutdown_ends_every_wait() {
     drop((guard, other));
     nodes[0].shutdown().await;
     nodes[0].opened().await;
-    until(|| nodes[1].link_stats().up == 1).await;
+    rig.until(|| nodes[1].link_stats().up == 1).await;
 }
 
-#[test]
-fn a_guard_can_be_dropped_outside_the_runtime() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (nodes, name, guard) = runtime.block_on(async {
-        let nodes = forgetful_cluster(2).await;
-        let name = name_at(&nodes[0], &nodes[1]).await;
-        let guard = nodes[0].lock(&name, EX).await.unwrap();
-        (nodes, name, guard)
-    });
-    drop(guard);
-    runtime.block_on(async { drop(nodes[1].lock(&name, EX).await.unwrap()) });
+pub(super) async fn a_guard_can_be_dropped_outside_the_runtime<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.forgetful_cluster(2).await;
+    let name = name_at(&nodes[0], &nodes[1]);
+    let guard = nodes[0].lock(&name, EX).await.unwrap();
+    on_thread(move || drop(guard)).await.unwrap();
+    drop(nodes[1].lock(&name, EX).await.unwrap());
 }
 
-#[tokio::test]
-async fn the_last_handle_ends_the_node() {
-    let mut nodes = cluster(2).await;
+pub(super) async fn the_last_handle_ends_the_node<R: Runtime + Clone>(rig: &Rig<R>) {
+    let mut nodes = rig.cluster(2).await;
     let gone = nodes.remove(0);
     let guard = gone.lock("a", EX).await.unwrap();
     let clone = gone.clone();
     drop(gone);
     drop(clone);
-    until(|| nodes[0].link_stats().up == 1).await;
+    rig.until(|| nodes[0].link_stats().up == 1).await;
     drop(guard);
-    until(|| nodes[0].link_stats().up == 0).await;
+    rig.until(|| nodes[0].link_stats().up == 0).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn thousands_of_tasks_on_few_resources_all_finish() {
-    let nodes = cluster_with(3, |builder| builder).await;
+pub(super) async fn thousands_of_tasks_on_few_resources_all_finish<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.cluster_with(3, |builder| builder).await;
     let mut names = Vec::new();
     for master in &nodes {
-        names.extend(names_at(&nodes[0], master, 2).await);
+        names.extend(names_at(&nodes[0], master, 2));
     }
     let inside: Arc<Vec<AtomicU32>> = Arc::new(names.iter().map(|_| AtomicU32::new(0)).collect());
     let mut tasks = Vec::new();
     for task in 0..3000_usize {
         let (node, at) = (nodes[task % 3].clone(), task / 3 % names.len());
-        let (name, inside) = (names[at].clone(), Arc::clone(&inside));
-        tasks.push(tokio::spawn(async move {
+        let (name, inside, runtime) = (names[at].clone(), Arc::clone(&inside), rig.runtime.clone());
+        tasks.push(rig.spawn(async move {
             for round in 0..3 {
                 let is_writer = (task + round) % 3 == 0;
                 let guard = node.lock(&name, if is_writer { EX } else { PR }).await.unwrap();
@@ -188,7 +173,7 @@ async fn thousands_of_tasks_on_few_resources_all_finish() {
                     if is_writer { before == 0 } else { before < 1 << 16 },
                     "{before:x} beside {weight:x}"
                 );
-                tokio::task::yield_now().await;
+                runtime.yield_now().await;
                 inside[at].fetch_sub(weight, Ordering::SeqCst);
                 drop(guard);
             }

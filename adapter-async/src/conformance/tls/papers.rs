@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use lockmaster_tokio::{NodeId, TlsConfig, node_name};
+use crate::{NodeId, TlsConfig, node_name};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, date_time_ymd,
@@ -18,22 +18,22 @@ const TODAY: u64 = 20_000;
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// An authority, and the clock of the nodes that it signs for.
-pub(crate) struct Authority {
+pub(in super::super) struct Authority {
     pem: String,
     issuer: Issuer<'static, KeyPair>,
     day: Arc<AtomicU64>,
 }
 
 /// What a node proves itself with.
-pub(crate) struct Papers {
-    pub(crate) authority: String,
-    pub(crate) chain: String,
-    pub(crate) key: String,
+pub(in super::super) struct Papers {
+    pub(in super::super) authority: String,
+    pub(in super::super) chain: String,
+    pub(in super::super) key: String,
     day: Arc<AtomicU64>,
 }
 
 impl Authority {
-    pub(crate) fn new() -> Self {
+    pub(in super::super) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "the authority of a test");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -44,24 +44,24 @@ impl Authority {
     }
 
     /// The clocks of all nodes are set forward.
-    pub(crate) fn pass_days(&self, days: u64) {
+    pub(in super::super) fn pass_days(&self, days: u64) {
         self.day.fetch_add(days, Ordering::SeqCst);
     }
 
     /// Papers of a node of the cluster "test".
-    pub(crate) fn node(&self, number: u16) -> Papers {
+    pub(in super::super) fn node(&self, number: u16) -> Papers {
         self.named(&[node_name("test", NodeId(number)).unwrap()], 10)
     }
 
     /// Papers with these names, valid for some days.
-    pub(crate) fn named(&self, names: &[String], days: u64) -> Papers {
+    pub(in super::super) fn named(&self, names: &[String], days: u64) -> Papers {
         let mut params = CertificateParams::new(names).unwrap();
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         self.signed(params, days)
     }
 
-    pub(crate) fn signed(&self, mut params: CertificateParams, days: u64) -> Papers {
+    pub(in super::super) fn signed(&self, mut params: CertificateParams, days: u64) -> Papers {
         let today = date_time_ymd(1970, 1, 1) + DAY * u32::try_from(TODAY).unwrap();
         params.not_before = today;
         params.not_after = today + DAY * u32::try_from(days).unwrap();
@@ -72,7 +72,7 @@ impl Authority {
 }
 
 impl Papers {
-    pub(crate) fn tls(&self) -> TlsConfig {
+    pub(in super::super) fn tls(&self) -> TlsConfig {
         let (authority, chain, key) = (self.authority.as_bytes(), self.chain.as_bytes(), self.key.as_bytes());
         let Noon(day) = self.noon();
         let noon = move || SystemTime::UNIX_EPOCH + since(&day);
@@ -80,7 +80,7 @@ impl Papers {
     }
 
     /// The clock of the authority's nodes, for others.
-    pub(crate) fn clock(&self) -> Arc<dyn TimeProvider> {
+    pub(in super::super) fn clock(&self) -> Arc<dyn TimeProvider> {
         Arc::new(self.noon())
     }
 

@@ -1,16 +1,40 @@
 //! What locks do: modes, conversions, value blocks, retention.
 
-use lockmaster_tokio::{
-    ConvertError, Flags, LockError, LockOptions, Mode, Path, SetValueError, SpaceId, ValueState,
-};
+use super::rig::{Rig, name_at, nothing_is_left, poll_once};
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
 
-use crate::cluster::{cluster, forgetful_cluster, name_at, nothing_is_left, until};
+use crate::{
+    ConvertError, Flags, LockError, LockOptions, Mode, Path, Runtime, SetValueError, SpaceId, ValueState,
+};
 
 const EX: Mode = Mode::Exclusive;
 const PR: Mode = Mode::ProtectedRead;
 
 fn with_value(mode: Mode) -> LockOptions {
     LockOptions::new(mode).value(true)
+}
+
+/// Waits for two at a time.
+async fn both<A: Future, B: Future>(one: A, two: B) -> (A::Output, B::Output) {
+    let (mut one, mut two) = (pin!(one), pin!(two));
+    let (mut first, mut second) = (None, None);
+    poll_fn(|context| {
+        if first.is_none()
+            && let Poll::Ready(output) = one.as_mut().poll(context)
+        {
+            first = Some(output);
+        }
+        if second.is_none()
+            && let Poll::Ready(output) = two.as_mut().poll(context)
+        {
+            second = Some(output);
+        }
+        if first.is_some() && second.is_some() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    (first.unwrap(), second.unwrap())
 }
 
 fn bytes(value: Option<ValueState>) -> Vec<u8> {
@@ -20,9 +44,8 @@ fn bytes(value: Option<ValueState>) -> Vec<u8> {
     }
 }
 
-#[tokio::test]
-async fn a_node_alone_needs_no_network() {
-    let nodes = cluster(1).await;
+pub(super) async fn a_node_alone_needs_no_network<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.cluster(1).await;
     let guard = nodes[0].lock("a", EX).await.unwrap();
     assert_eq!(guard.mode(), EX);
     assert_eq!(nodes[0].try_lock("a", PR).await.unwrap_err(), LockError::Busy);
@@ -31,11 +54,10 @@ async fn a_node_alone_needs_no_network() {
     assert_eq!(again.path(), Path::Retained);
 }
 
-#[tokio::test]
-async fn three_nodes_share_and_exclude() {
-    let nodes = cluster(3).await;
+pub(super) async fn three_nodes_share_and_exclude<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.cluster(3).await;
     for master in &nodes {
-        let name = name_at(&nodes[0], master).await;
+        let name = name_at(&nodes[0], master);
         let mut readers = Vec::new();
         for node in &nodes {
             readers.push(node.lock(&name, PR).await.unwrap());
@@ -53,29 +75,26 @@ async fn three_nodes_share_and_exclude() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn three_nodes_on_two_threads() {
-    let nodes = cluster(3).await;
-    let name = name_at(&nodes[0], &nodes[1]).await;
+pub(super) async fn three_nodes_pass_a_lock_round<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.cluster(3).await;
+    let name = name_at(&nodes[0], &nodes[1]);
     for round in 0..100 {
         let guard = nodes[round % 3].lock(&name, EX).await.unwrap();
         assert_eq!(guard.mode(), EX);
     }
 }
 
-#[tokio::test]
-async fn the_path_says_who_was_asked() {
-    let nodes = cluster(2).await;
-    let (here, there) = (name_at(&nodes[0], &nodes[0]).await, name_at(&nodes[0], &nodes[1]).await);
+pub(super) async fn the_path_says_who_was_asked<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.cluster(2).await;
+    let (here, there) = (name_at(&nodes[0], &nodes[0]), name_at(&nodes[0], &nodes[1]));
     assert_eq!(nodes[0].lock(&here, EX).await.unwrap().path(), Path::Local);
     assert_eq!(nodes[0].lock(&there, EX).await.unwrap().path(), Path::Remote);
     assert_eq!(nodes[0].lock(&there, EX).await.unwrap().path(), Path::Retained);
 }
 
-#[tokio::test]
-async fn a_retained_lock_is_taken_again_without_a_message() {
-    let nodes = cluster(3).await;
-    let name = name_at(&nodes[0], &nodes[1]).await;
+pub(super) async fn a_retained_lock_is_taken_again_without_a_message<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.cluster(3).await;
+    let name = name_at(&nodes[0], &nodes[1]);
     drop(nodes[0].lock(&name, EX).await.unwrap());
     let before = nodes[0].stats();
     for _ in 0..100 {
@@ -87,10 +106,9 @@ async fn a_retained_lock_is_taken_again_without_a_message() {
     assert_eq!(after.granted_retained, before.granted_retained + 100);
 }
 
-#[tokio::test]
-async fn a_demand_moves_a_retained_lock() {
-    let nodes = cluster(3).await;
-    let name = name_at(&nodes[0], &nodes[1]).await;
+pub(super) async fn a_demand_moves_a_retained_lock<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.cluster(3).await;
+    let name = name_at(&nodes[0], &nodes[1]);
     drop(nodes[0].lock(&name, EX).await.unwrap());
     let guard = nodes[2].lock(&name, EX).await.unwrap();
     assert_eq!(guard.mode(), EX);
@@ -98,59 +116,55 @@ async fn a_demand_moves_a_retained_lock() {
     assert!(held.is_none_or(|held| held == Mode::Null), "{held:?} is held beside EX");
 }
 
-#[tokio::test]
-async fn a_lock_that_is_merely_retained_elsewhere_is_not_busy() {
-    let nodes = cluster(3).await;
-    let name = name_at(&nodes[0], &nodes[1]).await;
+pub(super) async fn a_lock_that_is_merely_retained_elsewhere_is_not_busy<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.cluster(3).await;
+    let name = name_at(&nodes[0], &nodes[1]);
     drop(nodes[0].lock(&name, EX).await.unwrap());
     assert_eq!(nodes[2].try_lock(&name, EX).await.unwrap().mode(), EX);
 }
 
-#[tokio::test]
-async fn a_dropped_guard_lets_the_next_one_in() {
-    let nodes = forgetful_cluster(3).await;
-    let name = name_at(&nodes[0], &nodes[1]).await;
+pub(super) async fn a_dropped_guard_lets_the_next_one_in<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.forgetful_cluster(3).await;
+    let name = name_at(&nodes[0], &nodes[1]);
     let guard = nodes[0].lock(&name, EX).await.unwrap();
-    let waiting = tokio::spawn({
+    let waiting = rig.spawn({
         let (node, name) = (nodes[2].clone(), name.clone());
         async move { node.lock(&name, EX).await.map(|guard| guard.mode()) }
     });
     guard.contended().await;
     drop(guard);
     assert_eq!(waiting.await.unwrap(), Ok(EX));
-    until(|| nothing_is_left(&nodes)).await;
+    rig.until(|| nothing_is_left(&nodes)).await;
 }
 
-#[tokio::test]
-async fn a_holder_learns_who_waits() {
-    let nodes = cluster(3).await;
-    let name = name_at(&nodes[0], &nodes[1]).await;
+pub(super) async fn a_holder_learns_who_waits<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.cluster(3).await;
+    let name = name_at(&nodes[0], &nodes[1]);
     let guard = nodes[0].lock(&name, EX).await.unwrap();
-    let waiting = tokio::spawn({
+    let waiting = rig.spawn({
         let (node, name) = (nodes[2].clone(), name.clone());
         async move { node.lock(&name, PR).await.map(|guard| guard.mode()) }
     });
-    let (first, second) = tokio::join!(guard.contended(), guard.contended());
+    let (first, second) = both(guard.contended(), guard.contended()).await;
     assert!(!first.is_compatible(EX) && !second.is_compatible(EX));
     guard.release();
     assert_eq!(waiting.await.unwrap(), Ok(PR));
 }
 
-#[tokio::test]
-async fn conversions_go_up_and_down() {
-    let nodes = cluster(3).await;
-    let name = name_at(&nodes[0], &nodes[1]).await;
+pub(super) async fn conversions_go_up_and_down<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.cluster(3).await;
+    let name = name_at(&nodes[0], &nodes[1]);
     let mut one = nodes[0].lock(&name, PR).await.unwrap();
     let mut two = nodes[2].lock(&name, PR).await.unwrap();
     let busy = one.convert_with(EX, Flags::NO_QUEUE, None).await;
     assert_eq!(busy, Err(ConvertError::Busy));
     assert_eq!(one.mode(), PR);
 
-    let up = tokio::spawn(async move {
+    let up = rig.spawn(async move {
         one.convert(EX).await.unwrap();
         one
     });
-    until(|| nodes[1].snapshot().waits().next().is_some()).await;
+    rig.until(|| nodes[1].snapshot().waits().next().is_some()).await;
     assert_eq!(two.convert(EX).await, Err(ConvertError::Deadlock));
     assert_eq!(two.mode(), PR);
     two.convert(Mode::Null).await.unwrap();
@@ -161,10 +175,9 @@ async fn conversions_go_up_and_down() {
     assert_eq!((one.mode(), two.mode()), (PR, PR));
 }
 
-#[tokio::test]
-async fn a_conversion_times_out_and_the_mode_stays() {
-    let nodes = cluster(2).await;
-    let name = name_at(&nodes[0], &nodes[1]).await;
+pub(super) async fn a_conversion_times_out_and_the_mode_stays<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.cluster(2).await;
+    let name = name_at(&nodes[0], &nodes[1]);
     let mut one = nodes[0].lock(&name, PR).await.unwrap();
     let two = nodes[1].lock(&name, PR).await.unwrap();
     let patience = Some(core::time::Duration::from_millis(1));
@@ -172,11 +185,10 @@ async fn a_conversion_times_out_and_the_mode_stays() {
     assert_eq!((one.mode(), two.mode()), (PR, PR));
 }
 
-#[tokio::test]
-async fn a_value_goes_from_writer_to_reader() {
-    let nodes = cluster(3).await;
+pub(super) async fn a_value_goes_from_writer_to_reader<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.cluster(3).await;
     for master in &nodes {
-        let name = name_at(&nodes[0], master).await;
+        let name = name_at(&nodes[0], master);
         let mut writer = nodes[0].lock_with(&name, with_value(EX)).await.unwrap();
         assert_eq!(writer.value(), Some(ValueState::Absent));
         writer.set_value(b"one").unwrap();
@@ -190,10 +202,9 @@ async fn a_value_goes_from_writer_to_reader() {
     }
 }
 
-#[tokio::test]
-async fn a_conversion_writes_and_reads_the_value() {
-    let nodes = cluster(2).await;
-    let name = name_at(&nodes[0], &nodes[1]).await;
+pub(super) async fn a_conversion_writes_and_reads_the_value<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.cluster(2).await;
+    let name = name_at(&nodes[0], &nodes[1]);
     let mut guard = nodes[0].lock_with(&name, with_value(EX)).await.unwrap();
     guard.set_value(b"old").unwrap();
     guard.convert(Mode::ProtectedWrite).await.unwrap();
@@ -217,10 +228,9 @@ async fn a_conversion_writes_and_reads_the_value() {
     assert!(matches!(guard.value(), Some(ValueState::Invalid(value)) if value.as_bytes() == b"new"));
 }
 
-#[tokio::test]
-async fn a_refused_conversion_keeps_the_edit() {
-    let nodes = cluster(2).await;
-    let name = name_at(&nodes[0], &nodes[1]).await;
+pub(super) async fn a_refused_conversion_keeps_the_edit<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.cluster(2).await;
+    let name = name_at(&nodes[0], &nodes[1]);
     let mut guard = nodes[0].lock_with(&name, with_value(Mode::ProtectedWrite)).await.unwrap();
     let reader = nodes[1].lock(&name, Mode::ConcurrentRead).await.unwrap();
     guard.set_value(b"mine").unwrap();
@@ -231,9 +241,8 @@ async fn a_refused_conversion_keeps_the_edit() {
     assert_eq!(bytes(nodes[1].lock_with(&name, with_value(PR)).await.unwrap().value()), b"mine");
 }
 
-#[tokio::test]
-async fn bad_requests_are_refused_with_the_reason() {
-    let nodes = cluster(1).await;
+pub(super) async fn bad_requests_are_refused_with_the_reason<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.cluster(1).await;
     let node = &nodes[0];
     assert!(matches!(node.lock("", EX).await, Err(LockError::Name(_))));
     assert!(matches!(node.lock([7; 65], EX).await, Err(LockError::Name(_))));
@@ -247,13 +256,12 @@ async fn bad_requests_are_refused_with_the_reason() {
     assert_eq!(guard.set_value(b"x"), Err(SetValueError::NotAsked));
 }
 
-#[tokio::test]
-async fn a_snapshot_prints_who_waits_for_whom() {
-    let nodes = cluster(2).await;
-    let name = name_at(&nodes[0], &nodes[0]).await;
+pub(super) async fn a_snapshot_prints_who_waits_for_whom<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.cluster(2).await;
+    let name = name_at(&nodes[0], &nodes[0]);
     let guard = nodes[0].lock(&name, EX).await.unwrap();
     let mut waiting = nodes[1].lock(&name, EX);
-    assert!(crate::cluster::poll_once(&mut waiting).await.is_pending());
+    assert!(poll_once(&mut waiting).await.is_pending());
     guard.contended().await;
     let snapshot = nodes[0].snapshot();
     assert_eq!(snapshot.waits().count(), 1);

@@ -1,28 +1,26 @@
 //! Members come, go, and come back.
 
 use core::pin::pin;
-use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
-use std::io;
-use std::net::TcpStream;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::thread;
 
-use lockmaster_tokio::{
+use super::proxy::Proxy;
+use super::rig::{Rig, name_at, nobody_locks, poll_once, socket};
+use super::task::on_thread;
+use crate::{
     Candidate, Certainty, ConvertError, Epoch, Guard, Inbox, Instant, Joined, LockError, LockOptions,
-    Membership, MembershipError, Mode, Node, NodeId, Session, SpaceId, Standing, StartError,
+    Membership, MembershipError, Mode, Node, NodeId, Runtime, Session, SpaceId, Standing, StartError,
 };
 
-use crate::cluster::{builder, name_at, nobody_locks, poll_once, socket, until};
-use crate::script::{SLOTS, Script};
+use super::script::{SLOTS, Script};
 
 const EX: Mode = Mode::Exclusive;
 const PR: Mode = Mode::ProtectedRead;
 
 /// All nodes have this view, agree on the map, and are connected to each other.
-async fn until_settled(script: &Script, nodes: &[Node]) {
+async fn until_settled<R: Runtime + Clone>(rig: &Rig<R>, script: &Script, nodes: &[Node<R>]) {
     for node in nodes {
-        until(|| {
+        rig.until(|| {
             node.view().is_some_and(|view| view.epoch == script.epoch())
                 && node.is_settled()
                 && node.link_stats().up == nodes.len() - 1
@@ -32,15 +30,15 @@ async fn until_settled(script: &Script, nodes: &[Node]) {
 }
 
 /// Waits until a node is a member in another life than this.
-async fn until_back(node: &Node, before: u64) {
-    until(|| node.incarnation().0 > before && node.standing() == Standing::Member && node.is_settled()).await;
+async fn until_back<R: Runtime + Clone>(rig: &Rig<R>, node: &Node<R>, before: u64) {
+    rig.until(|| node.incarnation().0 > before && node.standing() == Standing::Member && node.is_settled())
+        .await;
 }
 
-#[tokio::test]
-async fn a_node_alone_grants_once_it_has_a_view() {
+pub(super) async fn a_node_alone_grants_once_it_has_a_view<R: Runtime + Clone>(rig: &Rig<R>) {
     let script = Script::default();
     script.be_silent();
-    let node = script.start(7).await;
+    let node = script.start(rig, 7).await;
     assert_eq!((node.id(), node.standing(), node.view()), (NodeId(7), Standing::Outside, None));
     let changed = node.changed();
     let mut waiting = node.lock("a", EX);
@@ -54,54 +52,52 @@ async fn a_node_alone_grants_once_it_has_a_view() {
     assert_eq!(node.view().map(|view| view.epoch), Some(Epoch(1)));
 }
 
-#[tokio::test]
-async fn a_provider_may_choose_the_number() {
+pub(super) async fn a_provider_may_choose_the_number<R: Runtime + Clone>(rig: &Rig<R>) {
     let script = Script::default();
     let (listener, at) = socket();
-    let node = Node::builder("test").listener(listener).join(script.clone()).start().await.unwrap();
+    let node = rig.named("test").listener(listener).join(script.clone()).start().await.unwrap();
     assert_eq!((node.id(), node.members()[0].address), (NodeId(1), at));
 }
 
-#[tokio::test]
-async fn nodes_that_join_share_locks_and_slots() {
+pub(super) async fn nodes_that_join_share_locks_and_slots<R: Runtime + Clone>(rig: &Rig<R>) {
     let script = Script::default();
-    let nodes = script.cluster(3).await;
-    until_settled(&script, &nodes).await;
+    let nodes = script.cluster(rig, 3).await;
+    until_settled(rig, &script, &nodes).await;
     for node in &nodes {
         let members: Vec<_> = node.members().iter().map(|member| member.node.0).collect();
         assert_eq!(members, [1, 2, 3]);
     }
     // Slots come to those that joined later.
-    let is_spread = |node: &Node| node.map().shares.iter().all(|share| share.slots >= SLOTS / 4);
-    until(|| nodes.iter().all(is_spread)).await;
+    let is_spread = |node: &Node<R>| node.map().shares.iter().all(|share| share.slots >= SLOTS / 4);
+    rig.until(|| nodes.iter().all(is_spread)).await;
     for master in &nodes {
-        let name = name_at(&nodes[0], master).await;
+        let name = name_at(&nodes[0], master);
         for node in &nodes {
             drop(node.lock(&name, EX).await.unwrap());
         }
     }
 }
 
-#[tokio::test]
-async fn slots_stay_where_they_are_if_they_are_to() {
+pub(super) async fn slots_stay_where_they_are_if_they_are_to<R: Runtime + Clone>(rig: &Rig<R>) {
     let script = Script::default();
-    let one = script.builder(1).balance(0).start().await.unwrap();
+    let one = script.builder(rig, 1).balance(0).start().await.unwrap();
     one.opened().await;
-    let two = script.builder(2).balance(0).start().await.unwrap();
+    let two = script.builder(rig, 2).balance(0).start().await.unwrap();
     two.opened().await;
     let nodes = [one, two];
-    until_settled(&script, &nodes).await;
+    until_settled(rig, &script, &nodes).await;
     let guard = nodes[1].lock("a", EX).await.unwrap();
     assert!(nodes.iter().all(|node| node.map().slots_of(NodeId(1)) == SLOTS));
     assert_eq!(nodes[0].stats().transfers_out, 0);
     drop(guard);
 }
 
-#[tokio::test]
-async fn what_a_dead_member_held_is_granted_to_others_and_lost_to_it() {
+pub(super) async fn what_a_dead_member_held_is_granted_to_others_and_lost_to_it<R: Runtime + Clone>(
+    rig: &Rig<R>,
+) {
     let script = Script::default();
-    let nodes = script.cluster(3).await;
-    until_settled(&script, &nodes).await;
+    let nodes = script.cluster(rig, 3).await;
+    until_settled(rig, &script, &nodes).await;
     script.close();
     let [one, two, three] = [&nodes[0], &nodes[1], &nodes[2]];
     let mut guards = Vec::new();
@@ -112,9 +108,9 @@ async fn what_a_dead_member_held_is_granted_to_others_and_lost_to_it() {
         guards.push(two.lock(&name, EX).await.unwrap());
         held.push(three.lock(format!("living {number}"), EX).await.unwrap());
         let node = [one, three][number % 2].clone();
-        waiting.push(tokio::spawn(async move { node.lock(&name, EX).await }));
+        waiting.push(rig.spawn(async move { node.lock(&name, EX).await }));
     }
-    until(|| nodes.iter().map(|node| node.snapshot().waits().count()).sum::<usize>() >= 30).await;
+    rig.until(|| nodes.iter().map(|node| node.snapshot().waits().count()).sum::<usize>() >= 30).await;
     let mut losses: Vec<_> = guards.iter().map(|guard| Box::pin(guard.lost())).collect();
     for loss in &mut losses {
         assert!(poll_once(loss).await.is_pending());
@@ -135,15 +131,16 @@ async fn what_a_dead_member_held_is_granted_to_others_and_lost_to_it() {
     assert_eq!((two.view(), two.members()), (None, Vec::new()));
     drop(guards);
     script.open();
-    until_back(two, 2).await;
-    until_settled(&script, &nodes).await;
+    until_back(rig, two, 2).await;
+    until_settled(rig, &script, &nodes).await;
 }
 
-#[tokio::test]
-async fn a_lost_guard_converts_no_more_and_its_drop_does_nothing() {
+pub(super) async fn a_lost_guard_converts_no_more_and_its_drop_does_nothing<R: Runtime + Clone>(
+    rig: &Rig<R>,
+) {
     let script = Script::default();
-    let nodes = script.cluster(2).await;
-    until_settled(&script, &nodes).await;
+    let nodes = script.cluster(rig, 2).await;
+    until_settled(rig, &script, &nodes).await;
     let mut guard = nodes[1].lock("a", PR).await.unwrap();
     let blocking = nodes[0].lock("b", EX).await.unwrap();
     let mut second = nodes[1].lock("b", Mode::Null).await.unwrap();
@@ -157,7 +154,7 @@ async fn a_lost_guard_converts_no_more_and_its_drop_does_nothing() {
     let mut contended = guard.contended();
     assert!(poll_once(&mut contended).await.is_pending());
     drop(contended);
-    until_back(&nodes[1], 2).await;
+    until_back(rig, &nodes[1], 2).await;
     assert!(guard.is_lost(), "what is lost stays lost");
     // The same name, the same place in the tables perhaps: another lock.
     let again = nodes[1].lock("a", EX).await.unwrap();
@@ -166,14 +163,13 @@ async fn a_lost_guard_converts_no_more_and_its_drop_does_nothing() {
     assert!(!again.is_lost());
     assert_eq!(nodes[0].try_lock("a", PR).await.unwrap_err(), LockError::Busy);
     drop((again, blocking));
-    until(|| nobody_locks(&nodes)).await;
+    rig.until(|| nobody_locks(&nodes)).await;
 }
 
-#[tokio::test]
-async fn who_waits_goes_on_waiting_while_its_node_is_fenced() {
+pub(super) async fn who_waits_goes_on_waiting_while_its_node_is_fenced<R: Runtime + Clone>(rig: &Rig<R>) {
     let script = Script::default();
-    let nodes = script.cluster(2).await;
-    until_settled(&script, &nodes).await;
+    let nodes = script.cluster(rig, 2).await;
+    until_settled(rig, &script, &nodes).await;
     let [one, two] = [&nodes[0], &nodes[1]];
     let mut held = Vec::new();
     let mut waiting = Vec::new();
@@ -181,32 +177,31 @@ async fn who_waits_goes_on_waiting_while_its_node_is_fenced() {
         let name = format!("resource {number}");
         held.push(one.lock(&name, EX).await.unwrap());
         let node = two.clone();
-        waiting.push(tokio::spawn(async move { node.lock(name, EX).await }));
+        waiting.push(rig.spawn(async move { node.lock(name, EX).await }));
     }
-    until(|| nodes.iter().map(|node| node.snapshot().waits().count()).sum::<usize>() >= 20).await;
+    rig.until(|| nodes.iter().map(|node| node.snapshot().waits().count()).sum::<usize>() >= 20).await;
     script.close();
     script.fence(2);
-    until(|| two.standing() == Standing::Fenced && script.events().last().unwrap() == "join 2").await;
+    rig.until(|| two.standing() == Standing::Fenced && script.events().last().unwrap() == "join 2").await;
     // Also who asks now waits.
     let mut late = two.lock("late", EX);
     assert!(poll_once(&mut late).await.is_pending());
     script.fail(2);
     script.open();
-    until_back(two, 2).await;
+    until_back(rig, two, 2).await;
     drop(late.await.unwrap());
     assert!(waiting.iter().all(|waiting| !waiting.is_finished()), "they are held by others");
     drop(held);
     for waiting in waiting {
         drop(waiting.await.unwrap().unwrap());
     }
-    until(|| nobody_locks(&nodes)).await;
+    rig.until(|| nobody_locks(&nodes)).await;
 }
 
-#[tokio::test]
-async fn a_node_that_is_fenced_again_and_again_comes_back() {
+pub(super) async fn a_node_that_is_fenced_again_and_again_comes_back<R: Runtime + Clone>(rig: &Rig<R>) {
     let script = Script::default();
-    let nodes = script.cluster(3).await;
-    until_settled(&script, &nodes).await;
+    let nodes = script.cluster(rig, 3).await;
+    until_settled(rig, &script, &nodes).await;
     for round in 0..6 {
         let at = round % 3;
         let node = &nodes[at];
@@ -215,8 +210,8 @@ async fn a_node_that_is_fenced_again_and_again_comes_back() {
         script.fence(u16::try_from(at).unwrap() + 1);
         guard.lost().await;
         drop(guard);
-        until_back(node, before).await;
-        until_settled(&script, &nodes).await;
+        until_back(rig, node, before).await;
+        until_settled(rig, &script, &nodes).await;
     }
     let mut last = nodes[0].lock("a", EX).await.unwrap().fencing_token();
     for node in &nodes {
@@ -226,11 +221,10 @@ async fn a_node_that_is_fenced_again_and_again_comes_back() {
     }
 }
 
-#[tokio::test]
-async fn a_view_without_a_node_ends_its_life() {
+pub(super) async fn a_view_without_a_node_ends_its_life<R: Runtime + Clone>(rig: &Rig<R>) {
     let script = Script::default();
-    let nodes = script.cluster(2).await;
-    until_settled(&script, &nodes).await;
+    let nodes = script.cluster(rig, 2).await;
+    until_settled(rig, &script, &nodes).await;
     let guard = nodes[1].lock("a", EX).await.unwrap();
     let view = script.remove(2);
     assert!(!guard.is_lost(), "it was not told yet");
@@ -239,19 +233,18 @@ async fn a_view_without_a_node_ends_its_life() {
     assert!(guard.is_lost(), "what a provider says has happened when it returns");
     assert_eq!(nodes[1].link_stats().up, 0, "it has hung up");
     script.open();
-    until_back(&nodes[1], 2).await;
+    until_back(rig, &nodes[1], 2).await;
 }
 
-#[tokio::test]
-async fn an_inbox_of_an_earlier_life_does_nothing() {
+pub(super) async fn an_inbox_of_an_earlier_life_does_nothing<R: Runtime + Clone>(rig: &Rig<R>) {
     let script = Script::default();
-    let nodes = script.cluster(2).await;
-    until_settled(&script, &nodes).await;
+    let nodes = script.cluster(rig, 2).await;
+    until_settled(rig, &script, &nodes).await;
     let earlier = script.inbox(2);
     assert!(!earlier.is_over());
     script.fence(2);
-    until_back(&nodes[1], 2).await;
-    until_settled(&script, &nodes).await;
+    until_back(rig, &nodes[1], 2).await;
+    until_settled(rig, &script, &nodes).await;
     assert!(earlier.is_over());
     let guard = nodes[1].lock("a", EX).await.unwrap();
     earlier.fenced("too late");
@@ -264,11 +257,10 @@ async fn an_inbox_of_an_earlier_life_does_nothing() {
     assert_eq!(nodes[1].standing(), Standing::Member);
 }
 
-#[tokio::test]
-async fn a_restarted_node_is_another_incarnation() {
+pub(super) async fn a_restarted_node_is_another_incarnation<R: Runtime + Clone>(rig: &Rig<R>) {
     let script = Script::default();
-    let mut nodes = script.cluster(3).await;
-    until_settled(&script, &nodes).await;
+    let mut nodes = script.cluster(rig, 3).await;
+    until_settled(rig, &script, &nodes).await;
     for at in [1, 0, 2] {
         let gone = nodes.remove(at);
         let (number, before) = (gone.id().0, gone.incarnation());
@@ -277,10 +269,10 @@ async fn a_restarted_node_is_another_incarnation() {
         assert!(guard.is_lost());
         assert_eq!(guard.convert(EX).await, Err(ConvertError::Closed));
         drop(nodes[0].lock("a", EX).await.unwrap());
-        let again = script.start(number).await;
+        let again = script.start(rig, number).await;
         assert!(again.incarnation() > before);
         nodes.insert(at, again);
-        until_settled(&script, &nodes).await;
+        until_settled(rig, &script, &nodes).await;
         for node in &nodes {
             drop(node.lock("a", EX).await.unwrap());
         }
@@ -288,10 +280,11 @@ async fn a_restarted_node_is_another_incarnation() {
     assert!(nodes.iter().all(|node| node.link_stats().hellos_refused == 0));
 }
 
-#[tokio::test]
-async fn membership_that_is_not_renewed_is_suspect_and_then_over() {
+pub(super) async fn membership_that_is_not_renewed_is_suspect_and_then_over<R: Runtime + Clone>(
+    rig: &Rig<R>,
+) {
     let script = Script::default();
-    let nodes = script.cluster(1).await;
+    let nodes = script.cluster(rig, 1).await;
     let node = &nodes[0];
     let guard = node.lock("a", EX).await.unwrap();
     let hour = node.now().after(Duration::from_secs(3600));
@@ -316,120 +309,94 @@ async fn membership_that_is_not_renewed_is_suspect_and_then_over() {
     assert!(node.now() >= soon, "not before its time");
     assert_eq!(node.standing(), Standing::Fenced);
     script.open();
-    until_back(node, 1).await;
+    until_back(rig, node, 1).await;
     assert!(guard.is_lost() && second.is_lost());
     drop(node.lock("a", EX).await.unwrap());
 }
 
-#[tokio::test]
-async fn who_knows_the_view_later_is_connected_to_later() {
+pub(super) async fn who_knows_the_view_later_is_connected_to_later<R: Runtime + Clone>(rig: &Rig<R>) {
     let script = Script::default();
-    let two = script.start(2).await;
+    let two = script.start(rig, 2).await;
     two.opened().await;
     script.is_deaf(2);
-    let one = script.start(1).await;
-    until(|| two.link_stats().strangers > 2).await;
+    let one = script.start(rig, 1).await;
+    rig.until(|| two.link_stats().strangers > 2).await;
     assert_eq!(two.link_stats().up, 0, "it does not know the other");
     script.hears(2);
     let nodes = [one, two];
-    until_settled(&script, &nodes).await;
+    until_settled(rig, &script, &nodes).await;
     assert!(nodes.iter().all(|node| node.link_stats().hellos_refused == 0), "nothing is configured wrongly");
     drop(nodes[1].lock("a", EX).await.unwrap());
 }
 
-/// Forwards connections and counts them.
-fn forwarder(to: core::net::SocketAddr) -> (core::net::SocketAddr, Arc<AtomicU32>) {
-    let (listener, address) = socket();
-    let count = Arc::new(AtomicU32::new(0));
-    let counter = Arc::clone(&count);
-    thread::spawn(move || {
-        while let Ok((near, _)) = listener.accept() {
-            counter.fetch_add(1, Ordering::SeqCst);
-            let far = TcpStream::connect(to).unwrap();
-            for (from, to) in [(&near, &far), (&far, &near)] {
-                let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                thread::spawn(move || io::copy(&mut from, &mut to));
-            }
-        }
-    });
-    (address, count)
-}
-
-#[tokio::test]
-async fn a_member_is_dialled_where_the_last_view_says() {
+pub(super) async fn a_member_is_dialled_where_the_last_view_says<R: Runtime + Clone>(rig: &Rig<R>) {
     let script = Script::default();
-    let nodes = script.cluster(2).await;
-    until_settled(&script, &nodes).await;
+    let nodes = script.cluster(rig, 2).await;
+    until_settled(rig, &script, &nodes).await;
     let begun = nodes[0].link_stats().begun;
-    let (elsewhere, count) = forwarder(nodes[0].members()[1].address);
-    script.relocate(2, elsewhere);
-    until_settled(&script, &nodes).await;
-    assert_eq!(
-        (nodes[0].link_stats().begun, count.load(Ordering::SeqCst)),
-        (begun, 0),
-        "a connection survives views"
-    );
+    let elsewhere = Proxy::to(nodes[0].members()[1].address);
+    script.relocate(2, elsewhere.address);
+    until_settled(rig, &script, &nodes).await;
+    assert_eq!((nodes[0].link_stats().begun, elsewhere.begun()), (begun, 0), "a connection survives views");
     nodes[0].disconnect(NodeId(2));
-    until(|| count.load(Ordering::SeqCst) > 0).await;
-    until_settled(&script, &nodes).await;
+    rig.until(|| elsewhere.begun() > 0).await;
+    until_settled(rig, &script, &nodes).await;
     drop(nodes[1].lock("a", EX).await.unwrap());
 }
 
-#[tokio::test]
-async fn a_member_that_nobody_reaches_is_dialled_no_more_once_it_departs() {
+pub(super) async fn a_member_that_nobody_reaches_is_dialled_no_more_once_it_departs<R: Runtime + Clone>(
+    rig: &Rig<R>,
+) {
     let script = Script::default();
-    let one = script.start(1).await;
+    let one = script.start(rig, 1).await;
     one.opened().await;
     let (listener, nowhere) = socket();
-    let two = script.start(2).await;
+    let two = script.start(rig, 2).await;
     script.relocate(2, nowhere);
     one.disconnect(NodeId(2));
     // It is connected, and no hello comes.
-    let (_stuck, _) = tokio::task::spawn_blocking(move || listener.accept().unwrap()).await.unwrap();
+    let (_stuck, _) = on_thread(move || listener.accept().unwrap()).await.unwrap();
     let failed = one.link_stats().handshakes_failed;
     two.shutdown().await;
-    until(|| one.members().len() == 1).await;
+    rig.until(|| one.members().len() == 1).await;
     one.shutdown().await;
     assert_eq!(one.link_stats().handshakes_failed, failed, "the task has ended with its peer");
 }
 
-#[tokio::test]
-async fn a_start_that_cannot_join_says_why() {
+pub(super) async fn a_start_that_cannot_join_says_why<R: Runtime + Clone>(rig: &Rig<R>) {
     let script = Script::default();
     script.fail(1);
-    let failed = script.builder(1).start().await;
+    let failed = script.builder(rig, 1).start().await;
     assert!(matches!(failed, Err(StartError::Membership(MembershipError::Unreachable(_)))));
     let (_, at) = socket();
-    let both = script.builder(1).member(2, at).start().await;
+    let both = script.builder(rig, 1).member(2, at).start().await;
     assert!(matches!(both, Err(StartError::TwoMemberships)));
-    let silent = builder(1).join(script.clone()).start().await;
+    let silent = rig.builder(1).join(script.clone()).start().await;
     assert!(matches!(silent, Err(StartError::NoListener)));
     let anywhere = core::net::SocketAddr::from(([0, 0, 0, 0], 0));
-    let vague = builder(1).listen(anywhere).insecure().join(script.clone()).start().await;
+    let vague = rig.builder(1).listen(anywhere).insecure().join(script.clone()).start().await;
     assert!(matches!(vague, Err(StartError::Unspecified(_))));
     assert_eq!(script.events(), ["join 1"]);
 }
 
-#[tokio::test]
-async fn a_start_that_is_given_up_leaves_no_member() {
+pub(super) async fn a_start_that_is_given_up_leaves_no_member<R: Runtime + Clone>(rig: &Rig<R>) {
     let script = Script::default();
     script.close();
-    let mut starting = Box::pin(script.builder(1).start());
+    let mut starting = Box::pin(script.builder(rig, 1).start());
     assert!(poll_once(&mut starting).await.is_pending());
-    until(|| script.events() == ["join 1"]).await;
+    rig.until(|| script.events() == ["join 1"]).await;
     drop(starting);
     script.open();
     // Whether it joined before it noticed or not, it is no member in the end.
-    let node = script.start(2).await;
+    let node = script.start(rig, 2).await;
     node.opened().await;
-    until(|| node.members().len() == 1).await;
+    rig.until(|| node.members().len() == 1).await;
     assert_eq!(node.master_of(SpaceId(0), "a"), Some(NodeId(2)));
 }
 
-#[tokio::test]
-async fn a_wait_may_end_while_its_node_is_fenced() {
+pub(super) async fn a_wait_may_end_while_its_node_is_fenced<R: Runtime + Clone>(rig: &Rig<R>) {
     let script = Script::default();
-    let nodes = script.cluster(1).await;
+    let nodes = script.cluster(rig, 1).await;
     script.close();
     script.fence(1);
     let options = LockOptions::new(EX).timeout(Duration::from_millis(1));
@@ -443,28 +410,27 @@ async fn a_wait_may_end_while_its_node_is_fenced() {
 }
 
 /// A provider that panics when its node is about to leave.
-struct Fragile {
+struct Fragile<R: Runtime> {
     script: Script,
-    session: Arc<Watched>,
+    session: Arc<Watched<R>>,
 }
 
 /// What the session finds when it is dropped.
-#[derive(Default)]
-struct Watched {
-    guard: Mutex<Option<Guard>>,
+struct Watched<R: Runtime> {
+    guard: Mutex<Option<Guard<R>>>,
     was_lost: OnceLock<bool>,
 }
 
-struct FragileSession(Arc<Watched>);
+struct FragileSession<R: Runtime>(Arc<Watched<R>>);
 
-impl Membership for Fragile {
+impl<R: Runtime> Membership for Fragile<R> {
     fn join(&self, candidate: &Candidate, inbox: Inbox) -> Result<Joined, MembershipError> {
         let joined = self.script.join(candidate, inbox)?;
         Ok(Joined { session: Box::new(FragileSession(Arc::clone(&self.session))), ..joined })
     }
 }
 
-impl Session for FragileSession {
+impl<R: Runtime> Session for FragileSession<R> {
     fn announce_leaving(&self) -> Result<(), MembershipError> {
         panic!("on purpose")
     }
@@ -472,22 +438,26 @@ impl Session for FragileSession {
     fn leave(self: Box<Self>) {}
 }
 
-impl Drop for FragileSession {
+impl<R: Runtime> Drop for FragileSession<R> {
     fn drop(&mut self) {
         let is_lost = self.0.guard.lock().unwrap().as_ref().is_some_and(Guard::is_lost);
         self.0.was_lost.set(is_lost).unwrap();
     }
 }
 
-#[tokio::test]
-async fn a_node_whose_provider_panics_has_lost_its_locks_when_the_session_is_dropped() {
-    let (script, session) = (Script::default(), Arc::new(Watched::default()));
+pub(super) async fn a_node_whose_provider_panics_has_lost_its_locks_when_the_session_is_dropped<
+    R: Runtime + Clone,
+>(
+    rig: &Rig<R>,
+) {
+    let (script, session) =
+        (Script::default(), Arc::new(Watched { guard: Mutex::new(None), was_lost: OnceLock::new() }));
     let provider = Fragile { script, session: Arc::clone(&session) };
-    let node = builder(1).listener(socket().0).join(provider).start().await.unwrap();
+    let node = rig.builder(1).listener(socket().0).join(provider).start().await.unwrap();
     *session.guard.lock().unwrap() = Some(node.lock("a", EX).await.unwrap());
     let other = node.lock("b", EX).await.unwrap();
     assert!(poll_once(&mut Box::pin(node.leave(Duration::from_secs(600)))).await.is_pending());
-    until(|| session.was_lost.get().is_some()).await;
+    rig.until(|| session.was_lost.get().is_some()).await;
     assert_eq!(session.was_lost.get(), Some(&true));
     other.lost().await;
     node.shutdown().await;

@@ -4,13 +4,12 @@ use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::Arc;
 
-use lockmaster_tokio::lockmaster_core::ConfigError;
-use lockmaster_tokio::{
-    Limits, Mode, Node, NodeId, Refusal, SlotId, SlotRange, SpaceConfig, SpaceId, Stage, StartError,
+use super::rig::{Rig, name_at, names_at, nobody_locks, poll_once, socket};
+use crate::{
+    Limits, Mode, Node, NodeId, Refusal, Runtime, SlotId, SlotRange, SpaceConfig, SpaceId, Stage, StartError,
     TRANSFERS_MAX, TransferError, WithdrawError,
 };
-
-use crate::cluster::{builder, cluster_with, name_at, names_at, nobody_locks, poll_once, socket, until};
+use lockmaster_core::ConfigError;
 
 const EX: Mode = Mode::Exclusive;
 const PR: Mode = Mode::ProtectedRead;
@@ -24,12 +23,12 @@ fn space() -> SpaceConfig {
 }
 
 /// As many nodes, connected and open, with few slots.
-async fn cluster(count: u16) -> Vec<Node> {
-    cluster_with(count, |builder| builder.space(space())).await
+async fn cluster<R: Runtime + Clone>(rig: &Rig<R>, count: u16) -> Vec<Node<R>> {
+    rig.cluster_with(count, |builder| builder.space(space())).await
 }
 
 /// The first slots that follow each other and are a node's in its own map.
-fn slots_of(node: &Node) -> SlotRange {
+fn slots_of<R: Runtime>(node: &Node<R>) -> SlotRange {
     let is_own = |slot: &u32| node.slot(SlotId(*slot)).unwrap().master == Some(node.id());
     let first = (0..SLOTS).find(is_own).expect("a node masters something");
     let len = (first..SLOTS).take_while(is_own).count();
@@ -37,7 +36,7 @@ fn slots_of(node: &Node) -> SlotRange {
 }
 
 /// All nodes agree that the slots are this node's, and that none of them moves.
-fn is_master_of(nodes: &[Node], range: SlotRange, master: &Node) -> bool {
+fn is_master_of<R: Runtime>(nodes: &[Node<R>], range: SlotRange, master: &Node<R>) -> bool {
     nodes.iter().all(|node| {
         range.slots().all(|slot| {
             let view = node.slot(slot).unwrap();
@@ -46,9 +45,8 @@ fn is_master_of(nodes: &[Node], range: SlotRange, master: &Node) -> bool {
     })
 }
 
-#[tokio::test]
-async fn every_node_has_the_same_map_at_first() {
-    let nodes = cluster(3).await;
+pub(super) async fn every_node_has_the_same_map_at_first<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = cluster(rig, 3).await;
     for node in &nodes {
         let map = node.map();
         assert_eq!(map.node, node.id());
@@ -65,24 +63,23 @@ async fn every_node_has_the_same_map_at_first() {
     }
 }
 
-#[tokio::test]
-async fn locks_stay_held_and_waiting_while_their_slots_move() {
+pub(super) async fn locks_stay_held_and_waiting_while_their_slots_move<R: Runtime + Clone>(rig: &Rig<R>) {
     for count in [2, 3] {
-        let nodes = cluster(count).await;
+        let nodes = cluster(rig, count).await;
         let (old, new, last) = (&nodes[0], &nodes[1], nodes.last().unwrap());
         let range = slots_of(old);
-        let names = names_at(old, old, 20).await;
+        let names = names_at(old, old, 20);
         let mut held = Vec::new();
         let mut waiting = Vec::new();
         for (at, name) in names.iter().enumerate() {
             let holder = &nodes[at % nodes.len()];
             held.push(holder.lock(name, EX).await.unwrap());
             let (waiter, name) = (nodes[(at + 1) % nodes.len()].clone(), name.clone());
-            waiting.push(tokio::spawn(async move {
-                waiter.lock(name, PR).await.map(|guard| guard.fencing_token())
-            }));
+            waiting.push(
+                rig.spawn(async move { waiter.lock(name, PR).await.map(|guard| guard.fencing_token()) }),
+            );
         }
-        until(|| old.snapshot().waits().count() >= names.len()).await;
+        rig.until(|| old.snapshot().waits().count() >= names.len()).await;
 
         let end = old.transfer(range, new.id()).await.unwrap();
         assert_eq!((end.range, end.to, end.stage), (range, new.id(), Stage::Done));
@@ -110,10 +107,9 @@ async fn locks_stay_held_and_waiting_while_their_slots_move() {
     }
 }
 
-#[tokio::test]
-async fn a_transfer_tells_how_far_it_is() {
-    let nodes = cluster(3).await;
-    let names = names_at(&nodes[0], &nodes[0], 5).await;
+pub(super) async fn a_transfer_tells_how_far_it_is<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = cluster(rig, 3).await;
+    let names = names_at(&nodes[0], &nodes[0], 5);
     for name in &names {
         drop(nodes[2].lock(name, EX).await.unwrap());
     }
@@ -129,9 +125,8 @@ async fn a_transfer_tells_how_far_it_is() {
     assert_eq!((end.stage, end.resources), (Stage::Done, 5));
 }
 
-#[tokio::test]
-async fn a_future_that_was_never_polled_transfers_nothing() {
-    let nodes = cluster(2).await;
+pub(super) async fn a_future_that_was_never_polled_transfers_nothing<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = cluster(rig, 2).await;
     let range = slots_of(&nodes[0]);
     let transfer = nodes[0].transfer(range, nodes[1].id());
     assert_eq!(transfer.withdraw(), Err(WithdrawError::Unknown));
@@ -139,11 +134,10 @@ async fn a_future_that_was_never_polled_transfers_nothing() {
     assert!(is_master_of(&nodes, range, &nodes[0]));
 }
 
-#[tokio::test]
-async fn a_dropped_future_lets_the_transfer_go_on() {
-    let nodes = cluster(3).await;
+pub(super) async fn a_dropped_future_lets_the_transfer_go_on<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = cluster(rig, 3).await;
     let range = slots_of(&nodes[0]);
-    let name = name_at(&nodes[0], &nodes[0]).await;
+    let name = name_at(&nodes[0], &nodes[0]);
     let guard = nodes[2].lock(&name, EX).await.unwrap();
     // Often enough that places which are never given back would run out.
     for round in 0..2 * TRANSFERS_MAX + 2 {
@@ -151,18 +145,17 @@ async fn a_dropped_future_lets_the_transfer_go_on() {
         let mut transfer = from.transfer(range, to.id());
         assert!(poll_once(&mut transfer).await.is_pending());
         drop(transfer);
-        until(|| is_master_of(&nodes, range, to)).await;
+        rig.until(|| is_master_of(&nodes, range, to)).await;
     }
     assert!(nodes[1].try_lock(&name, PR).await.is_err());
     drop(guard);
     drop(nodes[1].lock(&name, EX).await.unwrap());
 }
 
-#[tokio::test]
-async fn a_transfer_is_withdrawn_before_it_moves_anything() {
-    let nodes = cluster(3).await;
+pub(super) async fn a_transfer_is_withdrawn_before_it_moves_anything<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = cluster(rig, 3).await;
     let range = slots_of(&nodes[0]);
-    let name = name_at(&nodes[0], &nodes[0]).await;
+    let name = name_at(&nodes[0], &nodes[0]);
     let guard = nodes[2].lock(&name, EX).await.unwrap();
     let mut transfer = nodes[0].transfer(range, nodes[1].id());
     assert!(poll_once(&mut transfer).await.is_pending());
@@ -170,7 +163,7 @@ async fn a_transfer_is_withdrawn_before_it_moves_anything() {
     assert_eq!((&mut transfer).await, Err(TransferError::Withdrawn));
     assert_eq!(transfer.progress().unwrap().stage, Stage::Withdrawn);
     assert_eq!(transfer.withdraw(), Err(WithdrawError::Unknown));
-    until(|| is_master_of(&nodes, range, &nodes[0])).await;
+    rig.until(|| is_master_of(&nodes, range, &nodes[0])).await;
     assert!(nodes[1].try_lock(&name, PR).await.is_err());
     drop(guard);
 
@@ -178,9 +171,8 @@ async fn a_transfer_is_withdrawn_before_it_moves_anything() {
     assert_eq!(transfer.unwrap().stage, Stage::Done);
 }
 
-#[tokio::test]
-async fn what_cannot_be_transferred_is_refused_in_the_call() {
-    let nodes = cluster(3).await;
+pub(super) async fn what_cannot_be_transferred_is_refused_in_the_call<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = cluster(rig, 3).await;
     let (node, other) = (&nodes[0], nodes[1].id());
     let range = slots_of(node);
     let refused = async |range, to| node.transfer(range, to).await.unwrap_err();
@@ -201,9 +193,8 @@ async fn what_cannot_be_transferred_is_refused_in_the_call() {
     assert_eq!(refused(range, other).await, TransferError::NotMaster);
 }
 
-#[tokio::test]
-async fn only_so_many_transfers_go_on_at_a_time() {
-    let nodes = cluster_with(2, |builder| builder.space(space())).await;
+pub(super) async fn only_so_many_transfers_go_on_at_a_time<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.cluster_with(2, |builder| builder.space(space())).await;
     let range = slots_of(&nodes[0]);
     let mut slots = range.slots().map(SlotRange::one);
     let mut under_way = Vec::new();
@@ -220,10 +211,9 @@ async fn only_so_many_transfers_go_on_at_a_time() {
     assert_eq!(nodes[0].transfer(next, nodes[1].id()).await.unwrap().stage, Stage::Done);
 }
 
-#[tokio::test]
-async fn a_node_without_room_refuses() {
+pub(super) async fn a_node_without_room_refuses<R: Runtime + Clone>(rig: &Rig<R>) {
     let number = Cell::new(0);
-    let nodes = cluster_with(2, |builder| {
+    let nodes = rig.cluster_with(2, |builder| {
         number.set(number.get() + 1);
         let builder = builder.space(space());
         if number.get() == 2 { builder.limits(Limits::uniform(8)) } else { builder }
@@ -231,25 +221,23 @@ async fn a_node_without_room_refuses() {
     let nodes = nodes.await;
     let range = slots_of(&nodes[0]);
     let mut held = Vec::new();
-    for name in names_at(&nodes[0], &nodes[0], 20).await {
+    for name in names_at(&nodes[0], &nodes[0], 20) {
         held.push(nodes[0].lock(name, EX).await.unwrap());
     }
     let refused = nodes[0].transfer(range, nodes[1].id()).await.unwrap_err();
     assert!(matches!(refused, TransferError::Refused(Refusal::Full(_))), "{refused}");
-    until(|| is_master_of(&nodes, range, &nodes[0])).await;
+    rig.until(|| is_master_of(&nodes, range, &nodes[0])).await;
 }
 
-#[tokio::test]
-async fn a_node_that_has_not_heard_all_gives_nothing_away() {
+pub(super) async fn a_node_that_has_not_heard_all_gives_nothing_away<R: Runtime + Clone>(rig: &Rig<R>) {
     let (_nobody, at) = socket();
-    let node = builder(1).space(space()).member(2, at).start().await.unwrap();
+    let node = rig.builder(1).space(space()).member(2, at).start().await.unwrap();
     let refused = node.transfer(slots_of(&node), NodeId(2)).await;
     assert_eq!(refused, Err(TransferError::NotOpen));
 }
 
-#[tokio::test]
-async fn shutdown_ends_the_wait_for_a_transfer() {
-    let nodes = cluster(2).await;
+pub(super) async fn shutdown_ends_the_wait_for_a_transfer<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = cluster(rig, 2).await;
     let range = slots_of(&nodes[0]);
     let mut transfer = nodes[0].transfer(range, nodes[1].id());
     assert!(poll_once(&mut transfer).await.is_pending());
@@ -260,11 +248,10 @@ async fn shutdown_ends_the_wait_for_a_transfer() {
     assert_eq!(nodes[0].transfer(range, nodes[1].id()).await, Err(TransferError::Closed));
 }
 
-#[tokio::test]
-async fn small_chunks_bring_everything_too() {
-    let nodes = cluster_with(2, |builder| builder.space(space()).chunk(256).window(256)).await;
+pub(super) async fn small_chunks_bring_everything_too<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.cluster_with(2, |builder| builder.space(space()).chunk(256).window(256)).await;
     let range = slots_of(&nodes[0]);
-    let names = names_at(&nodes[0], &nodes[0], 300).await;
+    let names = names_at(&nodes[0], &nodes[0], 300);
     let mut held = Vec::new();
     for (at, name) in names.iter().enumerate() {
         held.push(nodes[at % 2].lock(name, EX).await.unwrap());
@@ -276,23 +263,23 @@ async fn small_chunks_bring_everything_too() {
     }
 
     for (chunk, window) in [(255, 1024), (1 << 17, 1 << 18), (1024, 512)] {
-        let odd = builder(1).chunk(chunk).window(window).start().await;
+        let odd = rig.builder(1).chunk(chunk).window(window).start().await;
         assert!(matches!(odd, Err(StartError::Config(ConfigError::Chunks))));
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn locks_come_and_go_while_slots_go_round() {
-    let nodes = cluster_with(3, |builder| builder.space(space()).chunk(512).window(2048)).await;
+pub(super) async fn locks_come_and_go_while_slots_go_round<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.cluster_with(3, |builder| builder.space(space()).chunk(512).window(2048)).await;
     let mut names = Vec::new();
     for master in &nodes {
-        names.extend(names_at(&nodes[0], master, 4).await);
+        names.extend(names_at(&nodes[0], master, 4));
     }
     let inside: Arc<Vec<AtomicU32>> = Arc::new(names.iter().map(|_| AtomicU32::new(0)).collect());
     let mut tasks = Vec::new();
     for task in 0..300_usize {
         let (node, names, inside) = (nodes[task % 3].clone(), names.clone(), Arc::clone(&inside));
-        tasks.push(tokio::spawn(async move {
+        let runtime = rig.runtime.clone();
+        tasks.push(rig.spawn(async move {
             for round in 0..20 {
                 let at = (task / 3 + round * 5) % names.len();
                 let is_writer = (task + round) % 3 == 0;
@@ -303,7 +290,7 @@ async fn locks_come_and_go_while_slots_go_round() {
                     if is_writer { before == 0 } else { before < 1 << 16 },
                     "{before:x} beside {weight:x}"
                 );
-                tokio::task::yield_now().await;
+                runtime.yield_now().await;
                 inside[at].fetch_sub(weight, Ordering::SeqCst);
                 drop(guard);
             }
@@ -313,18 +300,19 @@ async fn locks_come_and_go_while_slots_go_round() {
     let mut movers = Vec::new();
     for (at, node) in nodes.iter().enumerate() {
         let (node, to, is_over) = (node.clone(), nodes[(at + 1) % 3].id(), Arc::clone(&is_over));
-        movers.push(tokio::spawn(async move {
+        let runtime = rig.runtime.clone();
+        movers.push(rig.spawn(async move {
             let mut done = 0;
             while done == 0 || !is_over.load(Ordering::Relaxed) {
                 let own = (0..SLOTS).find(|slot| node.slot(SlotId(*slot)).unwrap().master == Some(node.id()));
                 let Some(first) = own else {
-                    tokio::task::yield_now().await;
+                    runtime.yield_now().await;
                     continue;
                 };
                 match node.transfer(SlotRange::one(SlotId(first)), to).await {
                     Ok(_) => done += 1,
                     Err(TransferError::InTransfer | TransferError::Refused(_)) => {
-                        tokio::task::yield_now().await;
+                        runtime.yield_now().await;
                     }
                     Err(error) => panic!("{error}"),
                 }

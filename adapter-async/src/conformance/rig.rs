@@ -1,0 +1,135 @@
+//! Clusters in one process, and what every case needs.
+
+use core::future::{Future, poll_fn};
+use core::net::{Ipv4Addr, SocketAddr};
+use core::pin::pin;
+use core::task::Poll;
+use core::time::Duration;
+use std::net::TcpListener;
+
+use super::task::{self, Task};
+use crate::{Builder, Limits, Node, Retention, Runtime, SpaceConfig, SpaceId};
+
+/// Names of resources that are tried until one has the wanted master.
+const NAMES: u32 = 10_000;
+/// How long a case waits for what must come, on the slowest machine.
+const GIVE_UP: Duration = Duration::from_secs(60);
+
+/// The runtime that a case is about, and clusters on it.
+#[derive(Clone, Debug)]
+pub(super) struct Rig<R> {
+    pub(super) runtime: R,
+}
+
+impl<R: Runtime + Clone> Rig<R> {
+    pub(super) const fn new(runtime: R) -> Self {
+        Self { runtime }
+    }
+
+    /// A node before its start, with small tables.
+    pub(super) fn builder(&self, number: u16) -> Builder<R> {
+        self.named("test").node(number).limits(Limits::uniform(4096))
+    }
+
+    /// A node of the cluster with this name, of which nothing else is said yet.
+    pub(super) fn named(&self, cluster: &str) -> Builder<R> {
+        Builder::new(cluster, self.runtime.clone())
+    }
+
+    /// As many nodes, numbered from 1, connected and open.
+    pub(super) async fn cluster(&self, count: u16) -> Vec<Node<R>> {
+        self.cluster_with(count, |builder| builder).await
+    }
+
+    /// The same with retention off.
+    pub(super) async fn forgetful_cluster(&self, count: u16) -> Vec<Node<R>> {
+        let mut space = SpaceConfig::new("default").unwrap();
+        space.retention = Retention::Never;
+        self.cluster_with(count, |builder| builder.space(space.clone())).await
+    }
+
+    /// The same, each builder changed.
+    pub(super) async fn cluster_with(
+        &self,
+        count: u16,
+        change: impl Fn(Builder<R>) -> Builder<R>,
+    ) -> Vec<Node<R>> {
+        let sockets: Vec<_> = (1..=count).map(|number| (number, socket())).collect();
+        let addresses: Vec<_> = sockets.iter().map(|(number, (_, address))| (*number, *address)).collect();
+        let mut nodes = Vec::new();
+        for (number, (listener, _)) in sockets {
+            let mut builder = change(self.builder(number).listener(listener));
+            for (other, address) in &addresses {
+                if *other != number {
+                    builder = builder.member(*other, *address);
+                }
+            }
+            nodes.push(builder.start().await.unwrap());
+        }
+        for node in &nodes {
+            node.opened().await;
+        }
+        nodes
+    }
+
+    /// Runs a task on the runtime.
+    pub(super) fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Task<T> {
+        let (done, task) = task::new();
+        self.runtime.spawn(async move { done.tell(work.await) });
+        task
+    }
+
+    /// Lets other tasks run.
+    pub(super) fn yield_now(&self) -> impl Future<Output = ()> + Send {
+        self.runtime.yield_now()
+    }
+
+    /// Lets other tasks run until a condition holds, which it must sooner or later.
+    pub(super) async fn until(&self, condition: impl Fn() -> bool) {
+        // So that what never comes is a failure and no hang.
+        let end = self.runtime.now().after(GIVE_UP);
+        while !condition() {
+            assert!(self.runtime.now() < end, "the condition comes about");
+            self.yield_now().await;
+        }
+    }
+}
+
+/// A bound socket on a free port, with its address.
+pub(super) fn socket() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// A name whose master is `master`, as `node` sees it.
+pub(super) fn name_at<R: Runtime>(node: &Node<R>, master: &Node<R>) -> String {
+    names_at(node, master, 1).remove(0)
+}
+
+/// Different names whose master is `master`, as `node` sees it.
+pub(super) fn names_at<R: Runtime>(node: &Node<R>, master: &Node<R>, count: usize) -> Vec<String> {
+    let names: Vec<_> = (0..NAMES)
+        .map(|number| format!("resource {number}"))
+        .filter(|name| node.master_of(SpaceId(0), name) == Some(master.id()))
+        .take(count)
+        .collect();
+    assert_eq!(names.len(), count, "a node masters its share of names");
+    names
+}
+
+/// Polls a future once.
+pub(super) async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+}
+
+/// No owner holds or waits for anything, on any node.
+pub(super) fn nobody_locks<R: Runtime>(nodes: &[Node<R>]) -> bool {
+    nodes.iter().all(|node| node.snapshot().locks().next().is_none())
+}
+
+/// No node knows of any resource.
+pub(super) fn nothing_is_left<R: Runtime>(nodes: &[Node<R>]) -> bool {
+    nodes.iter().all(|node| node.snapshot().resources.is_empty())
+}
