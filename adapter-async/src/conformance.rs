@@ -42,6 +42,7 @@ mod membership;
 mod proxy;
 mod rig;
 mod script;
+mod steered;
 mod task;
 mod tls;
 mod transfers;
@@ -137,6 +138,8 @@ macro_rules! conformance {
             waiting {
                 a_future_that_was_never_polled_asks_for_nothing
                 cancelled_futures_leave_nothing_behind
+                what_was_granted_and_not_fetched_is_released
+                a_conversion_that_was_granted_and_not_fetched_counts
                 cancelled_waiters_do_not_stand_in_the_way
                 a_cancelled_conversion_keeps_a_mode_that_others_agree_on
                 a_leaked_conversion_is_ended_by_the_next_one

@@ -26,7 +26,7 @@ pub trait Runtime: Send + Sync + 'static {
     /// believe that no time has passed, and providers compare their own readings with the node's.
     fn now(&self) -> Instant;
 
-    /// Takes over a bound socket.
+    /// Takes over a bound socket, whose calls do not block.
     ///
     /// # Errors
     /// Whatever the system says.

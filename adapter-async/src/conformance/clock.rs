@@ -1,88 +1,15 @@
 //! Clocks that jump, and clocks that stand still: what a machine does that was asleep, and a guest that was stopped.
 
-use core::future::Future;
-use core::net::SocketAddr;
 use core::time::Duration;
-use std::io;
-use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
 
 use super::rig::{Rig, name_at, poll_once};
 use super::script::Script;
-use crate::{
-    Certainty, ConvertError, Instant, LockError, LockOptions, Mode, Node, NodeId, Runtime, Standing,
-};
+use super::steered::{Clock, Steered};
+use crate::{Certainty, ConvertError, LockError, LockOptions, Mode, Node, NodeId, Runtime, Standing};
 
 const EX: Mode = Mode::Exclusive;
 const PR: Mode = Mode::ProtectedRead;
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// A runtime whose clock a case sets. A timer that was set before knows nothing of it, as one that stood still while the
-/// machine slept.
-#[derive(Clone, Debug)]
-struct Reset<R> {
-    inner: R,
-    dial: Arc<Mutex<Dial>>,
-}
-
-/// What the clock shows.
-#[derive(Clone, Copy, Debug)]
-enum Dial {
-    /// So much more than the runtime's.
-    Ahead(Duration),
-    /// Always the same.
-    Still(Instant),
-}
-
-impl<R: Runtime> Reset<R> {
-    fn set(&self, dial: Dial) {
-        *self.dial.lock().unwrap() = dial;
-    }
-}
-
-impl<R: Runtime> Runtime for Reset<R> {
-    type Listener = R::Listener;
-    type Reader = R::Reader;
-    type Writer = R::Writer;
-
-    fn now(&self) -> Instant {
-        match *self.dial.lock().unwrap() {
-            Dial::Ahead(span) => self.inner.now().after(span),
-            Dial::Still(now) => now,
-        }
-    }
-
-    fn listen(&self, listener: TcpListener) -> io::Result<Self::Listener> {
-        self.inner.listen(listener)
-    }
-
-    fn connect(
-        &self,
-        to: SocketAddr,
-    ) -> impl Future<Output = io::Result<(Self::Reader, Self::Writer)>> + Send {
-        self.inner.connect(to)
-    }
-
-    async fn sleep_until(&self, until: Instant) {
-        while self.now() < until {
-            self.inner.sleep_until(self.inner.now().after(until.since(self.now()))).await;
-        }
-    }
-
-    fn yield_now(&self) -> impl Future<Output = ()> + Send {
-        self.inner.yield_now()
-    }
-
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.inner.spawn(task);
-    }
-}
-
-/// The same runtime with a clock that can be set.
-fn reset<R: Runtime + Clone>(rig: &Rig<R>) -> Rig<Reset<R>> {
-    let dial = Arc::new(Mutex::new(Dial::Ahead(Duration::ZERO)));
-    Rig::new(Reset { inner: rig.runtime.clone(), dial })
-}
 
 /// Every node takes a lock that is another's, and one that all want.
 async fn locks_go_round<R: Runtime>(nodes: &[Node<R>]) {
@@ -94,7 +21,7 @@ async fn locks_go_round<R: Runtime>(nodes: &[Node<R>]) {
 }
 
 pub(super) async fn a_jump_ends_membership_in_the_next_look<R: Runtime + Clone>(rig: &Rig<R>) {
-    let (script, rig) = (Script::default(), reset(rig));
+    let (script, rig) = (Script::default(), Steered::rig(rig));
     let nodes = script.cluster(&rig, 1).await;
     let node = &nodes[0];
     let mut guard = node.lock("a", EX).await.unwrap();
@@ -103,7 +30,7 @@ pub(super) async fn a_jump_ends_membership_in_the_next_look<R: Runtime + Clone>(
     assert!(guard.is_certain());
     script.close();
     // Its timers were set for an hour, and the machine sleeps for two.
-    rig.runtime.set(Dial::Ahead(2 * HOUR));
+    rig.runtime.set(Clock::Ahead(2 * HOUR));
     assert!(guard.is_lost() && !guard.is_certain());
     assert_eq!(node.standing(), Standing::Fenced);
     assert_eq!(guard.convert(PR).await, Err(ConvertError::Lost));
@@ -115,7 +42,7 @@ pub(super) async fn a_jump_ends_membership_in_the_next_look<R: Runtime + Clone>(
 }
 
 pub(super) async fn a_jump_tells_who_waits_for_the_loss<R: Runtime + Clone>(rig: &Rig<R>) {
-    let (script, rig) = (Script::default(), reset(rig));
+    let (script, rig) = (Script::default(), Steered::rig(rig));
     let nodes = script.cluster(&rig, 1).await;
     let node = &nodes[0];
     let guard = node.lock("a", EX).await.unwrap();
@@ -124,20 +51,19 @@ pub(super) async fn a_jump_tells_who_waits_for_the_loss<R: Runtime + Clone>(rig:
     let mut lost = Box::pin(guard.lost());
     assert!(poll_once(&mut lost).await.is_pending());
     // Nobody calls anything: the node looks at its clock by itself.
-    rig.runtime.set(Dial::Ahead(2 * HOUR));
+    rig.runtime.set(Clock::Ahead(2 * HOUR));
     lost.await;
 }
 
 pub(super) async fn a_jump_ends_patience<R: Runtime + Clone>(rig: &Rig<R>) {
-    let rig = reset(rig);
+    let rig = Steered::rig(rig);
     let nodes = rig.cluster(2).await;
-    for master in &nodes {
+    for (round, master) in (0..).zip(&nodes) {
         let name = name_at(&nodes[0], master);
         let guard = nodes[0].lock(&name, EX).await.unwrap();
-        let ahead = rig.runtime.now().since(rig.runtime.inner.now());
         let mut waiting = nodes[1].lock_with(&name, LockOptions::new(EX).timeout(HOUR));
         assert!(poll_once(&mut waiting).await.is_pending());
-        rig.runtime.set(Dial::Ahead(ahead + 2 * HOUR));
+        rig.runtime.set(Clock::Ahead((round + 1) * 2 * HOUR));
         // Whatever happens next at that node reads the clock.
         drop(nodes[1].lock("elsewhere", EX).await.unwrap());
         assert_eq!(waiting.await.unwrap_err(), LockError::TimedOut);
@@ -146,14 +72,14 @@ pub(super) async fn a_jump_ends_patience<R: Runtime + Clone>(rig: &Rig<R>) {
 }
 
 pub(super) async fn a_clock_that_goes_back_and_forth_loses_nothing<R: Runtime + Clone>(rig: &Rig<R>) {
-    let rig = reset(rig);
+    let rig = Steered::rig(rig);
     let nodes = rig.cluster(3).await;
     let name = name_at(&nodes[0], &nodes[1]);
     let guard = nodes[2].lock(&name, EX).await.unwrap();
     let mut waiting = nodes[0].lock(&name, EX);
     assert!(poll_once(&mut waiting).await.is_pending());
     for ahead in [HOUR, Duration::ZERO, 3 * HOUR, HOUR, 4 * HOUR] {
-        rig.runtime.set(Dial::Ahead(ahead));
+        rig.runtime.set(Clock::Ahead(ahead));
         for node in &nodes {
             drop(node.lock(format!("round of {}", ahead.as_secs()), EX).await.unwrap());
         }
@@ -165,13 +91,13 @@ pub(super) async fn a_clock_that_goes_back_and_forth_loses_nothing<R: Runtime + 
 }
 
 pub(super) async fn a_clock_that_stands_still_holds_up_no_lock<R: Runtime + Clone>(rig: &Rig<R>) {
-    let rig = reset(rig);
+    let rig = Steered::rig(rig);
     let nodes = rig.cluster(3).await;
     let now = rig.runtime.now();
-    rig.runtime.set(Dial::Still(now));
+    rig.runtime.set(Clock::Still(now));
     locks_go_round(&nodes).await;
     nodes[0].disconnect(NodeId(2));
     // It is dialled again after a pause, which the clock has to end.
-    rig.runtime.set(Dial::Ahead(HOUR));
+    rig.runtime.set(Clock::Ahead(HOUR));
     locks_go_round(&nodes).await;
 }

@@ -6,8 +6,9 @@ use core::pin::Pin;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-use super::proxy::Proxy;
+use super::proxy;
 use super::rig::{Rig, name_at, names_at, nothing_is_left, poll_once, socket};
+use super::steered::Steered;
 use super::task::on_thread;
 use crate::{Builder, Limits, LockError, Mode, Node, NodeId, Runtime, SpaceConfig, SpaceId, StartError};
 use lockmaster_core::Incarnation;
@@ -18,20 +19,8 @@ const EX: Mode = Mode::Exclusive;
 /// A lock that was asked for, and is let go at once when it comes.
 type Asked = Pin<Box<dyn Future<Output = Result<(), LockError>> + Send>>;
 
-/// Two nodes, and the proxy between them.
-async fn pair_with_proxy<R: Runtime + Clone>(rig: &Rig<R>) -> (Vec<Node<R>>, Proxy) {
-    let (listener, address) = socket();
-    let proxy = Proxy::to(address);
-    // The lower number dials, so it must be the one that is led through the proxy.
-    let one = rig.builder(1).member(2, proxy.address).start().await.unwrap();
-    let two = rig.builder(2).listener(listener).member(1, address).start().await.unwrap();
-    one.opened().await;
-    two.opened().await;
-    (vec![one, two], proxy)
-}
-
 pub(super) async fn a_cut_connection_is_made_again_and_nothing_is_lost<R: Runtime + Clone>(rig: &Rig<R>) {
-    let (nodes, proxy) = pair_with_proxy(rig).await;
+    let (nodes, proxy) = proxy::pair(rig, |builder| builder).await;
     let name = name_at(&nodes[0], &nodes[1]);
     for round in 1..=3 {
         let guard = nodes[0].lock(&name, EX).await.unwrap();
@@ -153,18 +142,13 @@ pub(super) async fn a_member_that_does_not_read_stops_nobody_else<R: Runtime + C
 }
 
 pub(super) async fn a_slow_member_gets_everything_in_the_end<R: Runtime + Clone>(rig: &Rig<R>) {
-    let large = |builder: Builder<R>| builder.limits(Limits::uniform(1 << 17));
-    let (listener, address) = socket();
-    let proxy = Proxy::to(address);
-    let one = large(rig.builder(1)).member(2, proxy.address).start().await.unwrap();
-    let two = large(rig.builder(2)).listener(listener).member(1, address).start().await.unwrap();
-    one.opened().await;
-    two.opened().await;
-
-    proxy.stop();
-    let waiting = fill_up(&one, two.id()).await;
+    let rig = Steered::rig(rig);
+    let nodes = rig.cluster_with(2, |builder| builder.limits(Limits::uniform(1 << 17))).await;
+    let [one, two] = [&nodes[0], &nodes[1]];
+    rig.runtime.hold();
+    let waiting = fill_up(one, two.id()).await;
     // What was sent last stands in the socket, and is not whole perhaps.
-    proxy.go_on();
+    rig.runtime.let_go();
     for lock in waiting {
         lock.await.unwrap();
     }

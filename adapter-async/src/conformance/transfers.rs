@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::Arc;
 
 use super::rig::{Rig, name_at, names_at, nobody_locks, poll_once, socket};
+use super::steered::Steered;
 use crate::{
     Limits, Mode, Node, NodeId, Refusal, Runtime, SlotId, SlotRange, SpaceConfig, SpaceId, Stage, StartError,
     TRANSFERS_MAX, TransferError, WithdrawError,
@@ -108,7 +109,8 @@ pub(super) async fn locks_stay_held_and_waiting_while_their_slots_move<R: Runtim
 }
 
 pub(super) async fn a_transfer_tells_how_far_it_is<R: Runtime + Clone>(rig: &Rig<R>) {
-    let nodes = cluster(rig, 3).await;
+    let rig = Steered::rig(rig);
+    let nodes = cluster(&rig, 3).await;
     let names = names_at(&nodes[0], &nodes[0], 5);
     for name in &names {
         drop(nodes[2].lock(name, EX).await.unwrap());
@@ -116,10 +118,12 @@ pub(super) async fn a_transfer_tells_how_far_it_is<R: Runtime + Clone>(rig: &Rig
     let range = slots_of(&nodes[0]);
     let mut transfer = nodes[0].transfer(range, nodes[1].id());
     assert_eq!(transfer.progress(), None);
+    rig.runtime.hold();
     assert!(poll_once(&mut transfer).await.is_pending());
     let progress = transfer.progress().unwrap();
     assert_eq!((progress.stage, progress.range, progress.to), (Stage::Offered, range, nodes[1].id()));
     assert!(nodes[0].slot(range.first).unwrap().is_moving);
+    rig.runtime.let_go();
     let end = (&mut transfer).await.unwrap();
     assert_eq!(transfer.progress(), Some(end));
     assert_eq!((end.stage, end.resources), (Stage::Done, 5));
@@ -153,16 +157,19 @@ pub(super) async fn a_dropped_future_lets_the_transfer_go_on<R: Runtime + Clone>
 }
 
 pub(super) async fn a_transfer_is_withdrawn_before_it_moves_anything<R: Runtime + Clone>(rig: &Rig<R>) {
-    let nodes = cluster(rig, 3).await;
+    let rig = Steered::rig(rig);
+    let nodes = cluster(&rig, 3).await;
     let range = slots_of(&nodes[0]);
     let name = name_at(&nodes[0], &nodes[0]);
     let guard = nodes[2].lock(&name, EX).await.unwrap();
     let mut transfer = nodes[0].transfer(range, nodes[1].id());
+    rig.runtime.hold();
     assert!(poll_once(&mut transfer).await.is_pending());
     transfer.withdraw().unwrap();
     assert_eq!((&mut transfer).await, Err(TransferError::Withdrawn));
     assert_eq!(transfer.progress().unwrap().stage, Stage::Withdrawn);
     assert_eq!(transfer.withdraw(), Err(WithdrawError::Unknown));
+    rig.runtime.let_go();
     rig.until(|| is_master_of(&nodes, range, &nodes[0])).await;
     assert!(nodes[1].try_lock(&name, PR).await.is_err());
     drop(guard);
@@ -172,7 +179,8 @@ pub(super) async fn a_transfer_is_withdrawn_before_it_moves_anything<R: Runtime 
 }
 
 pub(super) async fn what_cannot_be_transferred_is_refused_in_the_call<R: Runtime + Clone>(rig: &Rig<R>) {
-    let nodes = cluster(rig, 3).await;
+    let rig = Steered::rig(rig);
+    let nodes = cluster(&rig, 3).await;
     let (node, other) = (&nodes[0], nodes[1].id());
     let range = slots_of(node);
     let refused = async |range, to| node.transfer(range, to).await.unwrap_err();
@@ -187,14 +195,18 @@ pub(super) async fn what_cannot_be_transferred_is_refused_in_the_call<R: Runtime
         assert_eq!(refused(range, wrong).await, TransferError::Member(wrong));
     }
     let mut first = node.transfer(range, other);
+    rig.runtime.hold();
     assert!(poll_once(&mut first).await.is_pending());
     assert_eq!(refused(SlotRange::one(range.first), other).await, TransferError::InTransfer);
+    rig.runtime.let_go();
     assert_eq!(first.await.unwrap().stage, Stage::Done);
     assert_eq!(refused(range, other).await, TransferError::NotMaster);
 }
 
 pub(super) async fn only_so_many_transfers_go_on_at_a_time<R: Runtime + Clone>(rig: &Rig<R>) {
-    let nodes = rig.cluster_with(2, |builder| builder.space(space())).await;
+    let rig = Steered::rig(rig);
+    let nodes = cluster(&rig, 2).await;
+    rig.runtime.hold();
     let range = slots_of(&nodes[0]);
     let mut slots = range.slots().map(SlotRange::one);
     let mut under_way = Vec::new();
@@ -205,6 +217,7 @@ pub(super) async fn only_so_many_transfers_go_on_at_a_time<R: Runtime + Clone>(r
     }
     let next = slots.next().unwrap();
     assert_eq!(nodes[0].transfer(next, nodes[1].id()).await, Err(TransferError::TooMany));
+    rig.runtime.let_go();
     for transfer in under_way {
         assert_eq!(transfer.await.unwrap().stage, Stage::Done);
     }
@@ -237,11 +250,17 @@ pub(super) async fn a_node_that_has_not_heard_all_gives_nothing_away<R: Runtime 
 }
 
 pub(super) async fn shutdown_ends_the_wait_for_a_transfer<R: Runtime + Clone>(rig: &Rig<R>) {
-    let nodes = cluster(rig, 2).await;
+    let rig = Steered::rig(rig);
+    let nodes = cluster(&rig, 2).await;
     let range = slots_of(&nodes[0]);
     let mut transfer = nodes[0].transfer(range, nodes[1].id());
+    rig.runtime.hold();
     assert!(poll_once(&mut transfer).await.is_pending());
-    nodes[0].shutdown().await;
+    let mut ending = Box::pin(nodes[0].shutdown());
+    assert!(poll_once(&mut ending).await.is_pending());
+    // Nothing that comes now is heard; only the ends of connections are.
+    rig.runtime.let_go();
+    ending.await;
     assert_eq!(transfer.progress(), None);
     assert_eq!(transfer.withdraw(), Err(WithdrawError::Unknown));
     assert_eq!(transfer.await, Err(TransferError::Closed));

@@ -1,8 +1,12 @@
 //! Waits: cancelled, timed out, cut short by shutdown, and very many of them.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::future::Future;
+use core::pin::Pin;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::task::{Context, Waker};
 use core::time::Duration;
 use std::sync::Arc;
+use std::task::Wake;
 
 use super::rig::{Rig, name_at, names_at, nobody_locks, nothing_is_left, poll_once};
 use super::task::on_thread;
@@ -31,6 +35,61 @@ pub(super) async fn cancelled_futures_leave_nothing_behind<R: Runtime + Clone>(r
             }
             drop(waiting);
         }
+        rig.until(|| nothing_is_left(&nodes)).await;
+    }
+}
+
+/// Whether somebody was woken.
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Polls a future that has to wait, and waits until it was woken.
+async fn until_woken<R: Runtime + Clone, F: Future + Unpin>(rig: &Rig<R>, mut future: F) -> F {
+    let flag = Arc::<Flag>::default();
+    let waker = Waker::from(Arc::clone(&flag));
+    assert!(Pin::new(&mut future).poll(&mut Context::from_waker(&waker)).is_pending());
+    rig.until(|| flag.0.load(Ordering::SeqCst)).await;
+    future
+}
+
+pub(super) async fn what_was_granted_and_not_fetched_is_released<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.forgetful_cluster(3).await;
+    for master in &nodes {
+        let name = name_at(&nodes[0], master);
+        // Another one holds it, and lets go as soon as somebody waits.
+        let guard = nodes[1].lock(&name, EX).await.unwrap();
+        let letting = rig.spawn(async move {
+            guard.contended().await;
+        });
+        drop(until_woken(rig, nodes[0].lock(&name, EX)).await);
+        letting.await.unwrap();
+        rig.until(|| nothing_is_left(&nodes)).await;
+        drop(nodes[2].try_lock(&name, EX).await.unwrap());
+        rig.until(|| nothing_is_left(&nodes)).await;
+    }
+}
+
+pub(super) async fn a_conversion_that_was_granted_and_not_fetched_counts<R: Runtime + Clone>(rig: &Rig<R>) {
+    let nodes = rig.forgetful_cluster(3).await;
+    for master in &nodes {
+        let name = name_at(&nodes[0], master);
+        let mut guard = nodes[0].lock(&name, PR).await.unwrap();
+        let other = nodes[1].lock(&name, PR).await.unwrap();
+        let letting = rig.spawn(async move {
+            other.contended().await;
+        });
+        drop(until_woken(rig, guard.convert(EX)).await);
+        letting.await.unwrap();
+        // What its owner sees is what the others see.
+        assert_eq!(guard.mode(), EX);
+        assert_eq!(nodes[2].try_lock(&name, PR).await.unwrap_err(), LockError::Busy);
+        drop(guard);
         rig.until(|| nothing_is_left(&nodes)).await;
     }
 }
