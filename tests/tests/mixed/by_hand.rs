@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time;
@@ -123,7 +123,7 @@ impl ByHand {
                 name: name.as_bytes(),
                 owner: OwnerId(state.owners),
                 mode,
-                flags: Flags::NONE,
+                flags: Flags::VALUE,
                 priority: Priority::default(),
                 patience: None,
             };
@@ -154,7 +154,7 @@ impl ByHand {
         let mut state = self.state();
         state.is_over = true;
         for stream in state.peers.values() {
-            let _ = stream.shutdown(std::net::Shutdown::Both);
+            let _ = stream.shutdown(Shutdown::Both);
         }
         self.shared.changed.notify_all();
     }

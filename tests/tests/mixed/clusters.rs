@@ -6,8 +6,8 @@ use std::thread;
 
 use lockmaster_async::{Builder, LocalDir, LockOptions, Node, Runtime};
 use lockmaster_core::{
-    Config, Incarnation, Limits, Mode, NodeId, SlotId, SlotRange, SpaceConfig, SpaceId, Stage, Token, ValueState,
-    hash,
+    Config, Incarnation, Limits, Mode, NodeId, SlotId, SlotRange, SpaceConfig, SpaceId, Stage, Token,
+    ValueState, hash,
 };
 use lockmaster_smol::SmolRuntime;
 use lockmaster_tokio::TokioRuntime;
@@ -20,13 +20,14 @@ const PR: Mode = Mode::ProtectedRead;
 const SLOTS: u32 = 48;
 /// Names that are tried until one has the wanted master.
 const NAMES: u32 = 10_000;
-/// How often a condition is looked at before a test gives up, with other tasks in between.
-const LOOKS: u32 = 10_000_000;
+/// How long a test may take on the slowest machine.
+const GIVE_UP: Duration = Duration::from_secs(120);
 
 /// Runs a test: tokio is the only one that has to be entered.
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(test);
+    // So that what never comes is a failure and no hang.
+    runtime.block_on(async { tokio::time::timeout(GIVE_UP, test).await }).expect("it comes to its end");
 }
 
 /// Number 1 is on tokio, number 2 on smol, number 3 is driven by hand.
@@ -88,13 +89,9 @@ fn builder<R: Runtime>(runtime: R, number: u16) -> Builder<R> {
 
 /// Lets other tasks run until a condition holds.
 async fn until(condition: impl Fn() -> bool) {
-    for _ in 0..LOOKS {
-        if condition() {
-            return;
-        }
+    while !condition() {
         tokio::task::yield_now().await;
     }
-    panic!("the condition comes about");
 }
 
 /// Takes a lock in EX, adds one to the number in its value block, and lets go. Gives the token and the new number.
@@ -147,8 +144,11 @@ async fn all_add(trio: &Trio, names: &[String; 3], rounds: usize, meanwhile: imp
     added.extend(two.await);
     added.extend(on_thread(|| three.join().unwrap()).await);
     for at in 0..names.len() {
-        let mut numbers: Vec<_> =
-            added.iter().filter(|(name, ..)| *name == at).map(|(_, token, number)| (*number, *token)).collect();
+        let mut numbers: Vec<_> = added
+            .iter()
+            .filter(|(name, ..)| *name == at)
+            .map(|(_, token, number)| (*number, *token))
+            .collect();
         numbers.sort_unstable_by_key(|(number, _)| *number);
         assert!(numbers.windows(2).all(|pair| pair[0].0 + 1 == pair[1].0), "{numbers:?}");
         assert!(numbers.windows(2).all(|pair| pair[0].1 < pair[1].1), "tokens rise: {numbers:?}");
@@ -233,11 +233,12 @@ fn slots_go_round_while_their_locks_are_used() {
 #[test]
 fn members_of_both_runtimes_come_and_go_in_one_directory() {
     run(async {
-        let directory = tempfile::tempdir().unwrap();
-        let tokio = builder(TokioRuntime, 1).listener(socket().0).join(LocalDir::new(directory.path()));
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("members");
+        let tokio = builder(TokioRuntime, 1).listener(socket().0).join(LocalDir::new(&directory));
         let tokio = tokio.start().await.unwrap();
         tokio.opened().await;
-        let smol = builder(SmolRuntime::default(), 2).listener(socket().0).join(LocalDir::new(directory.path()));
+        let smol = builder(SmolRuntime::default(), 2).listener(socket().0).join(LocalDir::new(&directory));
         let smol = smol.start().await.unwrap();
         smol.opened().await;
         until(|| tokio.is_settled() && smol.is_settled()).await;
