@@ -27,7 +27,7 @@
 //! | `tls`, `joining` | nodes that prove themselves, and peers that cannot |
 //!
 //! Nothing in it sleeps, and nothing says how long something takes. A case that waits for a socket lets other tasks run
-//! until the effect is there, and fails if that does not come within a minute.
+//! until the effect is there, and fails if that does not come within a minute or two.
 //!
 //! A runtime whose tasks all run on one thread can be asked for more: [`yields_to_its_sockets`].
 
@@ -77,7 +77,7 @@ macro_rules! conformance {
         $(pub mod $topic {
             $(pub async fn $case<R: $crate::Runtime + Clone>(runtime: R) {
                 let rig = $crate::conformance::rig::Rig::new(runtime);
-                $crate::conformance::$topic::$case(&rig).await;
+                $crate::conformance::rig::bounded($crate::conformance::$topic::$case(&rig)).await;
             })*
         })*
     };

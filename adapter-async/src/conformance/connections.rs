@@ -128,7 +128,7 @@ pub(super) async fn a_member_that_does_not_read_stops_nobody_else<R: Runtime + C
     three.opened().await;
 
     // Requests to the stuck member, until its socket takes no more.
-    let waiting = fill_up(&two, NodeId(1)).await;
+    let waiting = fill_up(rig, &two, NodeId(1)).await;
 
     let names = names_at(&two, &three, 50);
     for name in &names {
@@ -146,7 +146,7 @@ pub(super) async fn a_slow_member_gets_everything_in_the_end<R: Runtime + Clone>
     let nodes = rig.cluster_with(2, |builder| builder.limits(Limits::uniform(1 << 17))).await;
     let [one, two] = [&nodes[0], &nodes[1]];
     rig.runtime.hold();
-    let waiting = fill_up(one, two.id()).await;
+    let waiting = fill_up(&rig, one, two.id()).await;
     // What was sent last stands in the socket, and is not whole perhaps.
     rig.runtime.let_go();
     for lock in waiting {
@@ -156,7 +156,7 @@ pub(super) async fn a_slow_member_gets_everything_in_the_end<R: Runtime + Clone>
 }
 
 /// Asks for locks that a member masters who reads nothing, until the socket to it takes no more.
-async fn fill_up<R: Runtime + Clone>(node: &Node<R>, stuck: NodeId) -> Vec<Asked> {
+async fn fill_up<R: Runtime + Clone>(rig: &Rig<R>, node: &Node<R>, stuck: NodeId) -> Vec<Asked> {
     let mut waiting = Vec::new();
     let mut sent = node.stats().frames_out;
     let mut idle = 0;
@@ -172,6 +172,8 @@ async fn fill_up<R: Runtime + Clone>(node: &Node<R>, stuck: NodeId) -> Vec<Asked
         if poll_once(&mut lock).await.is_pending() {
             waiting.push(lock);
         }
+        // What a call has left is written by a task, as far as the socket takes it.
+        rig.yield_now().await;
         idle = if node.stats().frames_out == sent { idle + 1 } else { 0 };
         sent = node.stats().frames_out;
         if idle > 100 || waiting.len() > 100_000 {

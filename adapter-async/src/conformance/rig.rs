@@ -2,18 +2,21 @@
 
 use core::future::{Future, poll_fn};
 use core::net::{Ipv4Addr, SocketAddr};
-use core::pin::pin;
+use core::pin::{Pin, pin};
 use core::task::Poll;
 use core::time::Duration;
 use std::net::TcpListener;
+use std::sync::mpsc;
 
-use super::task::{self, Task};
+use super::task::{self, Task, on_thread};
 use crate::{Builder, Limits, Node, Retention, Runtime, SpaceConfig, SpaceId};
 
 /// Names of resources that are tried until one has the wanted master.
 const NAMES: u32 = 10_000;
 /// How long a case waits for what must come, on the slowest machine.
 const GIVE_UP: Duration = Duration::from_secs(60);
+/// How long a whole case may take there.
+const CASE_MAX: Duration = Duration::from_secs(120);
 
 /// The runtime that a case is about, and clusters on it.
 #[derive(Clone, Debug)]
@@ -93,6 +96,24 @@ impl<R: Runtime + Clone> Rig<R> {
             self.yield_now().await;
         }
     }
+}
+
+/// A case, which fails if it does not come to its end.
+///
+/// A thread keeps the time: the runtime's own timers may be what is broken.
+pub(super) async fn bounded(case: impl Future<Output = ()>) {
+    let (going_on, over) = mpsc::channel::<()>();
+    let mut too_late = on_thread(move || over.recv_timeout(CASE_MAX));
+    let mut case = pin!(case);
+    poll_fn(|context| {
+        if case.as_mut().poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        assert!(Pin::new(&mut too_late).poll(context).is_pending(), "the case comes to its end");
+        Poll::Pending
+    })
+    .await;
+    drop(going_on);
 }
 
 /// A bound socket on a free port, with its address.
