@@ -203,10 +203,9 @@ fn slots_go_round_while_their_locks_are_used() {
         let going_round = async {
             for _ in 0..5 {
                 // Each range goes all the way: from its master to the next, and so on until it is back.
-                for at in 0..3 {
+                for (at, range) in ranges.into_iter().enumerate() {
                     for step in 0..3 {
-                        let (from, to, range) = ((at + step) % 3, (at + step + 1) % 3, ranges[at]);
-                        let to = NodeId([1, 2, 3][to]);
+                        let (from, to) = ((at + step) % 3, NodeId([2, 3, 1][(at + step) % 3]));
                         let end = match from {
                             0 => trio.tokio.transfer(range, to).await.unwrap(),
                             1 => trio.smol.transfer(range, to).await.unwrap(),
