@@ -85,3 +85,6 @@ pub fn close(stream: &impl AsFd) {
     // It fails if the other side was faster.
     let _ = SockRef::from(stream).shutdown(Shutdown::Both);
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,3 +92,6 @@ impl Writer for SmolWriter {
         system::close(&*self.0);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,3 +65,6 @@ impl Writer for TokioWriter {
         system::close(self.0.as_ref());
     }
 }
+
+#[cfg(test)]
+mod tests;
