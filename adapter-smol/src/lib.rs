@@ -75,10 +75,11 @@ pub use lockmaster_async::{
     Candidate, Certainty, ClusterId, ClusterMember, ClusterView, ConvertError, Epoch, FailedHandshakes,
     Flags, Full, Grant, Hear, Inbox, Incarnation, Instant, Joined, Left, Limits, LinkStats, LockError,
     LockOptions, LockView, MapVersion, MasterMap, MasterShare, Membership, MembershipError, Mode, Name,
-    NodeId, OwnerId, Party, Path, PhysicalView, Priority, Progress, QueueName, Refusal, ResourceEntry,
-    Retention, Room, Session, SetValueError, SlotId, SlotRange, SlotView, Snapshot, SpaceConfig, SpaceId,
-    Stage, Standing, StartError, Stats, TRANSFERS_MAX, TlsConfig, TlsError, Token, TransferError, TransferId,
-    Value, ValueState, Wait, WithdrawError, cluster_domain, lockmaster_core, node_name,
+    NodeId, OwnerId, ParseTokenError, Party, Path, PhysicalView, Priority, Progress, QueueName, Refusal,
+    ResourceEntry, Retention, Room, Session, SetValueError, SlotId, SlotRange, SlotView, Snapshot,
+    SpaceConfig, SpaceId, Stage, Standing, StartError, Stats, TRANSFERS_MAX, TlsConfig, TlsError, Token,
+    TransferError, TransferId, Value, ValueState, Wait, WithdrawError, cluster_domain, lockmaster_core,
+    node_name,
 };
 use lockmaster_async::{Runtime, system};
 use smol::{Async, Executor, Timer};

@@ -1,7 +1,8 @@
 //! What is taken and given back at rest is taken and given back as ever: two nodes alike, of which one goes that way
 //! whenever it can.
 
-use std::hash::{DefaultHasher, Hasher};
+use core::hash::Hasher;
+use std::hash::DefaultHasher;
 
 use lockmaster_core::{
     Asked, Event, Flags, HeapMemory, Instant, Limits, LockId, Mode, Node, OwnerId, Priority, Request,
