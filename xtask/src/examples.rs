@@ -20,10 +20,11 @@ const TOOLS: &str = "tests";
 /// # Errors
 /// What went wrong, for people.
 pub(crate) fn check(root: &Path) -> Result<(), String> {
-    // Those that the tests were built with are there already.
+    // With the features of the step `test` those that the tests were built with are there already.
     let mut command = verify::cargo(root);
     command.args(["build", "--profile", "test", "--workspace", "--examples", "--locked", "--quiet"]);
     command.args(["--exclude", "lockmaster-etcd", "--exclude", "lockmaster-real-faults"]);
+    command.args(["--features", "lockmaster-async/tracing"]);
     command.args(["--message-format", "json-render-diagnostics"]);
     let messages = told(&mut command)?;
     let examples: Vec<_> =
