@@ -15,6 +15,10 @@ use crate::runtime::{Runtime, Writer};
 use crate::shared::{CALL_BUDGET, State};
 use crate::stale::Stale;
 
+/// Grants at rest in a row, after which a task lets others run: with a thread for all of them nobody would else hear what
+/// other nodes want.
+pub(crate) const RESTED_MAX: u32 = 128;
+
 /// Asks for a lock when it is first polled, and resolves to its guard.
 ///
 /// Dropped before that, it leaves nothing behind: a request that waits is taken back, a lock that was
@@ -41,6 +45,8 @@ enum Begun {
     Waiting(LockId),
     /// Granted and lost in one turn.
     Lost,
+    /// So much was granted at rest that others come first.
+    Rested,
 }
 
 // Nothing in it is ever pinned.
@@ -68,11 +74,16 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
             patience: options.timeout,
         };
         let rest = |state: &mut State<R::Writer>| {
+            if state.rested >= RESTED_MAX {
+                state.rested = 0;
+                return Some(Ok(Begun::Rested));
+            }
             let request = request(state);
             let (lock, grant) = state.request_at_rest(&*shared.runtime, &request)?;
             Some(Ok(Begun::Granted(lock, grant, None)))
         };
         let begun = shared.turn_at_rest(rest, |state, errands| {
+            state.rested = 0;
             let request = request(state);
             let now = state.advance(shared.runtime.now());
             let asked = state.node.request(now, &request)?;
@@ -109,6 +120,11 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
                 Poll::Pending
             }
             Some(Ok(Begun::Lost)) => self.begin(context),
+            Some(Ok(Begun::Rested)) => {
+                *stage = Stage::New;
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
         }
     }
 
@@ -125,7 +141,17 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
             return Poll::Pending;
         };
         self.stage = Stage::Over;
+        let now = if state.node.certain_until() == Instant::NEVER {
+            state.now()
+        } else {
+            state.advance(self.node.life.shared.runtime.now())
+        };
         match outcome {
+            // Its time was over before anybody fetched it: it goes on waiting, too.
+            Ok(_) if state.is_lost(now, lock) => {
+                drop(state);
+                self.begin(context)
+            }
             Ok(grant) => {
                 state.guards += 1;
                 let block = state.block(&self.options, lock);
@@ -170,9 +196,9 @@ impl<R: Runtime, N> Drop for Acquire<'_, R, N> {
 impl<W: Writer> State<W> {
     /// Takes a lock that is merely retained: most calls are no more than this. The clock is read if it can end that.
     fn request_at_rest<R: Runtime>(&mut self, runtime: &R, request: &Request<'_>) -> Option<(LockId, Grant)> {
-        let is_timed = self.node.certain_until() != Instant::NEVER;
-        let now = if is_timed { self.advance(runtime.now()) } else { self.now() };
+        let now = if self.node.needs_time_at_rest() { self.advance(runtime.now()) } else { self.now() };
         let asked = self.node.request_at_rest(now, request)?;
+        self.rested += 1;
         self.guards += 1;
         Some((asked.lock, asked.grant?))
     }

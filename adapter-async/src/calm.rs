@@ -1,35 +1,19 @@
-//! What is not ours may panic: the rest is done all the same.
+//! What is not ours may panic, and that goes no further.
 
-use core::any::Any;
 use core::panic::AssertUnwindSafe;
-use std::panic::{catch_unwind, resume_unwind};
+use core::task::Waker;
+use std::panic::catch_unwind;
 
-/// Does one thing after the other, and hands on the first panic at the end.
-#[derive(Default)]
+/// Does something of somebody else: wakes or drops a waker, tells a subscriber of events.
+///
+/// If it panics, the process's panic hook has said so, and it ends here. Neither the call that happened to do it nor the
+/// node's own tasks have anything to do with it, and what they have in hand must not be lost.
+pub(crate) fn calmly(act: impl FnOnce()) {
+    // What it has left half done is its own.
+    let _ = catch_unwind(AssertUnwindSafe(act));
+}
 
-pub(crate) struct Calm(Option<Box<dyn Any + Send>>);
-
-impl Calm {
-    pub(crate) const fn new() -> Self {
-        Self(None)
-    }
-
-    /// Does something whose panic must not keep what follows from being done.
-    pub(crate) fn run(&mut self, act: impl FnOnce()) {
-        // What it has left half done is its own.
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(act)) {
-            self.0.get_or_insert(panic);
-        }
-    }
-
-    pub(crate) const fn has_panicked(&self) -> bool {
-        self.0.is_some()
-    }
-
-    /// Everything was done: goes on with the first panic, if there was one.
-    pub(crate) fn end(self) {
-        if let Some(panic) = self.0 {
-            resume_unwind(panic);
-        }
-    }
+/// Wakes all of them.
+pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
+    wakers.into_iter().for_each(|waker| calmly(|| waker.wake()));
 }

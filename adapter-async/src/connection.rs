@@ -6,7 +6,7 @@
 
 use core::future::{Future, poll_fn, ready};
 use core::pin::pin;
-use core::task::{Poll, Waker};
+use core::task::Poll;
 use core::time::Duration;
 use std::io;
 
@@ -14,6 +14,7 @@ use lockmaster_core::wire::Hello;
 use lockmaster_core::{Dropped, HelloError, Instant, NodeId};
 
 use crate::backoff::{self, Backoff};
+use crate::calm::wake_all;
 use crate::errands::Errands;
 use crate::handshake::Failed;
 use crate::incoming::Incoming;
@@ -416,7 +417,7 @@ impl<R: Runtime> Shared<R> {
             members.connect(links.connected());
             lifecycle.waiters.wake(|waker| wakers.push(waker));
         }
-        wakers.into_iter().for_each(Waker::wake);
+        wake_all(wakers);
     }
 }
 

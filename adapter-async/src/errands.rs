@@ -4,7 +4,7 @@ use core::task::Waker;
 
 use heapless::Vec as Few;
 
-use crate::calm::Calm;
+use crate::calm::{calmly, wake_all};
 use crate::links::{Claim, Detached};
 use crate::runtime::{Runtime, Writer};
 use crate::shared::Shared;
@@ -75,21 +75,16 @@ impl<W: Writer> Errands<W> {
     }
 
     /// Does everything that was collected. The mutex must be free.
-    ///
-    /// What a waker does is not ours. If it panics, the others are woken all the same, and what is claimed is written:
-    /// nobody else would ever write on that connection.
     pub(crate) fn run<R: Runtime<Writer = W>>(&mut self, shared: &Shared<R>) {
-        let mut calm = Calm::new();
-        calm.run(|| self.notes.tell());
-        self.detached.drain(..).for_each(|detached| calm.run(|| detached.close()));
+        calmly(|| self.notes.tell());
+        self.detached.drain(..).for_each(Detached::close);
         while let Some(waker) = self.wakers.pop() {
-            calm.run(|| waker.wake());
+            calmly(|| waker.wake());
         }
-        self.more.drain(..).for_each(|waker| calm.run(|| waker.wake()));
+        wake_all(self.more.drain(..));
         while let Some(claim) = self.claims.pop() {
-            calm.run(|| shared.write(claim));
+            shared.write(claim);
         }
-        self.stale.clear(&mut calm);
-        calm.end();
+        self.stale.clear();
     }
 }

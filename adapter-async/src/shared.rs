@@ -14,7 +14,7 @@ use lockmaster_core::drive::{self, Budget, Outlet};
 use lockmaster_core::{Event, HeapMemory, Instant, LockId, Node, NodeId, OwnerId, Standing, ValueState};
 
 use crate::balance::Balance;
-use crate::calm::Calm;
+use crate::calm::{calmly, wake_all};
 use crate::errands::Errands;
 use crate::gate::Gate;
 use crate::lifecycle::Lifecycle;
@@ -67,6 +67,8 @@ pub(crate) struct State<W> {
     pub(crate) guests: u32,
     /// Guards that were not dropped yet.
     pub(crate) guards: u32,
+    /// Grants at rest since anything else was granted, or others could run.
+    pub(crate) rested: u32,
     /// When the timer task last ran.
     pub(crate) alive: Instant,
     /// The latest instant that anybody came with.
@@ -100,6 +102,7 @@ impl<R: Runtime> Shared<R> {
             stats: LinkStats::default(),
             guests: 0,
             guards: 0,
+            rested: 0,
             alive: now,
             now,
             owners: 0,
@@ -205,9 +208,7 @@ impl<R: Runtime> Shared<R> {
     /// The writer task goes on with a claim.
     fn leave(&self, claim: Claim<R::Writer>) {
         let left = self.lock().links.leave(claim);
-        if let Ok(Some(task)) = left {
-            task.wake();
-        }
+        wake_all(left.ok().flatten());
     }
 
     /// Makes the next frame of a claim; if there is none, the claim ends.
@@ -226,13 +227,7 @@ impl<R: Runtime> Shared<R> {
             }
         };
         mem::forget(alarm);
-        let mut calm = Calm::new();
-        timer.into_iter().for_each(|task| calm.run(|| task.wake()));
-        if calm.has_panicked() {
-            claim.into_iter().for_each(|claim| calm.run(|| self.leave(claim)));
-            calm.end();
-            return None;
-        }
+        wake_all(timer);
         claim
     }
 
@@ -246,13 +241,11 @@ impl<R: Runtime> Shared<R> {
             wakers.extend(state.timer.close());
             (state.links.close().map(|(_, detached)| detached).collect(), is_news)
         };
-        let mut calm = Calm::new();
-        detached.into_iter().for_each(|detached| calm.run(|| detached.close()));
-        wakers.into_iter().for_each(|waker| calm.run(|| waker.wake()));
+        detached.into_iter().for_each(Detached::close);
+        wake_all(wakers);
         if is_news {
-            trace::closed(self.id());
+            calmly(|| trace::closed(self.id()));
         }
-        calm.end();
     }
 
     /// Number of this node.
@@ -484,7 +477,7 @@ impl<W: Writer> Detached<W> {
     /// Ends the connection and its writer task.
     pub(crate) fn close(self) {
         self.writer.close();
-        self.task.into_iter().for_each(Waker::wake);
+        wake_all(self.task);
     }
 }
 
@@ -562,7 +555,7 @@ impl<R: Runtime> Drop for Ticket<R> {
     fn drop(&mut self) {
         let mut wakers = Vec::new();
         self.0.lock().lifecycle.end_task(|waker| wakers.push(waker));
-        wakers.into_iter().for_each(Waker::wake);
+        wake_all(wakers);
     }
 }
 

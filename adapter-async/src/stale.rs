@@ -2,7 +2,7 @@
 
 use core::task::Waker;
 
-use crate::calm::Calm;
+use crate::calm::calmly;
 
 /// Collects under the mutex the wakers that were replaced or given up, to be dropped when the mutex is free.
 ///
@@ -35,8 +35,14 @@ impl Stale {
         self.0.len()
     }
 
-    /// Drops what was collected. The mutex must be free.
-    pub(crate) fn clear(&mut self, calm: &mut Calm) {
-        self.0.drain(..).for_each(|waker| calm.run(|| drop(waker)));
+    /// Drops what was collected, as its end does. The mutex must be free.
+    pub(crate) fn clear(&mut self) {
+        self.0.drain(..).for_each(|waker| calmly(|| drop(waker)));
+    }
+}
+
+impl Drop for Stale {
+    fn drop(&mut self) {
+        self.clear();
     }
 }

@@ -109,6 +109,9 @@ pub struct SmolRuntime {
 impl SmolRuntime {
     /// Tasks run on this executor: an [`Arc`] of one, a reference to one that lives for ever, or anything else that
     /// lends one. Somebody has to run it as long as the node lives.
+    ///
+    /// The executor keeps the node's tasks, and they keep the executor: shut the node down, as by `Node::shutdown`, before
+    /// the last of both is dropped, or neither ever ends.
     pub fn on(executor: impl Borrow<Executor<'static>> + Send + Sync + 'static) -> Self {
         Self { executor: Some(Arc::new(executor)) }
     }

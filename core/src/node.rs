@@ -1,6 +1,6 @@
 //! The node: a shell that chooses the memory, around a machine that is compiled once.
 
-use crate::config::{Config, Retention};
+use crate::config::{Config, Retention, SpaceConfig};
 use crate::drive::Budget;
 use crate::error::{ConfigError, ConvertError, Dropped, HelloError, ReleaseError, RequestError, UnknownLock};
 use crate::event::{Asked, Cancelled, Conversion, Event, Grant, Request};
@@ -117,13 +117,20 @@ impl<S: Storage> Node<S> {
     /// Grants a request at once, if this node retains the lock and nobody else is concerned: [`Node::request`] would grant
     /// it, too, but this leaves nothing to send, no event and no deadline, so nothing need be driven afterwards.
     ///
-    /// The time counts only if a clock ends what the node holds, see [`Node::certain_until`]. `None` if there is more to
-    /// the request: nothing has happened then, make it by [`Node::request`].
+    /// The time counts only if [`Node::needs_time_at_rest`] says so. `None` if there is more to the request: nothing has
+    /// happened then, make it by [`Node::request`].
     pub fn request_at_rest(&mut self, now: Instant, request: &Request<'_>) -> Option<Asked> {
         if self.retains_nothing() {
             return None;
         }
         self.machine().request_at_rest(now, request)
+    }
+
+    /// Does time end what this node holds: its membership, or what it retains for a while?
+    #[must_use]
+    pub fn needs_time_at_rest(&self) -> bool {
+        let ends = |space: &SpaceConfig| matches!(space.retention, Retention::Idle(_));
+        self.certain_until() != Instant::NEVER || self.state.config.spaces.iter().any(ends)
     }
 
     /// Changes the mode of a granted lock (VMS `$ENQ` with LCK$M_CONVERT).

@@ -2,6 +2,7 @@
 //! whenever it can.
 
 use core::hash::Hasher;
+use core::time::Duration;
 use std::hash::DefaultHasher;
 
 use lockmaster_core::{
@@ -14,7 +15,8 @@ use quickcheck::{Arbitrary, Gen, QuickCheck};
 const NAMES: [&[u8]; 3] = [b"a", b"b", b"c"];
 /// Locks that are kept without an owner: fewer than there are names.
 const RETAINED: u32 = 2;
-const NOW: Instant = Instant::START;
+/// Between a step and the next.
+const TICK: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -56,16 +58,16 @@ impl Twin {
         Self { node, goes_at_rest, granted: Vec::new(), rested: [0; 2] }
     }
 
-    fn take(&mut self, request: &Request<'_>) {
+    fn take(&mut self, now: Instant, request: &Request<'_>) {
         if self.goes_at_rest
-            && let Some(Asked { lock, grant }) = self.at_rest(|node| node.request_at_rest(NOW, request))
+            && let Some(Asked { lock, grant }) = self.at_rest(|node| node.request_at_rest(now, request))
         {
             assert_eq!(grant.map(|grant| grant.mode), Some(request.mode));
             self.granted.push(lock);
             self.rested[0] += 1;
             return;
         }
-        if let Ok(Asked { lock, grant: Some(_) }) = self.node.request(NOW, request) {
+        if let Ok(Asked { lock, grant: Some(_) }) = self.node.request(now, request) {
             self.granted.push(lock);
         }
     }
@@ -95,7 +97,8 @@ impl Twin {
         done
     }
 
-    fn drive(&mut self) {
+    fn drive(&mut self, now: Instant) {
+        self.node.handle_timeout(now);
         while let Some(event) = self.node.poll_event() {
             if let Event::Granted { lock, .. } = event {
                 self.granted.push(lock);
@@ -112,20 +115,25 @@ impl Twin {
 
 fn are_alike(steps: &[Step], retention: Retention) -> [u32; 2] {
     let mut twins = [true, false].map(|goes_at_rest| Twin::new(retention, goes_at_rest));
+    let mut now = Instant::START;
     for (owner, step) in (1..).zip(steps) {
+        now = now.after(TICK);
         for twin in &mut twins {
             match *step {
-                Step::Take(name, mode, flags) => twin.take(&Request {
-                    space: SpaceId(0),
-                    name: NAMES[name],
-                    owner: OwnerId(owner),
-                    mode,
-                    flags,
-                    priority: Priority(0),
-                    patience: None,
-                }),
+                Step::Take(name, mode, flags) => twin.take(
+                    now,
+                    &Request {
+                        space: SpaceId(0),
+                        name: NAMES[name],
+                        owner: OwnerId(owner),
+                        mode,
+                        flags,
+                        priority: Priority(0),
+                        patience: None,
+                    },
+                ),
                 Step::GiveBack(which) => twin.give_back(which),
-                Step::Drive => twin.drive(),
+                Step::Drive => twin.drive(now),
             }
         }
         let [resting, other] = &mut twins;
@@ -140,8 +148,9 @@ fn are_alike(steps: &[Step], retention: Retention) -> [u32; 2] {
 fn at_rest_or_not_is_no_difference() {
     fn check(steps: Vec<Step>) {
         are_alike(&steps, Retention::UntilDemanded);
+        are_alike(&steps, Retention::Idle(5 * TICK));
     }
-    QuickCheck::new().rng(Gen::from_size_and_seed(60, 5)).tests(1000).quickcheck(check as fn(Vec<Step>));
+    QuickCheck::new().rng(Gen::from_size_and_seed(60, 5)).tests(500).quickcheck(check as fn(Vec<Step>));
 }
 
 #[test]

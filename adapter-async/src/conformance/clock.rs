@@ -64,8 +64,8 @@ pub(super) async fn a_jump_ends_patience<R: Runtime + Clone>(rig: &Rig<R>) {
         let mut waiting = nodes[1].lock_with(&name, LockOptions::new(EX).timeout(HOUR));
         assert!(poll_once(&mut waiting).await.is_pending());
         rig.runtime.set(Clock::Ahead((round + 1) * 2 * HOUR));
-        // Whatever happens next at that node reads the clock.
-        drop(nodes[1].lock("elsewhere", EX).await.unwrap());
+        // Whatever is asked of another node reads the clock.
+        drop(nodes[1].lock(format!("elsewhere {round}"), EX).await.unwrap());
         assert_eq!(waiting.await.unwrap_err(), LockError::TimedOut);
         drop(guard);
     }

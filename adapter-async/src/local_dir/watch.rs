@@ -167,10 +167,12 @@ impl Watcher {
                 self.look_at = now + LOOK_EVERY;
             }
             let looked = if is_due || is_suspect_due { self.look(now) } else { Ok(Next::GoOn) };
-            match read.and(looked) {
-                Ok(Next::GoOn) if is_due => self.trouble = None,
-                Ok(Next::GoOn) => {}
-                Ok(Next::End) => return false,
+            if matches!(looked, Ok(Next::End)) {
+                return false;
+            }
+            match read.and(looked.map(|_| ())) {
+                Ok(()) if is_due => self.trouble = None,
+                Ok(()) => {}
                 Err(error) => self.tell_trouble(&error),
             }
         }

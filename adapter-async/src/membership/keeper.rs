@@ -23,6 +23,7 @@ use lockmaster_core::{Incarnation, NodeId};
 
 use super::{Candidate, Ear, Hear, Inbox, Joined, Membership, MembershipError, Session};
 use crate::backoff::Backoff;
+use crate::calm::wake_all;
 use crate::lifecycle::Lifecycle;
 use crate::members::Duty;
 use crate::runtime::Runtime;
@@ -123,7 +124,7 @@ impl FirstJoin {
             place.0 = Some(outcome);
             place.1.take()
         };
-        waker.into_iter().for_each(Waker::wake);
+        wake_all(waker);
     }
 
     fn poll(&self, context: &Context<'_>) -> Poll<FirstOutcome> {

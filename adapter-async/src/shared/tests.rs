@@ -4,6 +4,7 @@ use core::panic::AssertUnwindSafe;
 use core::pin::pin;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Poll, Waker};
+use core::time::Duration;
 use std::panic::catch_unwind;
 use std::task::Wake;
 
@@ -15,11 +16,12 @@ use super::still::{
     own_slot, poll, view,
 };
 use super::{Arc, Instant, OwnerId, Shared};
+use crate::acquire::RESTED_MAX;
 use crate::connection::keep_writing;
 use crate::links::Detached;
 use crate::outgoing::Outgoing;
 use crate::tls::tests::{Line, secured};
-use crate::{LockError, TRANSFERS_MAX, TransferError};
+use crate::{Certainty, LockError, LockOptions, TRANSFERS_MAX, TransferError};
 
 /// Counts how often it was woken, and looks whether the mutex is free then.
 struct Alarmed {
@@ -112,23 +114,85 @@ fn a_waker_that_panics_keeps_nobody_else_from_being_woken_and_nothing_from_being
         priority: Priority::default(),
         patience: None,
     };
-    let panicking = || {
-        shared.turn(|state, errands| {
-            errands.wake(waker.clone());
-            errands.wake(bomb());
-            errands.wake(waker.clone());
-            errands.stale.add(bomb());
-            errands.stale.add(waker.clone());
-            state.node.request(Instant::from_nanos(1), &request).unwrap()
-        })
-    };
-    assert!(catch_unwind(AssertUnwindSafe(panicking)).is_err());
+    // The call that wakes it gets its result: what it has asked for would be nobody's else.
+    let asked = shared.turn(|state, errands| {
+        errands.wake(waker.clone());
+        errands.wake(bomb());
+        errands.wake(waker.clone());
+        errands.stale.add(bomb());
+        errands.stale.add(waker.clone());
+        state.node.request(Instant::from_nanos(1), &request).unwrap()
+    });
+    assert!(asked.is_some());
     assert_eq!(alarmed.woken(), 2);
     assert_eq!(pipe.frames(), (1, 0), "what was claimed is written");
     // The connection is claimed by nobody.
     let mut waiting = pin!(node.lock(name_at_peer(&node, 1000), EX));
     assert!(poll(waiting.as_mut(), Waker::noop()).is_pending());
     assert_eq!(pipe.frames(), (2, 0));
+}
+
+#[test]
+fn a_call_that_wakes_what_panics_has_its_request_all_the_same() {
+    let node = node(&[ME]);
+    let bomb = Waker::from(Arc::new(Bomb));
+    let guard = granted(node.lock("a", EX));
+    let mut contended = Box::pin(guard.contended());
+    assert!(poll(contended.as_mut(), &bomb).is_pending());
+    let mut waiting = Box::pin(node.lock("a", EX));
+    assert!(poll(waiting.as_mut(), Waker::noop()).is_pending());
+    drop(waiting);
+    drop(contended);
+    drop(guard);
+    // Nothing waits any more that nobody knows of.
+    drop(granted(node.lock("a", EX)));
+    core::mem::forget(bomb);
+}
+
+#[test]
+fn a_waker_that_panics_does_not_end_the_task_for_deadlines() {
+    let node = node(&[ME]);
+    let bomb = Waker::from(Arc::new(Bomb));
+    let guard = granted(node.lock("a", EX));
+    let options = LockOptions::new(EX).timeout(Duration::from_nanos(1));
+    let mut waiting = Box::pin(node.lock_with("a", options));
+    assert!(poll(waiting.as_mut(), &bomb).is_pending());
+    node.life.shared.lock().advance(Instant::from_nanos(100));
+    let mut task = Box::pin(Shared::keep_time(Arc::clone(&node.life.shared)));
+    assert!(poll(task.as_mut(), Waker::noop()).is_pending());
+    assert!(matches!(poll(waiting.as_mut(), Waker::noop()), Poll::Ready(Err(LockError::TimedOut))));
+    drop(guard);
+    core::mem::forget(bomb);
+}
+
+#[test]
+fn what_was_granted_and_is_over_when_it_is_fetched_is_waited_for_anew() {
+    let node = lone_member();
+    let end = Instant::from_nanos(1000);
+    node.life.shared.hear_certainty(1, Certainty { suspect_at: end, fenced_at: end });
+    let guard = granted(node.lock("a", EX));
+    let mut waiting = pin!(node.lock("a", EX));
+    assert!(poll(waiting.as_mut(), Waker::noop()).is_pending());
+    drop(guard);
+    node.life.shared.lock().advance(end);
+    assert!(poll(waiting.as_mut(), Waker::noop()).is_pending());
+}
+
+#[test]
+fn who_takes_the_same_lock_for_ever_lets_others_run() {
+    const ROUNDS: u32 = 1000;
+    let node = node(&[ME]);
+    let alarmed = Alarmed::new(&node.life.shared);
+    let waker = Waker::from(Arc::clone(&alarmed));
+    drop(granted(node.lock("a", EX)));
+    for _ in 0..ROUNDS {
+        let mut taken = pin!(node.lock("a", EX));
+        if poll(taken.as_mut(), &waker).is_pending() {
+            assert!(poll(taken, &waker).is_ready(), "once is enough");
+        }
+    }
+    // It wakes itself each time: it waits for nothing.
+    assert_eq!(alarmed.woken(), ROUNDS as usize / RESTED_MAX as usize);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What is taken and given back while it concerns nobody else: a retained lock, again and again.
 //!
-//! It leaves nothing behind that an adapter would have to look at: no output, no deadline, no work. So it needs neither
-//! the time nor a drain.
+//! It leaves nothing behind that an adapter would have to look at: no output, no deadline, no work. So it needs no drain,
+//! and the time only where time ends what the node holds.
 
 use crate::event::{Asked, Path, Request};
 use crate::flags::Flags;
@@ -29,6 +29,8 @@ impl Machine<'_> {
         if !self.may_grant_at_rest(resource, request.mode) {
             return None;
         }
+        // What is retained for a while counts from the last call that told the time.
+        self.s.now = self.s.now.max(now);
         self.touch(resource);
         let at = self.take_lock();
         let lock = &mut self.locks[at];
