@@ -172,6 +172,7 @@ impl<R: Runtime> Node<R> {
     }
 
     /// Is nothing on record here of members that have departed?
+    #[must_use]
     pub fn is_purged(&self) -> bool {
         self.life.shared.lock().node.is_purged()
     }
