@@ -1,12 +1,12 @@
 //! What the async adapters of the Lockmaster distributed lock manager share: the node behind a mutex, the
 //! connections between nodes, guards, and futures that wait for locks. Generic over a small [`Runtime`];
-//! applications use it through `lockmaster-tokio` or another adapter.
+//! applications use it through `lockmaster-tokio`, `lockmaster-smol` or another adapter.
 //!
 //! # How it works
 //!
 //! A call locks the mutex around the sans-IO node, runs the verb, takes from the node what it has to say, and
-//! lets go. A lock that the node retains is granted in the call: no channel, no other task, no allocation, one
-//! reading of the clock. Otherwise the future's waker is put into a registry, at the place that the lock has in
+//! lets go. A lock that the node retains is granted in the call: no channel, no other task, no allocation, at
+//! most one reading of the clock. Otherwise the future's waker is put into a registry, at the place that the lock has in
 //! the node's table.
 //!
 //! A call that leaves something to say to a peer writes it itself, after it has let go of the mutex, if nobody

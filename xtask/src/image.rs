@@ -1,5 +1,5 @@
-//! The image test: `xtask/baremetal` runs the same seeds of the simulator on the host and on an emulated Cortex-M4, and
-//! must say the same.
+//! The image test: `xtask/baremetal` runs the superloop and the same seeds of the simulator on the host and on an emulated
+//! Cortex-M4, and must say the same.
 //!
 //! It needs a compiler with the sources of `core`, a linker and an emulator, and installs none of them.
 
@@ -25,7 +25,7 @@ struct Tools {
     linker: PathBuf,
 }
 
-/// Does the simulator do the same on the board? Gives the reason if the machine cannot tell.
+/// Does the program do the same on the board? Gives the reason if the machine cannot tell.
 ///
 /// # Errors
 /// What went wrong, for people.
