@@ -26,8 +26,8 @@
 //! | `membership`, `leaving` | members that come, go, and come back |
 //! | `tls`, `joining` | nodes that prove themselves, and peers that cannot |
 //!
-//! Nothing in it sleeps, and nothing says how long something takes. A case that waits for a socket lets other tasks run
-//! until the effect is there, and fails if that does not come within a minute or two.
+//! No case sleeps in the hope that something has happened by then, and none says how long something takes. One that waits
+//! for a socket lets other tasks run until the effect is there, and fails if that does not come within a minute or two.
 //!
 //! A runtime whose tasks all run on one thread can be asked for more: [`yields_to_its_sockets`].
 
@@ -36,6 +36,7 @@
 mod clock;
 mod connections;
 mod contract;
+mod crowd;
 mod leaving;
 mod locks;
 mod membership;

@@ -2,23 +2,12 @@
 
 use core::time::Duration;
 
-use super::rig::{Rig, name_at, poll_once};
+use super::rig::{EX, PR, Rig, locks_go_round, name_at, poll_once};
 use super::script::Script;
 use super::steered::{Clock, Steered};
-use crate::{Certainty, ConvertError, LockError, LockOptions, Mode, Node, NodeId, Runtime, Standing};
+use crate::{Certainty, ConvertError, LockError, LockOptions, NodeId, Runtime, Standing};
 
-const EX: Mode = Mode::Exclusive;
-const PR: Mode = Mode::ProtectedRead;
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// Every node takes a lock that is another's, and one that all want.
-async fn locks_go_round<R: Runtime>(nodes: &[Node<R>]) {
-    for node in nodes {
-        for master in nodes {
-            drop(node.lock(name_at(node, master), EX).await.unwrap());
-        }
-    }
-}
 
 pub(super) async fn a_jump_ends_membership_in_the_next_look<R: Runtime + Clone>(rig: &Rig<R>) {
     let (script, rig) = (Script::default(), Steered::rig(rig));

@@ -6,21 +6,23 @@ use core::pin::Pin;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-use super::proxy;
-use super::rig::{Rig, name_at, names_at, nothing_is_left, poll_once, socket};
-use super::steered::Steered;
-use super::task::on_thread;
-use crate::{Builder, Limits, LockError, Mode, Node, NodeId, Runtime, SpaceConfig, SpaceId, StartError};
-use lockmaster_core::Incarnation;
 use lockmaster_core::wire::{FRAME_MAX, Frames, Hello};
 
-const EX: Mode = Mode::Exclusive;
+use super::proxy;
+use super::rig::{
+    EX, Rig, locks_go_round, name_at, names_at, nobody_locks, nothing_is_left, poll_once, socket,
+};
+use super::steered::Steered;
+use super::task::on_thread;
+use crate::{
+    Builder, Incarnation, Limits, LockError, Node, NodeId, Runtime, SpaceConfig, SpaceId, StartError,
+};
 
 /// A lock that was asked for, and is let go at once when it comes.
 type Asked = Pin<Box<dyn Future<Output = Result<(), LockError>> + Send>>;
 
 pub(super) async fn a_cut_connection_is_made_again_and_nothing_is_lost<R: Runtime + Clone>(rig: &Rig<R>) {
-    let (nodes, proxy) = proxy::pair(rig, |builder| builder).await;
+    let (nodes, proxy) = proxy::pair(rig).await;
     let name = name_at(&nodes[0], &nodes[1]);
     for round in 1..=3 {
         let guard = nodes[0].lock(&name, EX).await.unwrap();
@@ -71,7 +73,7 @@ pub(super) async fn locks_come_and_go_while_connections_are_cut<R: Runtime + Clo
         }
         task.await.unwrap();
     }
-    rig.until(|| nodes.iter().all(|node| node.snapshot().locks().next().is_none())).await;
+    rig.until(|| nobody_locks(&nodes)).await;
 }
 
 /// Says hello as a member that never started, and gives the connection.
@@ -277,12 +279,6 @@ pub(super) async fn a_node_frees_its_address_when_it_ends<R: Runtime + Clone>(ri
 
 pub(super) async fn a_cluster_of_five_forgets_everything_that_was_released<R: Runtime + Clone>(rig: &Rig<R>) {
     let nodes = rig.forgetful_cluster(5).await;
-    for master in &nodes {
-        let name = name_at(&nodes[0], master);
-        for node in &nodes {
-            drop(node.lock(&name, EX).await.unwrap());
-        }
-    }
+    locks_go_round(&nodes).await;
     rig.until(|| nothing_is_left(&nodes)).await;
-    drop(rig.cluster_with(1, |builder| builder).await);
 }

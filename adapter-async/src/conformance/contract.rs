@@ -319,7 +319,7 @@ pub(super) async fn who_reads_lets_others_run<R: Runtime + Clone>(rig: &Rig<R>) 
     let (mut reader, _writer, mut far) = half(rig).await;
     far.write_all(&[7; LEN]).unwrap();
     // All of it is there once its last byte is: then no read has to wait.
-    let mut last = pin!(async {
+    let mut reading = pin!(async {
         let mut byte = [0];
         for _ in 0..LEN {
             assert_eq!(reader.read(&mut byte).await.unwrap(), 1);
@@ -328,7 +328,7 @@ pub(super) async fn who_reads_lets_others_run<R: Runtime + Clone>(rig: &Rig<R>) 
     let mut polls = 0;
     poll_fn(|context| {
         polls += 1;
-        last.as_mut().poll(context)
+        reading.as_mut().poll(context)
     })
     .await;
     assert!(polls > 1, "a peer that never stops does not keep a task going for ever");

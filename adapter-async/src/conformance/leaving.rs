@@ -2,13 +2,10 @@
 
 use core::time::Duration;
 
-use super::rig::{Rig, name_at, names_at, poll_once};
-use crate::{Left, LockError, Mode, Node, NodeId, Runtime, Standing};
+use super::rig::{EX, PR, Rig, SLOTS, name_at, names_at, poll_once};
+use super::script::Script;
+use crate::{Left, LockError, Node, NodeId, Runtime, Standing};
 
-use super::script::{SLOTS, Script};
-
-const EX: Mode = Mode::Exclusive;
-const PR: Mode = Mode::ProtectedRead;
 /// Longer than any test.
 const LONG: Duration = Duration::from_secs(600);
 

@@ -1,16 +1,14 @@
 //! What locks do: modes, conversions, value blocks, retention.
 
-use super::rig::{Rig, name_at, nothing_is_left, poll_once};
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
+use core::time::Duration;
 
+use super::rig::{EX, PR, Rig, name_at, nothing_is_left, poll_once};
 use crate::{
     ConvertError, Flags, LockError, LockOptions, Mode, Path, Runtime, SetValueError, SpaceId, ValueState,
 };
-
-const EX: Mode = Mode::Exclusive;
-const PR: Mode = Mode::ProtectedRead;
 
 fn with_value(mode: Mode) -> LockOptions {
     LockOptions::new(mode).value(true)
@@ -180,7 +178,7 @@ pub(super) async fn a_conversion_times_out_and_the_mode_stays<R: Runtime + Clone
     let name = name_at(&nodes[0], &nodes[1]);
     let mut one = nodes[0].lock(&name, PR).await.unwrap();
     let two = nodes[1].lock(&name, PR).await.unwrap();
-    let patience = Some(core::time::Duration::from_millis(1));
+    let patience = Some(Duration::from_millis(1));
     assert_eq!(one.convert_with(EX, Flags::NONE, patience).await, Err(ConvertError::TimedOut));
     assert_eq!((one.mode(), two.mode()), (PR, PR));
 }
@@ -209,19 +207,19 @@ pub(super) async fn a_conversion_writes_and_reads_the_value<R: Runtime + Clone>(
     guard.set_value(b"old").unwrap();
     guard.convert(Mode::ProtectedWrite).await.unwrap();
 
-    // from PW to EX the unsaved edit is lost.
+    // From PW to EX the unsaved edit is lost.
     guard.set_value(b"mine").unwrap();
     guard.convert(EX).await.unwrap();
     assert_eq!(bytes(guard.value()), b"old");
 
-    // from EX it is written, to whatever mode.
+    // From EX it is written, to whatever mode.
     guard.set_value(b"new").unwrap();
     guard.convert(Mode::Null).await.unwrap();
     assert_eq!(bytes(guard.value()), b"new");
     let mut other = nodes[1].lock_with(&name, with_value(EX)).await.unwrap();
     assert_eq!(bytes(other.value()), b"new");
 
-    // marked invalid instead of written.
+    // Marked invalid instead of written.
     other.invalidate_value().unwrap();
     drop(other);
     guard.convert(PR).await.unwrap();

@@ -1,21 +1,18 @@
 //! Members come, go, and come back.
 
+use core::net::SocketAddr;
 use core::pin::pin;
 use core::time::Duration;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::proxy::Proxy;
-use super::rig::{Rig, name_at, nobody_locks, poll_once, socket};
+use super::rig::{EX, PR, Rig, SLOTS, locks_go_round, nobody_locks, poll_once, socket};
+use super::script::Script;
 use super::task::on_thread;
 use crate::{
     Candidate, Certainty, ConvertError, Epoch, Guard, Inbox, Instant, Joined, LockError, LockOptions,
     Membership, MembershipError, Mode, Node, NodeId, Runtime, Session, SpaceId, Standing, StartError,
 };
-
-use super::script::{SLOTS, Script};
-
-const EX: Mode = Mode::Exclusive;
-const PR: Mode = Mode::ProtectedRead;
 
 /// All nodes have this view, agree on the map, and are connected to each other.
 async fn until_settled<R: Runtime + Clone>(rig: &Rig<R>, script: &Script, nodes: &[Node<R>]) {
@@ -70,12 +67,7 @@ pub(super) async fn nodes_that_join_share_locks_and_slots<R: Runtime + Clone>(ri
     // Slots come to those that joined later.
     let is_spread = |node: &Node<R>| node.map().shares.iter().all(|share| share.slots >= SLOTS / 4);
     rig.until(|| nodes.iter().all(is_spread)).await;
-    for master in &nodes {
-        let name = name_at(&nodes[0], master);
-        for node in &nodes {
-            drop(node.lock(&name, EX).await.unwrap());
-        }
-    }
+    locks_go_round(&nodes).await;
 }
 
 pub(super) async fn slots_stay_where_they_are_if_they_are_to<R: Runtime + Clone>(rig: &Rig<R>) {
@@ -318,11 +310,11 @@ pub(super) async fn who_knows_the_view_later_is_connected_to_later<R: Runtime + 
     let script = Script::default();
     let two = script.start(rig, 2).await;
     two.opened().await;
-    script.is_deaf(2);
+    script.deafen(2);
     let one = script.start(rig, 1).await;
     rig.until(|| two.link_stats().strangers > 2).await;
     assert_eq!(two.link_stats().up, 0, "it does not know the other");
-    script.hears(2);
+    script.let_hear(2);
     let nodes = [one, two];
     until_settled(rig, &script, &nodes).await;
     assert!(nodes.iter().all(|node| node.link_stats().hellos_refused == 0), "nothing is configured wrongly");
@@ -373,7 +365,7 @@ pub(super) async fn a_start_that_cannot_join_says_why<R: Runtime + Clone>(rig: &
     assert!(matches!(both, Err(StartError::TwoMemberships)));
     let silent = rig.builder(1).join(script.clone()).start().await;
     assert!(matches!(silent, Err(StartError::NoListener)));
-    let anywhere = core::net::SocketAddr::from(([0, 0, 0, 0], 0));
+    let anywhere = SocketAddr::from(([0, 0, 0, 0], 0));
     let vague = rig.builder(1).listen(anywhere).insecure().join(script.clone()).start().await;
     assert!(matches!(vague, Err(StartError::Unspecified(_))));
     assert_eq!(script.events(), ["join 1"]);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::rig::{Rig, socket};
-use crate::{Builder, Node, Runtime};
+use crate::{Node, Runtime};
 
 /// Forwards connections to an address.
 pub(super) struct Proxy {
@@ -23,15 +23,12 @@ struct Flow {
 }
 
 /// Nodes 1 and 2, open, and the proxy between them.
-pub(super) async fn pair<R: Runtime + Clone>(
-    rig: &Rig<R>,
-    change: impl Fn(Builder<R>) -> Builder<R>,
-) -> ([Node<R>; 2], Proxy) {
+pub(super) async fn pair<R: Runtime + Clone>(rig: &Rig<R>) -> ([Node<R>; 2], Proxy) {
     let (listener, address) = socket();
     let proxy = Proxy::to(address);
     // The lower number dials, so it must be the one that is led through the proxy.
-    let one = change(rig.builder(1)).member(2, proxy.address).start().await.unwrap();
-    let two = change(rig.builder(2)).listener(listener).member(1, address).start().await.unwrap();
+    let one = rig.builder(1).member(2, proxy.address).start().await.unwrap();
+    let two = rig.builder(2).listener(listener).member(1, address).start().await.unwrap();
     one.opened().await;
     two.opened().await;
     ([one, two], proxy)

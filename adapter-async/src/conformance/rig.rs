@@ -9,7 +9,13 @@ use std::net::TcpListener;
 use std::sync::mpsc;
 
 use super::task::{self, Task, on_thread};
-use crate::{Builder, Limits, Node, Retention, Runtime, SpaceConfig, SpaceId};
+use crate::{Builder, Limits, Mode, Node, Retention, Runtime, SpaceConfig, SpaceId};
+
+pub(super) const EX: Mode = Mode::Exclusive;
+pub(super) const PR: Mode = Mode::ProtectedRead;
+
+/// Slots of a small space.
+pub(super) const SLOTS: u32 = 48;
 
 /// Names of resources that are tried until one has the wanted master.
 const NAMES: u32 = 10_000;
@@ -123,6 +129,11 @@ pub(super) fn socket() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
+/// A space with few slots.
+pub(super) fn small_space() -> SpaceConfig {
+    SpaceConfig { slots: SLOTS, ..SpaceConfig::new("default").unwrap() }
+}
+
 /// A name whose master is `master`, as `node` sees it.
 pub(super) fn name_at<R: Runtime>(node: &Node<R>, master: &Node<R>) -> String {
     names_at(node, master, 1).remove(0)
@@ -137,6 +148,16 @@ pub(super) fn names_at<R: Runtime>(node: &Node<R>, master: &Node<R>, count: usiz
         .collect();
     assert_eq!(names.len(), count, "a node masters its share of names");
     names
+}
+
+/// A resource of each node goes through all hands in EX.
+pub(super) async fn locks_go_round<R: Runtime>(nodes: &[Node<R>]) {
+    for master in nodes {
+        let name = name_at(&nodes[0], master);
+        for node in nodes {
+            drop(node.lock(&name, EX).await.unwrap());
+        }
+    }
 }
 
 /// Polls a future once.

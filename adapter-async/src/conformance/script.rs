@@ -5,16 +5,14 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use super::rig::{Rig, socket};
+use super::rig::{Rig, small_space, socket};
 use crate::{
     Builder, Candidate, Certainty, ClusterMember, ClusterView, Epoch, Inbox, Incarnation, Joined, Membership,
-    MembershipError, Node, NodeId, Runtime, Session, SpaceConfig,
+    MembershipError, Node, NodeId, Runtime, Session,
 };
 
 /// A join that waits looks so often whether anybody wants it.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
-/// Slots of each test's space.
-pub(super) const SLOTS: u32 = 48;
 
 /// Knows who is a member, and tells it. Clones are the same.
 #[derive(Clone, Default)]
@@ -82,8 +80,7 @@ impl Script {
     /// A node takes part, by the word of the test.
     pub(super) fn builder<R: Runtime + Clone>(&self, rig: &Rig<R>, number: u16) -> Builder<R> {
         let (listener, _) = socket();
-        let space = SpaceConfig { slots: SLOTS, ..SpaceConfig::new("default").unwrap() };
-        rig.builder(number).space(space).listener(listener).join(self.clone())
+        rig.builder(number).space(small_space()).listener(listener).join(self.clone())
     }
 
     pub(super) async fn start<R: Runtime + Clone>(&self, rig: &Rig<R>, number: u16) -> Node<R> {
@@ -164,12 +161,12 @@ impl Script {
         self.next(|_| ());
     }
 
-    /// This node is told of no views before [`Script::hears`].
-    pub(super) fn is_deaf(&self, node: u16) {
+    /// This node is told of no views before [`Script::let_hear`].
+    pub(super) fn deafen(&self, node: u16) {
         self.change(|state| state.deaf.insert(NodeId(node)));
     }
 
-    pub(super) fn hears(&self, node: u16) {
+    pub(super) fn let_hear(&self, node: u16) {
         let view = self.change(|state| {
             state.deaf.remove(&NodeId(node));
             state.view()

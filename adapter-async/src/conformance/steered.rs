@@ -18,6 +18,7 @@ pub(super) struct Steered<R> {
     helm: Helm,
 }
 
+/// What its clones, listeners and readers share.
 #[derive(Clone, Debug)]
 struct Helm(Arc<Mutex<State>>);
 
@@ -56,7 +57,7 @@ impl<R: Runtime + Clone> Steered<R> {
         self.helm.state().is_held = true;
     }
 
-    /// It is, and what came meanwhile.
+    /// It is read again, and so is what came meanwhile.
     pub(super) fn let_go(&self) {
         let waiting = {
             let mut state = self.helm.state();

@@ -9,20 +9,17 @@ use core::time::Duration;
 use std::io::Write as _;
 use std::net::TcpStream;
 
-use super::rig::{Rig, name_at, socket};
-use super::task::on_thread;
-use crate::{
-    Builder, FailedHandshakes, LinkStats, Mode, Node, NodeId, Runtime, StartError, TlsError, node_name,
-};
-use lockmaster_core::ClusterId;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose};
-
-use super::connections::is_at_end;
 
 use papers::{Authority, Papers};
 use peer::{Peer, hello_of_one};
 
-const EX: Mode = Mode::Exclusive;
+use super::connections::is_at_end;
+use super::rig::{Rig, locks_go_round, socket};
+use super::task::on_thread;
+use crate::{
+    Builder, ClusterId, FailedHandshakes, LinkStats, Node, NodeId, Runtime, StartError, TlsError, node_name,
+};
 
 /// Nodes 1 and 2 with these papers; without any they speak plainly.
 async fn pair<R: Runtime + Clone>(rig: &Rig<R>, one: Option<&Papers>, two: Option<&Papers>) -> [Node<R>; 2] {
@@ -41,15 +38,6 @@ async fn acceptor<R: Runtime + Clone>(rig: &Rig<R>, papers: &Papers) -> (Node<R>
     let (listener, address) = socket();
     let node = rig.builder(2).tls(papers.tls()).listener(listener).member(1, address).start().await.unwrap();
     (node, address)
-}
-
-/// Each node takes a lock that the other one masters.
-async fn locks_go_round<R: Runtime>([one, two]: &[Node<R>; 2]) {
-    for (node, master) in [(one, two), (two, one)] {
-        let name = name_at(node, master);
-        drop(node.lock(&name, EX).await.unwrap());
-        drop(master.lock(&name, EX).await.unwrap());
-    }
 }
 
 type Counter = fn(&FailedHandshakes) -> u64;
@@ -179,8 +167,8 @@ pub(super) async fn a_hello_of_another_node_than_the_certificate_is_refused<R: R
 ) {
     let authority = Authority::new();
     let hello = hello_of_one(rig).await;
-    let all = |number: u16| node_name("test", NodeId(number)).unwrap();
-    let others = [all(3), all(11), "*.test.lockmaster".to_owned(), "node-1.other.lockmaster".to_owned()];
+    let named = |number: u16| node_name("test", NodeId(number)).unwrap();
+    let others = [named(3), named(11), "*.test.lockmaster".to_owned(), "node-1.other.lockmaster".to_owned()];
     for name in others {
         let papers = authority.named(&[name], 10);
         accepts_not(

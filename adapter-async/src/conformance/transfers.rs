@@ -1,31 +1,22 @@
 //! Slots move to other nodes while their locks are in use.
 
 use core::cell::Cell;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use super::rig::{Rig, name_at, names_at, nobody_locks, poll_once, socket};
-use super::steered::Steered;
-use crate::{
-    Limits, Mode, Node, NodeId, Refusal, Runtime, SlotId, SlotRange, SpaceConfig, SpaceId, Stage, StartError,
-    TRANSFERS_MAX, TransferError, WithdrawError,
-};
 use lockmaster_core::ConfigError;
 
-const EX: Mode = Mode::Exclusive;
-const PR: Mode = Mode::ProtectedRead;
-
-/// Slots of each test's space.
-const SLOTS: u32 = 48;
-
-/// A space with few slots.
-fn space() -> SpaceConfig {
-    SpaceConfig { slots: SLOTS, ..SpaceConfig::new("default").unwrap() }
-}
+use super::crowd::Crowd;
+use super::rig::{EX, PR, Rig, SLOTS, name_at, names_at, nobody_locks, poll_once, small_space, socket};
+use super::steered::Steered;
+use crate::{
+    Limits, Node, NodeId, Refusal, Runtime, SlotId, SlotRange, SpaceId, Stage, StartError, TRANSFERS_MAX,
+    TransferError, WithdrawError,
+};
 
 /// As many nodes, connected and open, with few slots.
 async fn cluster<R: Runtime + Clone>(rig: &Rig<R>, count: u16) -> Vec<Node<R>> {
-    rig.cluster_with(count, |builder| builder.space(space())).await
+    rig.cluster_with(count, |builder| builder.space(small_space())).await
 }
 
 /// The first slots that follow each other and are a node's in its own map.
@@ -228,7 +219,7 @@ pub(super) async fn a_node_without_room_refuses<R: Runtime + Clone>(rig: &Rig<R>
     let number = Cell::new(0);
     let nodes = rig.cluster_with(2, |builder| {
         number.set(number.get() + 1);
-        let builder = builder.space(space());
+        let builder = builder.space(small_space());
         if number.get() == 2 { builder.limits(Limits::uniform(8)) } else { builder }
     });
     let nodes = nodes.await;
@@ -244,7 +235,7 @@ pub(super) async fn a_node_without_room_refuses<R: Runtime + Clone>(rig: &Rig<R>
 
 pub(super) async fn a_node_that_has_not_heard_all_gives_nothing_away<R: Runtime + Clone>(rig: &Rig<R>) {
     let (_nobody, at) = socket();
-    let node = rig.builder(1).space(space()).member(2, at).start().await.unwrap();
+    let node = rig.builder(1).space(small_space()).member(2, at).start().await.unwrap();
     let refused = node.transfer(slots_of(&node), NodeId(2)).await;
     assert_eq!(refused, Err(TransferError::NotOpen));
 }
@@ -268,7 +259,7 @@ pub(super) async fn shutdown_ends_the_wait_for_a_transfer<R: Runtime + Clone>(ri
 }
 
 pub(super) async fn small_chunks_bring_everything_too<R: Runtime + Clone>(rig: &Rig<R>) {
-    let nodes = rig.cluster_with(2, |builder| builder.space(space()).chunk(256).window(256)).await;
+    let nodes = rig.cluster_with(2, |builder| builder.space(small_space()).chunk(256).window(256)).await;
     let range = slots_of(&nodes[0]);
     let names = names_at(&nodes[0], &nodes[0], 300);
     let mut held = Vec::new();
@@ -288,30 +279,14 @@ pub(super) async fn small_chunks_bring_everything_too<R: Runtime + Clone>(rig: &
 }
 
 pub(super) async fn locks_come_and_go_while_slots_go_round<R: Runtime + Clone>(rig: &Rig<R>) {
-    let nodes = rig.cluster_with(3, |builder| builder.space(space()).chunk(512).window(2048)).await;
-    let mut names = Vec::new();
-    for master in &nodes {
-        names.extend(names_at(&nodes[0], master, 4));
-    }
-    let inside: Arc<Vec<AtomicU32>> = Arc::new(names.iter().map(|_| AtomicU32::new(0)).collect());
+    let nodes = rig.cluster_with(3, |builder| builder.space(small_space()).chunk(512).window(2048)).await;
+    let crowd = Crowd::new(&nodes, 4);
     let mut tasks = Vec::new();
     for task in 0..300_usize {
-        let (node, names, inside) = (nodes[task % 3].clone(), names.clone(), Arc::clone(&inside));
-        let runtime = rig.runtime.clone();
+        let (node, crowd, runtime) = (nodes[task % 3].clone(), crowd.clone(), rig.runtime.clone());
         tasks.push(rig.spawn(async move {
             for round in 0..20 {
-                let at = (task / 3 + round * 5) % names.len();
-                let is_writer = (task + round) % 3 == 0;
-                let guard = node.lock(&names[at], if is_writer { EX } else { PR }).await.unwrap();
-                let weight = if is_writer { 1 << 16 } else { 1 };
-                let before = inside[at].fetch_add(weight, Ordering::SeqCst);
-                assert!(
-                    if is_writer { before == 0 } else { before < 1 << 16 },
-                    "{before:x} beside {weight:x}"
-                );
-                runtime.yield_now().await;
-                inside[at].fetch_sub(weight, Ordering::SeqCst);
-                drop(guard);
+                crowd.visit(&runtime, &node, task / 3 + round * 5, (task + round) % 3 == 0).await;
             }
         }));
     }

@@ -2,18 +2,16 @@
 
 use core::future::Future;
 use core::pin::Pin;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Waker};
 use core::time::Duration;
 use std::sync::Arc;
 use std::task::Wake;
 
-use super::rig::{Rig, name_at, names_at, nobody_locks, nothing_is_left, poll_once};
+use super::crowd::Crowd;
+use super::rig::{EX, PR, Rig, name_at, nobody_locks, nothing_is_left, poll_once};
 use super::task::on_thread;
 use crate::{ConvertError, LockError, LockOptions, Mode, Runtime};
-
-const EX: Mode = Mode::Exclusive;
-const PR: Mode = Mode::ProtectedRead;
 
 pub(super) async fn a_future_that_was_never_polled_asks_for_nothing<R: Runtime + Clone>(rig: &Rig<R>) {
     let nodes = rig.cluster(1).await;
@@ -212,29 +210,14 @@ pub(super) async fn the_last_handle_ends_the_node<R: Runtime + Clone>(rig: &Rig<
 }
 
 pub(super) async fn thousands_of_tasks_on_few_resources_all_finish<R: Runtime + Clone>(rig: &Rig<R>) {
-    let nodes = rig.cluster_with(3, |builder| builder).await;
-    let mut names = Vec::new();
-    for master in &nodes {
-        names.extend(names_at(&nodes[0], master, 2));
-    }
-    let inside: Arc<Vec<AtomicU32>> = Arc::new(names.iter().map(|_| AtomicU32::new(0)).collect());
+    let nodes = rig.cluster(3).await;
+    let crowd = Crowd::new(&nodes, 2);
     let mut tasks = Vec::new();
     for task in 0..3000_usize {
-        let (node, at) = (nodes[task % 3].clone(), task / 3 % names.len());
-        let (name, inside, runtime) = (names[at].clone(), Arc::clone(&inside), rig.runtime.clone());
+        let (node, crowd, runtime) = (nodes[task % 3].clone(), crowd.clone(), rig.runtime.clone());
         tasks.push(rig.spawn(async move {
             for round in 0..3 {
-                let is_writer = (task + round) % 3 == 0;
-                let guard = node.lock(&name, if is_writer { EX } else { PR }).await.unwrap();
-                let weight = if is_writer { 1 << 16 } else { 1 };
-                let before = inside[at].fetch_add(weight, Ordering::SeqCst);
-                assert!(
-                    if is_writer { before == 0 } else { before < 1 << 16 },
-                    "{before:x} beside {weight:x}"
-                );
-                runtime.yield_now().await;
-                inside[at].fetch_sub(weight, Ordering::SeqCst);
-                drop(guard);
+                crowd.visit(&runtime, &node, task / 3, (task + round) % 3 == 0).await;
             }
         }));
     }

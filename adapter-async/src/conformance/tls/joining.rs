@@ -2,13 +2,10 @@
 
 use core::net::SocketAddr;
 
-use super::super::rig::{Rig, name_at, socket};
-use crate::{FailedHandshakes, LinkStats, Mode, Node, Runtime, StartError, TlsError};
-
-use super::super::script::Script;
 use super::papers::Authority;
-
-const EX: Mode = Mode::Exclusive;
+use crate::conformance::rig::{self, Rig, socket};
+use crate::conformance::script::Script;
+use crate::{FailedHandshakes, LinkStats, Node, Runtime, StartError, TlsError};
 
 /// Nodes 1 and 2, which have joined and are connected.
 async fn pair<R: Runtime + Clone>(rig: &Rig<R>, script: &Script, authority: &Authority) -> [Node<R>; 2] {
@@ -25,14 +22,10 @@ async fn until_met<R: Runtime + Clone>(rig: &Rig<R>, nodes: &[Node<R>; 2]) {
     rig.until(|| nodes.iter().all(|node| node.is_settled() && node.link_stats().up == 1)).await;
 }
 
-/// Each node takes a lock that the other one masters, once slots have come to both.
+/// Locks go round once slots have come to both.
 async fn locks_go_round<R: Runtime + Clone>(rig: &Rig<R>, nodes: &[Node<R>; 2]) {
     rig.until(|| nodes.iter().all(|node| node.map().shares.iter().all(|share| share.slots > 0))).await;
-    let [one, two] = nodes;
-    for (node, master) in [(one, two), (two, one)] {
-        let name = name_at(node, master);
-        drop(node.lock(&name, EX).await.unwrap());
-    }
+    rig::locks_go_round(nodes).await;
 }
 
 pub(in crate::conformance) async fn nodes_that_join_prove_themselves<R: Runtime + Clone>(rig: &Rig<R>) {

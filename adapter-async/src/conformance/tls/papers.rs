@@ -5,13 +5,14 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::{NodeId, TlsConfig, node_name};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, date_time_ymd,
 };
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
+
+use crate::{NodeId, TlsConfig, node_name};
 
 /// Noon of a day on which all certificates are valid: days since 1970.
 const TODAY: u64 = 20_000;

@@ -1,21 +1,21 @@
 //! A peer by hand: it keeps to TLS, and to nothing else.
 
 use core::net::SocketAddr;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use super::super::rig::{Rig, socket};
-use super::super::task::on_thread;
-use crate::{NodeId, Runtime, node_name};
 use lockmaster_core::wire::Hello;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use super::super::connections::{is_at_end, read_hello};
 use super::papers::Papers;
+use crate::conformance::connections::{is_at_end, read_hello};
+use crate::conformance::rig::{Rig, socket};
+use crate::conformance::task::on_thread;
+use crate::{NodeId, Runtime, node_name};
 
 /// A peer that dials node 2.
 pub(in super::super) struct Peer(pub(in super::super) StreamOwned<ClientConnection, TcpStream>);
@@ -69,7 +69,7 @@ impl Peer {
     /// Has the other side hung up, without a hello of its own?
     pub(in super::super) fn is_refused(&mut self) -> bool {
         let mut first = [0];
-        !matches!(std::io::Read::read(&mut self.0, &mut first), Ok(1)) && is_at_end(&mut self.0)
+        !matches!(self.0.read(&mut first), Ok(1)) && is_at_end(&mut self.0)
     }
 }
 
