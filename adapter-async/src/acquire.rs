@@ -89,8 +89,7 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
             let asked = state.node.request(now, &request)?;
             let lock = asked.lock;
             if let Some(grant) = asked.grant {
-                state.guards += 1;
-                return Ok(Begun::Granted(lock, grant, state.block(options, lock)));
+                return Ok(Begun::Granted(lock, grant, state.begin_guard(options, lock)));
             }
             state.registry.wait(lock, &mut errands.stale);
             if state.registry.waiting() > 1 {
@@ -101,10 +100,7 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
             state.drain(&*shared.runtime, errands, CALL_BUDGET);
             match state.registry.poll(lock, context.waker(), &mut errands.stale) {
                 Poll::Pending => Ok(Begun::Waiting(lock)),
-                Poll::Ready(Ok(grant)) => {
-                    state.guards += 1;
-                    Ok(Begun::Granted(lock, grant, state.block(options, lock)))
-                }
+                Poll::Ready(Ok(grant)) => Ok(Begun::Granted(lock, grant, state.begin_guard(options, lock))),
                 Poll::Ready(Err(Unmet::Denied(denied))) => Err(LockError::from(denied.reason)),
                 Poll::Ready(Err(Unmet::Lost)) => Ok(Begun::Lost),
             }
@@ -153,8 +149,7 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
                 self.begin(context)
             }
             Ok(grant) => {
-                state.guards += 1;
-                let block = state.block(&self.options, lock);
+                let block = state.begin_guard(&self.options, lock);
                 drop(state);
                 Poll::Ready(Ok(Guard::new(&self.node.life, lock, grant, block)))
             }
@@ -198,13 +193,15 @@ impl<W: Writer> State<W> {
     fn request_at_rest<R: Runtime>(&mut self, runtime: &R, request: &Request<'_>) -> Option<(LockId, Grant)> {
         let now = if self.node.needs_time_at_rest() { self.advance(runtime.now()) } else { self.now() };
         let asked = self.node.request_at_rest(now, request)?;
+        let grant = asked.grant.expect("what is taken at rest is granted at once");
         self.rested += 1;
         self.guards += 1;
-        Some((asked.lock, asked.grant?))
+        Some((asked.lock, grant))
     }
 
-    /// The value block that a grant gives, if it was asked for.
-    fn block(&mut self, options: &LockOptions, lock: LockId) -> Option<Box<Block>> {
+    /// Counts a guard that is about to be, and gives the value block that its grant brought if that was asked for.
+    fn begin_guard(&mut self, options: &LockOptions, lock: LockId) -> Option<Box<Block>> {
+        self.guards += 1;
         options.wants_value().then(|| Box::new(Block::read(self.value(lock))))
     }
 }
