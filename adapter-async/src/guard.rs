@@ -197,7 +197,7 @@ impl<R: Runtime> Drop for Guard<R> {
     fn drop(&mut self) {
         let (lock, write) = (self.lock, self.write());
         let rest = |state: &mut State<R::Writer>| {
-            (write == ValueWrite::Keep).then(|| state.release_at_rest(lock)).flatten()
+            (write == ValueWrite::Keep && state.release_at_rest(lock)).then_some(())
         };
         // Nothing if the node is shut down: the lock went with it.
         let _: Option<()> = self.life.shared.turn_at_rest(rest, |state, errands| {
@@ -222,12 +222,12 @@ impl<R: Runtime> Drop for Guard<R> {
 
 impl<W: Writer> State<W> {
     /// Gives a lock back that stays here, retained, if nobody is to be told of it.
-    fn release_at_rest(&mut self, lock: LockId) -> Option<()> {
-        if self.members.is_leaving() || !self.node.release_at_rest(lock) {
-            return None;
+    fn release_at_rest(&mut self, lock: LockId) -> bool {
+        let is_released = !self.members.is_leaving() && self.node.release_at_rest(lock);
+        if is_released {
+            self.guards -= 1;
         }
-        self.guards -= 1;
-        Some(())
+        is_released
     }
 }
 

@@ -142,21 +142,23 @@ impl<R: Runtime> Shared<R> {
     ) -> Option<T> {
         let alarm = Alarm(self);
         let mut state = self.lock();
-        let is_open = !state.lifecycle.is_closed();
-        if let Some(result) = is_open.then(|| rest(&mut state)).flatten() {
+        if state.lifecycle.is_closed() {
+            drop(state);
+            mem::forget(alarm);
+            return None;
+        }
+        if let Some(result) = rest(&mut state) {
             drop(state);
             mem::forget(alarm);
             return Some(result);
         }
         let mut errands = Errands::new();
-        let result = is_open.then(|| act(&mut state, &mut errands));
-        if is_open {
-            state.drain(&*self.runtime, &mut errands, CALL_BUDGET);
-        }
+        let result = act(&mut state, &mut errands);
+        state.drain(&*self.runtime, &mut errands, CALL_BUDGET);
         drop(state);
         mem::forget(alarm);
         errands.run(self);
-        result
+        Some(result)
     }
 
     /// One turn whose errands the caller runs; nothing if the node is shut down.
@@ -215,7 +217,7 @@ impl<R: Runtime> Shared<R> {
     pub(crate) fn refill(&self, mut claim: Claim<R::Writer>) -> Option<Claim<R::Writer>> {
         let now = self.runtime.now();
         let alarm = Alarm(self);
-        let (claim, timer) = {
+        let (mut claim, timer) = {
             let mut state = self.lock();
             if state.lifecycle.is_closed() || !state.links.is_current(claim.link) {
                 (None, None)
