@@ -276,9 +276,10 @@ fn read(path: &Path) -> Result<Option<String>, MembershipError> {
 
 fn check_file(path: &Path, about: &fs::Metadata) -> Result<(), MembershipError> {
     let kind = about.file_type();
-    let what = if kind.is_file() {
+    if kind.is_file() {
         return Ok(());
-    } else if kind.is_dir() {
+    }
+    let what = if kind.is_dir() {
         "a directory"
     } else if kind.is_symlink() {
         "a link"
