@@ -8,8 +8,8 @@ use std::sync::{Arc, OnceLock};
 use lockmaster_async::{Listener, Reader, Writer, system};
 use smol::{Async, future};
 
-/// So many reads in a row may find something without letting other tasks run.
-const READS: u8 = 32;
+/// Most reads in a row that find something, before other tasks have a turn.
+const READS_MAX: u8 = 32;
 
 /// A listening socket.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Listener for SmolListener {
 
 impl Reader for SmolReader {
     async fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.reads == READS {
+        if self.reads == READS_MAX {
             self.reads = 0;
             future::yield_now().await;
         }
