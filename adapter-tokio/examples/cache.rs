@@ -9,7 +9,7 @@
 
 use core::error::Error;
 use core::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lockmaster_tokio::{LocalDir, LockError, Mode, Node};
 
@@ -59,12 +59,12 @@ struct Cache {
 
 impl Cache {
     async fn read(&self) -> Result<String, LockError> {
-        if let Some(page) = self.copy.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+        if let Some(page) = open(&self.copy).clone() {
             return Ok(page);
         }
         let guard = self.node.lock("page", Mode::ProtectedRead).await?;
         let page = self.storage.load();
-        *self.copy.lock().unwrap_or_else(PoisonError::into_inner) = Some(page.clone());
+        *open(&self.copy) = Some(page.clone());
         let copy = Arc::clone(&self.copy);
         tokio::spawn(async move {
             tokio::select! {
@@ -74,7 +74,7 @@ impl Cache {
                 () = guard.lost() => {}
             }
             // First the copy, then the lock: in this order there is no instant at which the copy could be wrong.
-            *copy.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *open(&copy) = None;
             drop(guard);
         });
         Ok(page)
@@ -83,7 +83,7 @@ impl Cache {
     async fn write(&self, page: &str) -> Result<(), LockError> {
         // Granted when nobody has a copy any more, also not this cache.
         let _guard = self.node.lock("page", Mode::Exclusive).await?;
-        page.clone_into(&mut self.storage.page.lock().unwrap_or_else(PoisonError::into_inner));
+        page.clone_into(&mut open(&self.storage.page));
         Ok(())
     }
 }
@@ -91,6 +91,11 @@ impl Cache {
 impl Storage {
     fn load(&self) -> String {
         self.loads.fetch_add(1, Ordering::Relaxed);
-        self.page.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        open(&self.page).clone()
     }
+}
+
+/// Each change is one step, so a panic leaves nothing half done.
+fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
