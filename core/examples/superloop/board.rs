@@ -183,6 +183,10 @@ impl Station {
         (self.task, self.rounds) = (Task::Hold { lock, count, turns: HOLD }, self.rounds + 1);
         watch.counted(me, count, grant.token)
     }
+
+    fn has_finished(&self) -> bool {
+        self.rounds == ROUNDS && matches!(self.task, Task::Rest)
+    }
 }
 
 /// What a node asks for each time it wants to count.
@@ -294,10 +298,4 @@ pub(crate) fn run(board: &mut Board, out: &mut dyn Write) -> fmt::Result {
         out,
         "{NODES} nodes counted to {count} in {rounds} rounds; the counter was given away {moves} times"
     )
-}
-
-impl Station {
-    fn has_finished(&self) -> bool {
-        self.rounds == ROUNDS && matches!(self.task, Task::Rest)
-    }
 }
