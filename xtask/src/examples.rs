@@ -3,10 +3,10 @@
 use core::time::Duration;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
-use crate::command::told;
+use crate::command::{run_within, said, told};
 use crate::verify;
 
 /// Far longer than any of them takes.
@@ -29,11 +29,11 @@ pub(crate) fn check(root: &Path) -> Result<(), String> {
     let messages = told(&mut command)?;
     let examples: Vec<_> =
         messages.lines().filter_map(|message| Example::in_message(root, message)).collect();
-    let readme = fs::read_to_string(root.join("README.md")).map_err(|error| format!("README.md: {error}"))?;
-    let findings: Vec<_> = examples.iter().filter_map(|example| example.check(&readme).err()).collect();
     if examples.is_empty() {
         return Err("no example was found: nothing was checked".to_owned());
     }
+    let readme = fs::read_to_string(root.join("README.md")).map_err(|error| format!("README.md: {error}"))?;
+    let findings: Vec<_> = examples.iter().filter_map(|example| example.check(&readme).err()).collect();
     if findings.is_empty() { Ok(()) } else { Err(findings.join("\n")) }
 }
 
@@ -64,7 +64,7 @@ impl Example {
         if !readme.contains(&format!("({})", self.place)) {
             return Err(format!("README.md does not link to {}", self.place));
         }
-        let took = self.run().map_err(|reason| format!("{} {reason}", self.place))?;
+        let took = self.run().map_err(|reason| format!("{}: {reason}", self.place))?;
         println!("{:<40} {:>5.1} s", self.place, took.as_secs_f64());
         Ok(())
     }
@@ -72,28 +72,10 @@ impl Example {
     /// Runs it, and says how long that took.
     fn run(&self) -> Result<Duration, String> {
         let start = Instant::now();
-        let mut command = Command::new(&self.program);
         // What it says is for people; they are told only if it fails.
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut process = command.spawn().map_err(|error| format!("did not start: {error}"))?;
-        let is_late = loop {
-            if process.try_wait().map_err(|error| error.to_string())?.is_some() {
-                break false;
-            }
-            if start.elapsed() > PATIENCE {
-                process.kill().map_err(|error| error.to_string())?;
-                break true;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        let output = process.wait_with_output().map_err(|error| error.to_string())?;
-        if is_late || !output.status.success() || output.stdout.is_empty() {
-            let how = if is_late {
-                "did not end in time".to_owned()
-            } else {
-                format!("ended with {}", output.status)
-            };
-            return Err(format!("{how}, and said:\n{}", crate::command::said(&output)));
+        let output = run_within(PATIENCE, &mut Command::new(&self.program))?;
+        if !output.status.success() || output.stdout.is_empty() {
+            return Err(format!("it ended with {}, and said:\n{}", output.status, said(&output)));
         }
         Ok(start.elapsed())
     }

@@ -5,10 +5,9 @@
 
 use core::time::Duration;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::process::Command;
 
-use crate::command::{check_succeeds, said, told};
+use crate::command::{check_succeeds, run_within, said, told};
 use crate::outside::BAREMETAL;
 use crate::verify::{self, Done};
 
@@ -102,20 +101,10 @@ fn emulate(image: &Path) -> Result<String, String> {
     let mut command = Command::new(EMULATOR);
     command.args(["-cpu", "cortex-m4", "-machine", "mps2-an386", "-nographic", "-monitor", "none"]);
     command.args(["-serial", "null", "-semihosting-config", "enable=on,target=native", "-kernel"]).arg(image);
-    // The emulator writes what the program says to the standard error.
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let start = Instant::now();
-    let mut board = command.spawn().map_err(|error| format!("{command:?} did not start: {error}"))?;
-    while board.try_wait().map_err(|error| error.to_string())?.is_none() {
-        if start.elapsed() > PATIENCE {
-            board.kill().map_err(|error| error.to_string())?;
-            return Err(format!("the board runs for more than {} s: {command:?}", PATIENCE.as_secs()));
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let output = board.wait_with_output().map_err(|error| error.to_string())?;
+    let output = run_within(PATIENCE, &mut command)?;
     if !output.status.success() {
         return Err(format!("the board ended with {}: {}", output.status, said(&output)));
     }
+    // The emulator writes what the program says to the standard error.
     Ok(String::from_utf8_lossy(&output.stderr).into_owned())
 }
