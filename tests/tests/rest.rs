@@ -46,7 +46,14 @@ struct Twin {
     node: Node<HeapMemory>,
     goes_at_rest: bool,
     granted: Vec<LockId>,
-    rested: [u32; 2],
+    rested: Rested,
+}
+
+/// How often something was taken and given back at rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Rested {
+    taken: u32,
+    given_back: u32,
 }
 
 impl Twin {
@@ -55,7 +62,7 @@ impl Twin {
         config.spaces[0].retained_max = RETAINED;
         let memory = HeapMemory::new(&Limits::uniform(16), &config);
         let node = Node::new(config, memory).expect("the memory fits");
-        Self { node, goes_at_rest, granted: Vec::new(), rested: [0; 2] }
+        Self { node, goes_at_rest, granted: Vec::new(), rested: Rested::default() }
     }
 
     fn take(&mut self, now: Instant, request: &Request<'_>) {
@@ -64,7 +71,7 @@ impl Twin {
         {
             assert_eq!(grant.map(|grant| grant.mode), Some(request.mode));
             self.granted.push(lock);
-            self.rested[0] += 1;
+            self.rested.taken += 1;
             return;
         }
         if let Ok(Asked { lock, grant: Some(_) }) = self.node.request(now, request) {
@@ -78,7 +85,7 @@ impl Twin {
         }
         let lock = self.granted.remove(which % self.granted.len());
         if self.goes_at_rest && self.at_rest(|node| node.release_at_rest(lock).then_some(())).is_some() {
-            self.rested[1] += 1;
+            self.rested.given_back += 1;
             return;
         }
         self.node.release(lock, ValueWrite::Keep).expect("a granted lock is released");
@@ -113,7 +120,8 @@ impl Twin {
     }
 }
 
-fn are_alike(steps: &[Step], retention: Retention) -> [u32; 2] {
+/// Both do the same, and nobody could tell which is which.
+fn check_alike(steps: &[Step], retention: Retention) -> Rested {
     let mut twins = [true, false].map(|goes_at_rest| Twin::new(retention, goes_at_rest));
     let mut now = Instant::START;
     for (owner, step) in (1..).zip(steps) {
@@ -147,8 +155,8 @@ fn are_alike(steps: &[Step], retention: Retention) -> [u32; 2] {
 #[test]
 fn at_rest_or_not_is_no_difference() {
     fn check(steps: Vec<Step>) {
-        are_alike(&steps, Retention::UntilDemanded);
-        are_alike(&steps, Retention::Idle(5 * TICK));
+        check_alike(&steps, Retention::UntilDemanded);
+        check_alike(&steps, Retention::Idle(5 * TICK));
     }
     QuickCheck::new().rng(Gen::from_size_and_seed(60, 5)).tests(500).quickcheck(check as fn(Vec<Step>));
 }
@@ -158,6 +166,6 @@ fn most_of_what_is_retained_is_taken_at_rest() {
     let take = Step::Take(0, Mode::Exclusive, Flags::NONE);
     let steps = [take, Step::GiveBack(0)].repeat(10);
     // The first request is not: the node has nothing yet. Nor is the first release, since the lock gets its place then.
-    assert_eq!(are_alike(&steps, Retention::UntilDemanded), [9, 9]);
-    assert_eq!(are_alike(&steps, Retention::Never), [0, 0]);
+    assert_eq!(check_alike(&steps, Retention::UntilDemanded), Rested { taken: 9, given_back: 9 });
+    assert_eq!(check_alike(&steps, Retention::Never), Rested::default());
 }
