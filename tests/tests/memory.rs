@@ -18,6 +18,11 @@ const NAME: usize = size_of::<NameCell>();
 const VALUE: usize = size_of::<ValueCell>();
 const RELAY: usize = size_of::<RelayCell>();
 
+/// Bytes of a slot with a floor for each member.
+const fn slot(members: usize) -> usize {
+    size_of::<Slot>() + members * size_of::<Number>()
+}
+
 /// A node without its tables.
 const STATE: usize = size_of::<Node<Tables<'static>>>() - size_of::<Tables<'static>>();
 
@@ -32,7 +37,7 @@ fn bytes(limits: &Limits, slots: usize, members: usize) -> usize {
         + count(limits.names) * NAME
         + count(limits.values) * VALUE
         + count(limits.relays) * RELAY
-        + slots * (size_of::<Slot>() + members * size_of::<Number>())
+        + slots * slot(members)
         + members * size_of::<Peer>()
 }
 
@@ -78,7 +83,6 @@ fn is_in_page(head: &str, rows: &[String]) {
 fn the_page_has_the_bytes_of_records() {
     let row =
         |what: &str, record: usize, all: usize| format!("| {what} | {} | {} |", spaced(record), spaced(all));
-    let floors = |members: usize| size_of::<Slot>() + members * size_of::<Number>();
     let rows = [
         row("a resource that the node masters or uses", size_of::<Resource>(), RESOURCE),
         row("a physical lock: a node's, at the master", size_of::<Physical>(), PHYSICAL),
@@ -86,8 +90,8 @@ fn the_page_has_the_bytes_of_records() {
         row("a value block, or a copy of one", size_of::<ValueCell>(), VALUE),
         row("a name of more than 24 bytes", size_of::<NameCell>(), NAME),
         row("a position to be passed on", size_of::<RelayCell>(), RELAY),
-        row("a slot, with 3 members", size_of::<Slot>(), floors(3)),
-        row("a slot, with 16 members", size_of::<Slot>(), floors(16)),
+        row("a slot, with 3 members", size_of::<Slot>(), slot(3)),
+        row("a slot, with 16 members", size_of::<Slot>(), slot(16)),
         row("a member", size_of::<Peer>(), size_of::<Peer>()),
         row("the node itself", STATE, STATE),
     ];
