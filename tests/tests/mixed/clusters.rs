@@ -6,8 +6,8 @@ use std::thread;
 
 use lockmaster_async::{Builder, LocalDir, LockOptions, Node, Runtime};
 use lockmaster_core::{
-    Config, Incarnation, Limits, Mode, NodeId, SlotId, SlotRange, SpaceConfig, SpaceId, Stage, Token,
-    ValueState, hash,
+    ClusterId, Config, Incarnation, Limits, Mode, NodeId, SlotId, SlotRange, SpaceConfig, SpaceId, Stage,
+    Token, ValueState, hash,
 };
 use lockmaster_smol::SmolRuntime;
 use lockmaster_tokio::TokioRuntime;
@@ -48,7 +48,7 @@ impl Trio {
         let [first, second, third] = sockets.map(|(listener, _)| listener);
         let tokio = builder(TokioRuntime, 1).listener(first).member(2, two).member(3, three);
         let smol = builder(SmolRuntime::default(), 2).listener(second).member(1, one).member(3, three);
-        let cluster = lockmaster_core::ClusterId(hash(0, SpaceId(0), b"mixed"));
+        let cluster = ClusterId(hash(0, SpaceId(0), b"mixed"));
         let mut config = Config::new(cluster, NodeId(3), Incarnation(1));
         config.spaces.push(space()).unwrap();
         config.members.extend_from_slice(&[NodeId(1), NodeId(2), NodeId(3)]).unwrap();
@@ -205,7 +205,8 @@ fn slots_go_round_while_their_locks_are_used() {
                 // Each range goes all the way: from its master to the next, and so on until it is back.
                 for (at, range) in ranges.into_iter().enumerate() {
                     for step in 0..3 {
-                        let (from, to) = ((at + step) % 3, NodeId([2, 3, 1][(at + step) % 3]));
+                        let from = (at + step) % 3;
+                        let to = NodeId([2, 3, 1][from]);
                         let end = match from {
                             0 => trio.tokio.transfer(range, to).await.unwrap(),
                             1 => trio.smol.transfer(range, to).await.unwrap(),
@@ -243,7 +244,6 @@ fn members_of_both_runtimes_come_and_go_in_one_directory() {
         until(|| tokio.is_settled() && smol.is_settled()).await;
         let held = smol.lock("a", EX).await.unwrap();
         assert!(tokio.try_lock("a", PR).await.is_err());
-        // Whatever the one mastered is the other's, and what it held is free.
         let waiting = tokio::spawn({
             let tokio = tokio.clone();
             async move { tokio.lock("a", EX).await.map(|guard| guard.fencing_token()) }
@@ -251,6 +251,7 @@ fn members_of_both_runtimes_come_and_go_in_one_directory() {
         let before = held.fencing_token();
         drop(held);
         assert!(waiting.await.unwrap().unwrap() > before);
+        // What the one mastered is the other's then.
         assert!(smol.leave(Duration::from_secs(60)).await.is_clean());
         until(|| tokio.members().len() == 1 && tokio.map().slots_of(NodeId(1)) == SLOTS).await;
         drop(tokio.lock("a", EX).await.unwrap());
