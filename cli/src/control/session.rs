@@ -74,8 +74,7 @@ impl Session {
         while let Some(ask) = self.next().await? {
             match ask {
                 Ask::Status | Ask::Members | Ask::Locks | Ask::Waiters | Ask::Map | Ask::Dump => {
-                    let control = Arc::clone(&self.control);
-                    self.answer(&control, &ask).await?;
+                    answer(&self.control, &mut self.lines, &ask).await?;
                 }
                 Ask::Drain => {
                     let work = slots::drain(&self.control);
@@ -129,29 +128,6 @@ impl Session {
         timeout(ASK_TIME_MAX, self.lines.receive()).await.unwrap_or(Ok(None))
     }
 
-    /// Answers a question. Of large answers only so many are under way, since each keeps a picture of all tables.
-    async fn answer(&mut self, control: &Control, ask: &Ask) -> Result<(), LineError> {
-        let _turn = match self.turn(control, ask).await {
-            Ok(turn) => turn,
-            Err(refusal) => return self.lines.send(&refusal).await,
-        };
-        let answer = Answer::new(control, ask);
-        send_rows(&mut self.lines, answer.rows(control)).await
-    }
-
-    async fn turn<'a>(&self, control: &'a Control, ask: &Ask) -> Result<Option<SemaphorePermit<'a>>, Say> {
-        if !query::is_large(ask) {
-            return Ok(None);
-        }
-        match timeout(TURN_TIME_MAX, control.answers.acquire()).await {
-            Ok(turn) => Ok(Some(turn.expect("nobody closes the semaphore"))),
-            Err(_) => {
-                let text = format!("{ANSWERS_MAX} other clients are still receiving answers: ask again");
-                Err(refused(Reason::Crowded, &text))
-            }
-        }
-    }
-
     /// Counts for a client until the other end is closed, by whoever has it.
     async fn be_leash(&mut self, client: u64) -> Result<(), LineError> {
         let Some(leashes) = self.control.leashes(client) else {
@@ -175,6 +151,30 @@ impl Session {
         }
         drop(leash);
         Ok(())
+    }
+}
+
+/// Answers a question. Of large answers only so many are under way, since each keeps a picture of all tables.
+async fn answer(control: &Control, lines: &mut Lines, ask: &Ask) -> Result<(), LineError> {
+    let _turn = match answer_turn(control, ask).await {
+        Ok(turn) => turn,
+        Err(refusal) => return lines.send(&refusal).await,
+    };
+    let answer = Answer::new(control, ask);
+    send_rows(lines, answer.rows(control)).await
+}
+
+/// Waits for the turn of a large answer; a small one needs none.
+async fn answer_turn<'a>(control: &'a Control, ask: &Ask) -> Result<Option<SemaphorePermit<'a>>, Say> {
+    if !query::is_large(ask) {
+        return Ok(None);
+    }
+    match timeout(TURN_TIME_MAX, control.answers.acquire()).await {
+        Ok(turn) => Ok(Some(turn.expect("nobody closes the semaphore"))),
+        Err(_) => {
+            let text = format!("{ANSWERS_MAX} other clients are still receiving answers: ask again");
+            Err(refused(Reason::Crowded, &text))
+        }
     }
 }
 
