@@ -12,7 +12,8 @@ use crate::Failure;
 /// Longest file that is read.
 const LEN_MAX: u64 = 64 << 10;
 
-/// What is in a file that only this user and root can get at. The open file is asked, so that it cannot be exchanged in between.
+/// What is in a file that only this user and root can get at. The open file is asked, so that it cannot be exchanged in
+/// between.
 pub(crate) fn read(path: &Path) -> Result<String, Failure> {
     let broken = |error: io::Error| Failure::Broken(format!("{}: {error}", path.display()));
     let file = File::open(path).map_err(broken)?;

@@ -28,7 +28,8 @@ fn is_socket(entry: &std::io::Result<fs::DirEntry>) -> bool {
     entry.as_ref().unwrap().file_type().unwrap().is_socket()
 }
 
-/// A copy that every user may run. Another process writes it: what other tests start meanwhile would else inherit the open file, and the kernel runs no file that somebody may write to.
+/// A copy that every user may run. Another process writes it: what other tests start meanwhile would else inherit the open
+/// file, and the kernel runs no file that somebody may write to.
 fn copy_of_the_program(folder: &Path) -> PathBuf {
     let program = folder.join("program");
     check(Command::new("cp").arg(env!("CARGO_BIN_EXE_lockmaster")).arg(&program), 0);

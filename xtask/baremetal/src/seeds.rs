@@ -29,7 +29,8 @@ static mut BOARD: Board = Board::VACANT;
 /// The tables of all nodes of the simulator.
 static mut TABLES: [Fixed; NODES] = [const { Fixed::VACANT }; NODES];
 
-/// Runs the superloop, says what the records of a node take, then runs the seeds; tells whether all were sound, and some grants and transfers among what happened.
+/// Runs the superloop, says what the records of a node take, then runs the seeds. Tells whether all were sound, with some
+/// grants and transfers among what happened.
 pub(crate) fn run(first: u64, print: fn(&str)) -> bool {
     // SAFETY: nothing else runs, and this is done once.
     let board = unsafe { (&raw mut BOARD).as_mut() }.expect("a static has a place");
