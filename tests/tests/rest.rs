@@ -21,7 +21,7 @@ const TICK: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Take(usize, Mode, Flags),
-    /// The lock that has been there for so long, of those that are granted.
+    /// One of the locks that are granted, counted from the first, and round again.
     GiveBack(usize),
     Drive,
 }
