@@ -40,8 +40,8 @@ pub(crate) fn check(root: &Path) -> Result<(), String> {
     check_succeeds(&mut build(root), "the program does not link")?;
     let program = FREESTANDING.target(root).join("release").join(FREESTANDING.name);
     let said = told(&mut Command::new(program))?;
-    let host = ["run", "-p", "lockmaster-core", "--example", "superloop", "--locked", "--quiet"];
-    let said_on_host = told(verify::cargo(root).args(host))?;
+    let example = ["run", "-p", "lockmaster-core", "--example", "superloop", "--locked", "--quiet"];
+    let said_on_host = told(verify::cargo(root).args(example))?;
     if said.is_empty() || said != said_on_host {
         return Err(format!(
             "without anything below it the program says\n{said}\nand on the host\n{said_on_host}"
@@ -78,18 +78,11 @@ fn symbols_wanted(root: &Path, features: &str) -> Result<(usize, BTreeSet<String
     let host = told(Command::new(verify::rustc()).args(["--print", "host-tuple"]))?;
     let host = host.trim();
     let mut command = verify::cargo(root);
-    // With a target what runs on this machine meanwhile, macros, goes elsewhere. Without unwinding there is nothing that
-    // only unwinding wants.
-    command.args([
-        "rustc",
-        "-p",
-        "lockmaster-core",
-        "--lib",
-        "--release",
-        "--locked",
-        "--message-format=json",
-    ]);
-    command.args(["--quiet", "--no-default-features", "--features", features, "--target", host]);
+    // With a target, what the build itself runs (macros) goes elsewhere. Without unwinding there is nothing that only
+    // unwinding wants.
+    command.args(["rustc", "-p", "lockmaster-core", "--lib", "--release", "--locked", "--quiet"]);
+    command.args(["--no-default-features", "--features", features, "--target", host]);
+    command.args(["--message-format", "json"]);
     command.args(["--config", "profile.release.lto=false", "--config", "profile.release.panic='abort'"]);
     command.env("CARGO_TARGET_DIR", verify::target(root).join("symbols")).env_remove("RUSTFLAGS");
     let messages = told(&mut command)?;
