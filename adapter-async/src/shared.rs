@@ -217,7 +217,7 @@ impl<R: Runtime> Shared<R> {
     pub(crate) fn refill(&self, mut claim: Claim<R::Writer>) -> Option<Claim<R::Writer>> {
         let now = self.runtime.now();
         let alarm = Alarm(self);
-        let (mut claim, timer) = {
+        let (claim, timer) = {
             let mut state = self.lock();
             if state.lifecycle.is_closed() || !state.links.is_current(claim.link) {
                 (None, None)
