@@ -149,6 +149,8 @@ pub(crate) struct Member {
     is_stuck: bool,
     is_garbled: bool,
 
+    /// Whom it can talk to, as it was told last, if it was.
+    reachable: Option<Vec<NodeId>>,
     /// Members that this node cannot talk to, and since when.
     unreachable: BTreeMap<Life, Instant>,
     report_at: Instant,
@@ -183,6 +185,7 @@ impl Member {
             is_stuck: false,
             is_garbled: false,
             unreachable: BTreeMap::new(),
+            reachable: None,
             report_at: now,
             cuts: BTreeSet::new(),
             cuts_since: now,
@@ -251,6 +254,13 @@ impl Member {
 
     /// The other members that this node can talk to, of the last view that was told.
     pub(crate) fn handle_reachable(&mut self, now: Instant, reachable: &[NodeId]) {
+        self.reachable = Some(reachable.to_vec());
+        self.note_unreachable(now);
+    }
+
+    /// A life that came with a view and was never connected is cut as well as one that was.
+    fn note_unreachable(&mut self, now: Instant) {
+        let Some(reachable) = &self.reachable else { return };
         let seats = self.view.as_ref().map_or(&[][..], |view| &view.members);
         let me = self.plan.node;
         let is_cut = |seat: &&Seat| Some(seat.node()) != me && !reachable.contains(&seat.node());
@@ -474,12 +484,12 @@ impl Member {
             Stage::Candidate(_) | Stage::Seated(_) | Stage::Over => {}
         }
         if let Some(life) = self.life() {
-            self.look(life);
+            self.look(now, life);
         }
     }
 
     /// Looks for what has become of this life, and for a new view.
-    fn look(&mut self, life: Life) {
+    fn look(&mut self, now: Instant, life: Life) {
         let Life { node, incarnation } = life;
         // First, since by the time that this is read the key may be gone because of it.
         if let Some(fence) = self.snapshot.fences.get(&(node, incarnation)) {
@@ -514,10 +524,10 @@ impl Member {
             }
             return;
         }
-        self.accept(life, view, digest);
+        self.accept(now, life, view, digest);
     }
 
-    fn accept(&mut self, life: Life, view: ViewRecord, digest: u64) {
+    fn accept(&mut self, now: Instant, life: Life, view: ViewRecord, digest: u64) {
         let floor = Floor { epoch: Epoch(view.epoch), digest, incarnation: life.incarnation };
         self.plan.floor = floor;
         self.events.push_back(Event::Keep(floor));
@@ -528,8 +538,8 @@ impl Member {
             self.events.push_back(Event::Certainty(lease.timing.certainty(lease.sent_at)));
         }
         self.events.push_back(Event::View(view.cluster_view()));
-        self.unreachable.retain(|other, _| view.has(other.node, other.incarnation));
         self.view = Some(view);
+        self.note_unreachable(now);
     }
 
     /// Why the engine's state is not to be trusted.

@@ -507,6 +507,23 @@ fn a_short_break_is_not_reported_and_reports_are_not_frequent() {
     assert!(desk.member.snapshot.reach.is_empty(), "what is well again is not kept");
 }
 
+#[test]
+fn a_life_that_comes_back_and_is_never_connected_is_revoked() {
+    let mut desk = Desk::joined(1, &[2, 3]);
+    desk.member.handle_reachable(desk.now, &[NodeId(3)]);
+    // Node 2 loses its membership by itself, and is there again at once. To whom this node is connected stays the same.
+    desk.engine.bury(2);
+    desk.engine.enliven(2, 1);
+    desk.hint();
+    desk.pass(SETTLE + T / 5);
+    let life = desk.member.snapshot.members[&NodeId(2)].incarnation;
+    let seats = &desk.engine.view().unwrap().members;
+    assert!(seats.iter().any(|seat| seat.incarnation == life.0), "the new life is admitted");
+    desk.forget();
+    desk.pass(T + SETTLE + T / 5);
+    assert!(revoked(&desk), "{:?}", desk.calls);
+}
+
 /// Node `me` of three, and what nodes 1 to 3 say of each other.
 fn split(me: u16, cuts: &[(u16, u16)]) -> Desk {
     let others: Vec<u16> = (1..=3).filter(|node| *node != me).collect();
