@@ -25,7 +25,7 @@ const KEPT: [(u64, u16, u32, &str); 3] = [
 ];
 
 /// The same for seeds that decide about nodes and steps themselves.
-const KEPT_WHOLE: [(u64, &str); 12] = [
+const KEPT_WHOLE: [(u64, &str); 14] = [
     (
         3_399,
         "a reporter asked about its last slot, which had moved on, and never heard that the others were open",
@@ -50,6 +50,11 @@ const KEPT_WHOLE: [(u64, &str); 12] = [
         "an orphan that had been offered to a member, which kept room for it, was not reported by it",
     ),
     (1_014_645, "a report that was refused, and then heard of an earlier copy, was never asked about again"),
+    (3_048_731, "who had not heard that its transfer had ended kept a slot that had been lost since"),
+    (
+        3_068_796,
+        "a slot that lacked room began to make some, and the turn ended before anything was given up",
+    ),
 ];
 
 fn examine(seeds: Range<u64>) -> Report {

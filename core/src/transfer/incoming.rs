@@ -502,7 +502,7 @@ impl Machine<'_> {
     }
 
     /// Is this node giving the slot away, with frozen records left or to come?
-    fn is_giving(&self, slot: u32) -> bool {
+    pub(crate) fn is_giving(&self, slot: u32) -> bool {
         match self.slot(slot).course {
             Course::Outgoing(place) | Course::Packing(place) => {
                 !self.s.transfers.outgoing[usize::from(place)].is_ending()

@@ -261,7 +261,8 @@ impl Machine<'_> {
             return self.take_entry(slot, master, version);
         }
         // What this node decides about, or has a part of, is no orphan, whatever is said.
-        let is_free = entry.course == Course::Still || self.is_merely_offered(slot);
+        let is_given = matches!(entry.course, Course::Outgoing(_)) && !self.is_giving(slot);
+        let is_free = entry.course == Course::Still || is_given || self.is_merely_offered(slot);
         let is_orphan = entry.version < version && is_free && !self.is_me(entry.master);
         if is_orphan {
             self.give_orphan(slot, master);

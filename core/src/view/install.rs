@@ -4,7 +4,7 @@
 use super::{Agreeing, Claimed, Hearing, Life, Reporting, View, ViewError, ViewMember};
 use crate::id::{Epoch, NodeId};
 use crate::machine::{Machine, Member, places};
-use crate::record::{Course, NOBODY, Peer, Slot};
+use crate::record::{Course, NOBODY, Peer};
 use crate::time::Instant;
 
 impl Machine<'_> {
@@ -72,10 +72,11 @@ impl Machine<'_> {
         }
         let departing = self.s.present & !staying;
         // What can be said of a slot is what was true before this view changed anything.
-        for slot in 0..self.slots.len() {
-            let claim = self.claim_of(&self.slots.0[slot], departing);
-            self.slots.0[slot].claim = claim;
-            self.slots.0[slot].is_kept = false;
+        for slot in 0..self.slot_count() {
+            let claim = self.claim_of(slot, departing);
+            let entry = self.slot_mut(slot);
+            entry.claim = claim;
+            entry.is_kept = false;
         }
         self.s.views.view = view.clone();
         self.s.views.is_decided = false;
@@ -100,12 +101,16 @@ impl Machine<'_> {
     }
 
     /// What this node can say of a slot in a view without those who depart.
-    fn claim_of(&self, slot: &Slot, departing: u64) -> Claimed {
-        let is_mine = self.is_me(slot.master);
-        let is_to_member = slot.master != NOBODY && departing >> slot.master & 1 == 0;
-        match slot.course {
+    fn claim_of(&self, slot: u32, departing: u64) -> Claimed {
+        let entry = self.slot(slot);
+        let is_mine = self.is_me(entry.master);
+        let is_to_member = entry.master != NOBODY && departing >> entry.master & 1 == 0;
+        match entry.course {
             Course::Still | Course::Outgoing(_) | Course::Incoming(_) if is_mine => Claimed::Mine,
-            Course::Outgoing(_) | Course::Packing(_) if is_to_member => Claimed::Moving,
+            // Once the end is told, the new master speaks for itself: it may have given the slot on.
+            Course::Outgoing(_) | Course::Packing(_) if is_to_member && self.is_giving(slot) => {
+                Claimed::Moving
+            }
             Course::Still | Course::Outgoing(_) | Course::Packing(_) | Course::Incoming(_) => {
                 Claimed::Neither
             }

@@ -400,7 +400,8 @@ impl Machine<'_> {
                     self.s.views.is_rebuild_due = false;
                     self.s.is_short = true;
                     self.retry_rebuild();
-                    return 0;
+                    // What this has begun is to be done in the same turn.
+                    return opened + 1;
                 }
             }
             left -= 1;

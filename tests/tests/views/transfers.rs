@@ -243,6 +243,42 @@ fn the_end_of_a_transfer_does_not_end_the_rebuild_of_its_slot() {
     assert!(world.grant_of(FIRST, waits).is_some());
 }
 
+#[test]
+fn who_was_a_master_before_the_last_one_does_not_keep_a_slot_that_is_nobodys() {
+    const EARLIEST: u16 = 9;
+    const HOLDER: u16 = 4;
+    const FIRST: u16 = 1;
+    const SECOND: u16 = 2;
+    const THIRD: u16 = 3;
+    for frames in 0.. {
+        let mut world = grown(EARLIEST, &[FIRST, SECOND, THIRD, HOLDER]);
+        let name = world.name_at(FIRST, "held");
+        let slot = world.node(FIRST).slot_of(SpaceId(0), &name).ok().flatten().expect("the name is sound");
+        let held = world.take(HOLDER, &name, Mode::Exclusive);
+        // The first one does not hear that its transfer has ended while the second one gives the slot on.
+        world.lose_next(SECOND, FIRST, is_end_ack);
+        world.transfer(FIRST, SlotRange::one(slot), SECOND);
+        world.settle();
+        world.transfer(SECOND, SlotRange::one(slot), THIRD);
+        let is_over = world.step(frames);
+        world.crash(THIRD);
+        world.change();
+        world.settle();
+        world.pass(1000);
+        assert!(world.masters().iter().all(|master| *master != THIRD), "after {frames} frames");
+        let waits = world.ask(EARLIEST, &name, Mode::Exclusive);
+        world.pass(1000);
+        assert!(world.grant_of(EARLIEST, waits).is_none(), "it is held, after {frames} frames");
+        world.release(HOLDER, held, ValueWrite::Keep);
+        world.settle();
+        assert!(world.grant_of(EARLIEST, waits).is_some(), "after {frames} frames");
+        if is_over {
+            assert!(frames > 10, "a transfer takes some frames");
+            return;
+        }
+    }
+}
+
 fn is_withdraw(message: &Message<'_>) -> bool {
     matches!(message, Message::Transfer(message) if message.body == TransferBody::Withdraw)
 }
