@@ -308,6 +308,25 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         network: Network::Drops,
     },
     Scenario {
+        name: "etcd hermit",
+        what: "2 is cut off from all other nodes and stopped until they have a view without it, then goes on",
+        shows: "it comes back, though nobody can reach it, and has its lease revoked again",
+        act: |cluster, _| {
+            cluster.net.cut(&hosts(&[2]), &hosts(&NODES))?;
+            cluster.pause(2)?;
+            until_without(cluster, &[1, 3, 4, 5])?;
+            cluster.resume(2)?;
+            until_back(cluster, &[1, 3, 4, 5])?;
+            until_without(cluster, &[1, 3, 4, 5])
+        },
+        kind: Kind::Etcd,
+        fenced: &[2],
+        struck: &[2],
+        views: (4, 4),
+        waits_at_struck: Some(HICCUP..=secs(25)),
+        network: Network::Drops,
+    },
+    Scenario {
         name: "etcd split",
         what: "1 and 2 are cut from 3, 4, 5 and etcd",
         shows: "1 and 2 are fenced, the others go on",
@@ -380,6 +399,14 @@ fn until_outside(cluster: &mut Cluster, nodes: &'static [u16]) -> Result<()> {
         let fenced = cluster.fenced();
         nodes.iter().all(|node| fenced.contains(node))
     })?;
+    cluster.note(&what);
+    Ok(())
+}
+
+/// Waits until these have a view of all nodes again.
+fn until_back(cluster: &mut Cluster, nodes: &'static [u16]) -> Result<()> {
+    let what = format!("all nodes in the view of {nodes:?}");
+    cluster.until(what.clone(), PATIENCE, |cluster| nodes.iter().all(|node| cluster.sees(*node, &NODES)))?;
     cluster.note(&what);
     Ok(())
 }
