@@ -4,6 +4,7 @@
 
 mod change;
 mod compare;
+mod control;
 mod echo;
 mod huge;
 mod papers;
@@ -11,6 +12,7 @@ mod process;
 mod remote;
 mod retained;
 mod secured;
+mod served;
 mod table;
 mod transfer;
 
@@ -23,6 +25,7 @@ type Line = (&'static str, fn() -> Vec<Row>);
 
 const LINES: &[Line] = &[
     ("table", table::run),
+    ("served", served::run),
     ("retained", retained::run),
     ("remote-one", remote::one_task),
     ("remote-many", remote::many_tasks),

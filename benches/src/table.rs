@@ -11,7 +11,7 @@ use lockmaster_core::{
 
 use crate::compare::{Numbers, Plan, Row, Side, WARM_UP, name};
 
-const RESIDENT: u32 = 1_000_000;
+pub(crate) const RESIDENT: u32 = 1_000_000;
 const SEED: u64 = 7;
 /// Operations a round, each on a fresh random name.
 const BATCH: u32 = 1_000;
@@ -76,14 +76,14 @@ fn resident_node() -> Node<HeapMemory> {
 }
 
 /// The baseline: a slab of names with an index over it.
-struct ResidentTable {
+pub(crate) struct ResidentTable {
     names: Vec<[u8; 16]>,
     index: HashTable<u32>,
     next: u64,
 }
 
 impl ResidentTable {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let names: Vec<_> = (0..u64::from(RESIDENT)).map(name).collect();
         let mut index = HashTable::with_capacity(RESIDENT as usize * 2);
         for at in 0..RESIDENT {
@@ -94,7 +94,7 @@ impl ResidentTable {
     }
 
     /// Removes a random name and inserts a new one in its place.
-    fn replace(&mut self, numbers: &mut Numbers) {
+    pub(crate) fn replace(&mut self, numbers: &mut Numbers) {
         let Self { names, index, next } = self;
         let at = numbers.below(RESIDENT);
         let old = names[at as usize];

@@ -11,12 +11,11 @@ use std::time::Instant as Clock;
 
 use lockmaster_core::{SlotId, SlotRange};
 use lockmaster_tokio::{Guard, Limits, Mode, Node, NodeId, Retention, SpaceConfig, SpaceId};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::LocalSet;
 
 use crate::compare::{Aim, Plan, Row, Side, median, name};
+use crate::control::Control;
 use crate::process::{self, Other};
 use load::{Load, Seen, TASKS, Target};
 use records::Records;
@@ -155,37 +154,6 @@ async fn serve_tasks(mut party: Party, mut control: Control) {
             word => unreachable!("nobody says {word}"),
         };
         control.say(&answer).await;
-    }
-}
-
-/// Lines of text, both ways.
-struct Control {
-    reader: BufReader<OwnedReadHalf>,
-    writer: OwnedWriteHalf,
-}
-
-impl Control {
-    fn new(stream: TcpStream) -> Self {
-        stream.set_nodelay(true).expect("a TCP option");
-        let (reader, writer) = stream.into_split();
-        Self { reader: BufReader::new(reader), writer }
-    }
-
-    async fn say(&mut self, line: &str) {
-        let line = format!("{line}\n");
-        self.writer.write_all(line.as_bytes()).await.expect("the other process is there");
-    }
-
-    async fn hear(&mut self) -> String {
-        let mut line = String::new();
-        self.reader.read_line(&mut line).await.expect("the other process is there");
-        line.truncate(line.trim_end().len());
-        line
-    }
-
-    async fn ask(&mut self, line: &str) -> String {
-        self.say(line).await;
-        self.hear().await
     }
 }
 
