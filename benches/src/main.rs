@@ -6,6 +6,7 @@ mod change;
 mod compare;
 mod control;
 mod echo;
+mod handover;
 mod huge;
 mod papers;
 mod process;
@@ -31,6 +32,9 @@ const LINES: &[Line] = &[
     ("remote-many", remote::many_tasks),
     ("secured-one", secured::one_task),
     ("secured-many", secured::many_tasks),
+    ("handover-contended", handover::contended),
+    ("handover-master", handover::contended_by_master),
+    ("handover-retained", handover::retained),
     ("transfer-alone", transfer::alone),
     ("transfer-load", transfer::under_load),
     ("change-crash", change::crash),
@@ -45,6 +49,7 @@ fn main() {
     let choice = std::env::args().nth(1).unwrap_or_default();
     match choice.as_str() {
         remote::ROLE => return remote::serve(std::env::args_os().nth(2).as_deref().map(Path::new)),
+        handover::ROLE => return handover::serve(),
         transfer::ROLE => return transfer::serve(),
         change::ROLE => return change::serve(),
         _ => {}

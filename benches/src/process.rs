@@ -17,7 +17,7 @@ pub(crate) fn listener() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").expect("loopback is there")
 }
 
-fn address(listener: &TcpListener) -> SocketAddr {
+pub(crate) fn address(listener: &TcpListener) -> SocketAddr {
     listener.local_addr().expect("it is bound")
 }
 
@@ -38,6 +38,13 @@ impl Other {
 
     /// The same with other arguments behind the role.
     pub(crate) fn start_with(arguments: &[&OsStr], ours: &TcpListener) -> (Self, Addresses) {
+        let (mut other, addresses) = Self::spawn(arguments);
+        other.tell(&[address(ours)]);
+        (other, addresses)
+    }
+
+    /// Starts it; it waits until it is told where other nodes listen.
+    pub(crate) fn spawn(arguments: &[&OsStr]) -> (Self, Addresses) {
         let program = std::env::current_exe().expect("this program has a path");
         let mut command = Command::new(program);
         let command = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
@@ -50,9 +57,14 @@ impl Other {
             node: addresses.next().expect("two addresses"),
             baseline: addresses.next().expect("two addresses"),
         };
-        let input = child.stdin.as_mut().expect("its input is piped");
-        writeln!(input, "{}", address(ours)).expect("it reads");
         (Self(child), addresses)
+    }
+
+    /// Tells it where other nodes listen.
+    pub(crate) fn tell(&mut self, others: &[SocketAddr]) {
+        let input = self.0.stdin.as_mut().expect("its input is piped");
+        let others: Vec<_> = others.iter().map(SocketAddr::to_string).collect();
+        writeln!(input, "{}", others.join(" ")).expect("it reads");
     }
 }
 
@@ -67,17 +79,17 @@ impl Drop for Other {
 pub(crate) struct Begun {
     pub(crate) node: TcpListener,
     pub(crate) baseline: tokio::net::TcpListener,
-    /// Where the first process's node listens.
-    pub(crate) other: SocketAddr,
+    /// Where other nodes listen, the first process's first.
+    pub(crate) others: Vec<SocketAddr>,
 }
 
-/// In the other process: says its addresses, hears ours, and sees to its end.
+/// In the other process: says its addresses, hears those of others, and sees to its end.
 pub(crate) async fn begin() -> Begun {
     let (node, baseline) = (listener(), listener());
     println!("{} {}", address(&node), address(&baseline));
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).expect("the parent says its address");
-    let other = line.trim().parse().expect("an address");
+    let others = line.split_whitespace().map(|text| text.parse().expect("an address")).collect();
     std::thread::spawn(|| {
         // The parent closes our input when it is done, or is gone.
         let _ = std::io::stdin().read_line(&mut String::new());
@@ -85,5 +97,5 @@ pub(crate) async fn begin() -> Begun {
     });
     baseline.set_nonblocking(true).expect("a socket can be made non-blocking");
     let baseline = tokio::net::TcpListener::from_std(baseline).expect("inside a runtime");
-    Begun { node, baseline, other }
+    Begun { node, baseline, others }
 }

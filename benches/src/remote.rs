@@ -37,7 +37,7 @@ async fn node(number: u16, listener: TcpListener, other: SocketAddr, papers: Opt
 pub(crate) fn serve(papers: Option<&Path>) {
     process::runtime().block_on(async {
         let begun = process::begin().await;
-        let _node = node(2, begun.node, begun.other, papers).await;
+        let _node = node(2, begun.node, begun.others[0], papers).await;
         echo::serve(begun.baseline).await;
     });
 }

@@ -124,7 +124,7 @@ impl Party {
 pub(crate) fn serve() {
     LocalSet::new().block_on(&process::runtime(), async {
         let begun = process::begin().await;
-        let node = node(SECOND, begun.node, begun.other).await;
+        let node = node(SECOND, begun.node, begun.others[0]).await;
         let (control, _) = begun.baseline.accept().await.expect("loopback accepts");
         let (stream, _) = begun.baseline.accept().await.expect("loopback accepts");
         serve_tasks(Party::new(node, stream).await, Control::new(control)).await;
