@@ -1,7 +1,8 @@
 //! Hand-overs of EX locks between two nodes, beside an echo over the same kind of connection.
 //!
-//! This process is node 1, and one of the two; node 2 is the other one, and echoes. Their master is node 3, or node 2.
-//! Each is a process with one tokio thread.
+//! This process is node 1, and one of the two; node 2 is the other one. Their master is node 3, or node 2, which echoes,
+//! too. Each is a process with one tokio thread. The master has a core of its own, so that every message goes from one
+//! core to another, here and there.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -17,6 +18,7 @@ use tokio::task::{JoinHandle, LocalSet};
 
 use crate::compare::{Plan, Row, Side, WARM_UP, name};
 use crate::control::Control;
+use crate::cores::{self, Pinned};
 use crate::echo::{self, Echo};
 use crate::process::{self, Other};
 
@@ -53,6 +55,7 @@ struct Contest {
     runtime: Runtime,
     here: Here,
     _others: Vec<Other>,
+    _core: Pinned,
 }
 
 /// This node, and its ways to the others.
@@ -72,6 +75,7 @@ impl Contest {
             Other::spawn(&arguments.each_ref().map(OsStr::new))
         };
         let (mut others, addresses): (Vec<_>, Vec<_>) = (2..=master.0).map(start).unzip();
+        let core = cores::pin(0);
         let mut members = vec![process::address(&listener)];
         members.extend(addresses.iter().map(|addresses| addresses.node));
         others.iter_mut().for_each(|other| other.tell(&members));
@@ -84,14 +88,14 @@ impl Contest {
                 controls.push(Control::new(stream.expect("the other process listens")));
             }
             node.opened().await;
-            let echo = Echo::connect(addresses[0].baseline).await;
+            let echo = Echo::connect(addresses[addresses.len() - 1].baseline).await;
             Here { names: names(&node, master), node, echo, controls }
         });
-        Self { runtime, here, _others: others }
+        Self { runtime, here, _others: others, _core: core }
     }
 
     fn measure(self, what: &'static str, kind: Kind) -> Vec<Row> {
-        let Self { runtime, mut here, _others } = self;
+        let Self { runtime, mut here, _others, _core } = self;
         let plan = Plan {
             what,
             baseline: "raw tokio loopback echo",
@@ -209,6 +213,7 @@ pub(crate) fn serve() {
     let mut numbers = std::env::args().skip(2).map(|word| word.parse().expect("a small number"));
     let mut number = || numbers.next().expect("the node's number, and its master's");
     let (me, master) = (number(), NodeId(number()));
+    let _core = cores::pin(usize::from(me == master.0));
     LocalSet::new().block_on(&process::runtime(), async {
         let begun = process::begin().await;
         let (control, _) = begun.baseline.accept().await.expect("loopback accepts");

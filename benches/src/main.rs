@@ -5,6 +5,7 @@
 mod change;
 mod compare;
 mod control;
+mod cores;
 mod echo;
 mod handover;
 mod huge;
