@@ -6,7 +6,7 @@ use crate::id::{DemandId, NodeId, Number, SlotId, SpaceId, Token};
 use crate::machine::Machine;
 use crate::mode::Mode;
 use crate::queue::{Entry, Place, Queues};
-use crate::record::{Answer, Chain, Course, Due, Mastery, Passage, Physical, Resource, Slot};
+use crate::record::{Answer, Chain, Counted, Course, Due, Mastery, Passage, Physical, Resource, Slot};
 use crate::table::{Idx, Link, Queue, Slab};
 use crate::transfer::Room;
 use crate::wire::{Unit, encode_unit};
@@ -301,8 +301,8 @@ impl Physical {
         let is_claimless = claim.held.is_none() && claim.pinned.is_none() && claim.wanted.is_none();
         !links.into_iter().any(Link::is_linked)
             && (is_claimless && claim.told.is_none() && claim.place == Place::Apart)
-            && (self.number == Number(0) && self.asked == Number(0) && self.token == Token::NONE)
-            && (self.writing_since == Token::NONE && self.copy == Token::NONE && self.demand.is_none())
+            && (self.number == Number(0) && self.asked == Number(0) && self.token == Counted::NONE)
+            && (self.writing_since == Counted::NONE && self.copy == Token::NONE && self.demand.is_none())
             && (self.answer == Answer::None && self.due == Due::default() && !self.is_asking_holders)
     }
 }

@@ -132,7 +132,7 @@ impl Machine<'_> {
         let lock = &self.locks[at];
         let claim = &lock.claim;
         feed.put(&(lock.owner, claim.held, claim.pinned, claim.wanted, claim.told, claim.flags));
-        feed.put(&(claim.place, claim.alternate, claim.demoted, lock.token, lock.priority, lock.path));
+        feed.put(&(claim.place, claim.marks, lock.token, lock.priority, lock.path));
         feed.put(&(lock.is_watched, lock.has_value, lock.is_served, lock.news));
         if lock.patience != 0 {
             feed.put_until(lock.patience_at);

@@ -28,7 +28,7 @@ use crate::id::{LockId, Token};
 use crate::machine::Machine;
 use crate::mode::{Mode, ValueTransfer};
 use crate::name::check_name;
-use crate::queue::{Claim, Entered, NoQueue, Place};
+use crate::queue::{Claim, Entered, Marks, NoQueue, Place};
 use crate::record::{Lock, Resource};
 use crate::table::{Idx, Slab};
 use crate::time::Instant;
@@ -195,14 +195,7 @@ impl Machine<'_> {
         // What the master granted for an earlier conversion, which was cancelled, came without what this one reads.
         self.locks[at].is_served = false;
         let claim = &mut self.locks[at].claim;
-        *claim = Claim {
-            wanted: Some(mode),
-            pinned: Some(held),
-            flags,
-            alternate: false,
-            demoted: false,
-            ..*claim
-        };
+        *claim = Claim { wanted: Some(mode), pinned: Some(held), flags, marks: Marks::NONE, ..*claim };
         if Mode::value_transfer(Some(held), mode) == ValueTransfer::Write {
             self.write_copy(at, write);
         }
@@ -226,7 +219,7 @@ impl Machine<'_> {
             self.s.stats.denied += 1;
         }
         let is_first = flags.has(Flags::HEAD_OF_QUEUE);
-        if matches!(result, Ok(Some(_))) || self.locks[at].claim.demoted || is_first {
+        if matches!(result, Ok(Some(_))) || self.locks[at].claim.is_demoted() || is_first {
             self.look_after(resource);
         } else {
             self.state_changes(resource);
@@ -556,8 +549,8 @@ impl Machine<'_> {
         Grant {
             mode: lock.claim.held.expect("a granted lock holds a mode"),
             token: lock.token,
-            alternate: lock.claim.alternate,
-            demoted: lock.claim.demoted,
+            alternate: lock.claim.is_alternate(),
+            demoted: lock.claim.is_demoted(),
             path: lock.path,
         }
     }

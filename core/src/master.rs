@@ -18,8 +18,8 @@ use crate::id::{DemandId, Number, QueueTicket, SpaceId, Token};
 use crate::machine::{Machine, Member};
 use crate::mode::Mode;
 use crate::name::Name;
-use crate::queue::{Entered, NoQueue, Place};
-use crate::record::{Answer, Due, NAME_INLINE, Pace, Physical, Resource, RingBody};
+use crate::queue::{Entered, Marks, NoQueue, Place};
+use crate::record::{Answer, Counted, Due, NAME_INLINE, Pace, Physical, Resource, RingBody};
 use crate::table::Idx;
 use crate::transfer::Room;
 use crate::wire::{DenyReason, Position};
@@ -238,8 +238,8 @@ impl Machine<'_> {
     fn take_write(&mut self, resource: Idx<Resource>, at: Idx<Physical>, position: &Position) {
         let Some(write) = position.write else { return };
         let record = &self.physical[at];
-        let may_write = record.writing_since != Token::NONE;
-        let is_current = (record.writing_since..=record.token).contains(&write.version.physical());
+        let may_write = record.writing_since != Counted::NONE;
+        let is_current = (record.writing_since..=record.token).contains(&write.version.into());
         let is_known = is_current || crate::fault_on!(self, WRITE_BY_MODE);
         if !may_write || !is_known {
             return;
@@ -256,8 +256,8 @@ impl Machine<'_> {
     fn note_writing(&mut self, at: Idx<Physical>) {
         let record = &mut self.physical[at];
         if !record.claim.held.is_some_and(Mode::may_write_value) {
-            record.writing_since = Token::NONE;
-        } else if record.writing_since == Token::NONE {
+            record.writing_since = Counted::NONE;
+        } else if record.writing_since == Counted::NONE {
             record.writing_since = record.token;
         }
     }
@@ -355,7 +355,8 @@ impl Machine<'_> {
         self.set_wish(resource, at, position, wanted);
         let slot = &mut self.slots.0[self.resources[resource].slot as usize];
         slot.arrivals += 1;
-        self.physical[at].ticket = QueueTicket { epoch: self.s.views.view.epoch, count: slot.arrivals };
+        let ticket = QueueTicket { epoch: self.s.views.view.epoch, count: slot.arrivals };
+        self.physical[at].ticket = ticket.into();
         let no_queue = if self.is_retaining(resource) { NoQueue::AskHolders } else { NoQueue::Refuse };
         let queues = &mut self.resources[resource].mastery.queues;
         let entered = queues.enter(&mut self.physical, at, no_queue, |_, _| true);
@@ -391,8 +392,7 @@ impl Machine<'_> {
         claim.pinned = position.pinned;
         claim.wanted = Some(wanted);
         claim.flags = position.flags;
-        claim.alternate = false;
-        claim.demoted = false;
+        claim.marks = Marks::NONE;
     }
 
     fn take_entered(&mut self, resource: Idx<Resource>, at: Idx<Physical>, entered: Entered) {
@@ -402,7 +402,7 @@ impl Machine<'_> {
                 let record = &mut self.physical[at];
                 let is_no_queue = record.claim.flags.has(Flags::NO_QUEUE);
                 record.is_asking_holders = is_no_queue;
-                if record.claim.demoted {
+                if record.claim.is_demoted() {
                     self.demand_demotion(at);
                 }
                 self.demand_of(resource, at, &[Place::Granted]);
@@ -498,7 +498,7 @@ impl Machine<'_> {
         self.end_queued_timer(at);
         self.end_demand(at);
         let record = &mut self.physical[at];
-        record.token = token;
+        record.token = token.into();
         record.answer = Answer::Granted;
         record.is_asking_holders = false;
         record.due = Due { answer: true, queued: false, demand: false };

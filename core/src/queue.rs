@@ -36,11 +36,33 @@ pub(crate) struct Claim {
     pub(crate) told: Option<Mode>,
     pub(crate) flags: Flags,
     pub(crate) place: Place,
-    /// `wanted` is the alternate mode already.
-    pub(crate) alternate: bool,
-    /// The lock was demoted to NL to end a conversion deadlock.
-    pub(crate) demoted: bool,
+    pub(crate) marks: Marks,
     pub(crate) link: Link,
+}
+const _: () = assert!(size_of::<Claim>() == 16, "a claim is a quarter of a cache line");
+
+/// What has become of a request since it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Marks(u8);
+
+impl Marks {
+    pub(crate) const NONE: Self = Self(0);
+    /// `wanted` is the alternate mode already.
+    pub(crate) const ALTERNATE: Self = Self(1);
+    /// The lock was demoted to NL to end a conversion deadlock.
+    pub(crate) const DEMOTED: Self = Self(1 << 1);
+
+    pub(crate) const fn of(alternate: bool, demoted: bool) -> Self {
+        Self(alternate as u8 | (demoted as u8) << 1)
+    }
+
+    pub(crate) const fn set(&mut self, mark: Self) {
+        self.0 |= mark.0;
+    }
+
+    const fn has(self, mark: Self) -> bool {
+        self.0 & mark.0 != 0
+    }
 }
 
 /// Which queue a lock stands in.
@@ -60,13 +82,20 @@ impl Claim {
         told: None,
         flags: Flags::NONE,
         place: Place::Apart,
-        alternate: false,
-        demoted: false,
+        marks: Marks::NONE,
         link: Link::NONE,
     };
 
     pub(crate) fn is_waiting(&self) -> bool {
         matches!(self.place, Place::Convert | Place::Wait)
+    }
+
+    pub(crate) fn is_alternate(&self) -> bool {
+        self.marks.has(Marks::ALTERNATE)
+    }
+
+    pub(crate) fn is_demoted(&self) -> bool {
+        self.marks.has(Marks::DEMOTED)
     }
 
     fn is_conversion(&self) -> bool {
@@ -439,7 +468,7 @@ impl<T: Entry> Queues<T> {
         {
             let claim = slab[at].claim_mut();
             claim.wanted = Some(alternate);
-            claim.alternate = true;
+            claim.marks.set(Marks::ALTERNATE);
             return self.enter_allowed(slab, at, alternate, reach);
         }
         let may_ask = no_queue == NoQueue::AskHolders && self.is_in_order_now(&claim);
@@ -514,7 +543,7 @@ impl<T: Entry> Queues<T> {
         }
         let claim = slab[at].claim_mut();
         claim.pinned = Some(Mode::Null);
-        claim.demoted = true;
+        claim.marks.set(Marks::DEMOTED);
         // It goes behind those that it was demoted for.
         claim.flags = claim.flags.without(Flags::HEAD_OF_QUEUE);
     }
@@ -571,7 +600,7 @@ impl<T: Entry> Queues<T> {
                 return false;
             }
             self.set_wanted(slab, at, alternate);
-            slab[at].claim_mut().alternate = true;
+            slab[at].claim_mut().marks.set(Marks::ALTERNATE);
         }
         self.grant(slab, at);
         true

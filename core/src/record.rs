@@ -16,6 +16,10 @@ use crate::value::ValueCopy;
 use crate::view::{Agreeing, Claimed, Hearing, Reporting};
 use crate::wire::{DenyReason, MESSAGE_MAX, PositionKind};
 
+mod counted;
+
+pub(crate) use counted::Counted;
+
 /// Bytes of a name that stand in the resource record itself.
 pub(crate) const NAME_INLINE: usize = 24;
 
@@ -158,23 +162,22 @@ pub(crate) struct Unmet {
 
 /// One node's lock on one resource, as its master has it on record. Opaque.
 ///
-/// The order of the fields is kept, by cache lines: what it is, in two; timers, which most locks have none of.
+/// The order of the fields is kept: what it is, in three half cache lines, so that it takes two whole ones wherever the
+/// record begins; then the version of the copy, and timers, which most locks have none of.
 #[derive(Clone, Debug)]
-#[repr(C, align(64))]
+#[repr(C, align(32))]
 pub struct Physical {
     pub(crate) claim: Claim,
-    pub(crate) resource: Option<Idx<Resource>>,
     pub(crate) number: Number,
     pub(crate) asked: Number,
-    pub(crate) token: Token,
+    pub(crate) resource: Option<Idx<Resource>>,
+    /// The physical token of its last grant.
+    pub(crate) token: Counted,
     /// What the record has to say to its node.
     pub(crate) outbox: Link,
-    /// Token since which the node was on record at PW or EX without a break; [`Token::NONE`] if it is not.
-    pub(crate) writing_since: Token,
-    /// Version of the node's copy of the value block.
-    pub(crate) copy: Token,
-    pub(crate) ticket: QueueTicket,
-    pub(crate) demand: Option<Demanding>,
+    /// Token since which the node was on record at PW or EX without a break; [`Counted::NONE`] if it is not.
+    pub(crate) writing_since: Counted,
+    pub(crate) ticket: Counted,
     /// Place of the node among the members; [`NOBODY`] in a packed record once it has departed.
     pub(crate) member: u8,
     pub(crate) priority: Priority,
@@ -183,6 +186,9 @@ pub struct Physical {
     pub(crate) is_asking_holders: bool,
     pub(crate) due: Due,
     pub(crate) demand_pace: Pace,
+    pub(crate) demand: Option<Demanding>,
+    /// Version of the node's copy of the value block.
+    pub(crate) copy: Token,
     /// Linked only if there is a demand.
     pub(crate) demand_timer: Link,
     pub(crate) demand_at: Instant,
@@ -190,7 +196,8 @@ pub struct Physical {
     pub(crate) queued_timer: Link,
     pub(crate) queued_at: Instant,
 }
-const _: () = assert!(core::mem::offset_of!(Physical, demand_timer) == 128, "what it is takes two lines");
+const _: () = assert!(core::mem::offset_of!(Physical, copy) <= 104, "what it is takes two lines");
+const _: () = assert!(size_of::<Physical>() == 160, "a physical lock takes two lines and a half");
 
 /// A demand that a master has made of a holder.
 #[derive(Clone, Copy, Debug)]
@@ -474,21 +481,21 @@ impl Physical {
     /// A free record.
     pub const VACANT: Self = Self {
         claim: Claim::VACANT,
-        resource: None,
         number: Number(0),
         asked: Number(0),
-        token: Token::NONE,
+        resource: None,
+        token: Counted::NONE,
         outbox: Link::NONE,
-        writing_since: Token::NONE,
-        copy: Token::NONE,
-        ticket: QueueTicket { epoch: Epoch(0), count: 0 },
-        demand: None,
+        writing_since: Counted::NONE,
+        ticket: Counted::NONE,
         member: 0,
         priority: Priority(0),
         answer: Answer::None,
         is_asking_holders: false,
         due: Due { answer: false, queued: false, demand: false },
         demand_pace: Pace::Short,
+        demand: None,
+        copy: Token::NONE,
         demand_timer: Link::NONE,
         demand_at: Instant::START,
         queued_timer: Link::NONE,
@@ -501,8 +508,8 @@ impl Physical {
         self.resource = None;
         self.number = Number(0);
         self.asked = Number(0);
-        self.token = Token::NONE;
-        self.writing_since = Token::NONE;
+        self.token = Counted::NONE;
+        self.writing_since = Counted::NONE;
         self.copy = Token::NONE;
         self.demand = None;
         self.answer = Answer::None;

@@ -132,7 +132,7 @@ impl Machine<'_> {
                 pinned: physical.claim.pinned,
                 wanted: physical.claim.wanted,
                 number: physical.number,
-                token: physical.token,
+                token: physical.token.token(),
                 demanded: physical.demand.map(|demand| demand.stay),
             });
         });

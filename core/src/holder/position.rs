@@ -9,7 +9,7 @@ use crate::id::{DemandId, Number, Token};
 use crate::machine::{Machine, Member};
 use crate::mode::Mode;
 use crate::name::Name;
-use crate::queue::{Place, Queues};
+use crate::queue::{Marks, Place, Queues};
 use crate::record::{Course, NOBODY, Pace, Resource, RingBody, Unmet, Wish};
 use crate::table::Idx;
 use crate::transfer::is_leap;
@@ -386,7 +386,7 @@ impl Machine<'_> {
         let before = holding.served.replace(wish.waiter).filter(|before| *before != wish.waiter);
         let wanted = lock.claim.wanted.expect("a waiter wants a mode");
         if let (false, Some(alternate)) = (mode.covers(wanted), lock.claim.flags.alternate(wanted)) {
-            lock.claim.alternate = true;
+            lock.claim.marks.set(Marks::ALTERNATE);
             holding.locks.set_wanted(&mut self.locks, wish.waiter, alternate);
         }
         if let Some(before) = before.filter(|before| self.locks[*before].resource == Some(at)) {

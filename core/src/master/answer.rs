@@ -33,7 +33,7 @@ impl Machine<'_> {
             };
         }
         if record.due.queued {
-            return Some(Body::Queued(Queued { number: record.number, ticket: record.ticket }));
+            return Some(Body::Queued(Queued { number: record.number, ticket: record.ticket.ticket() }));
         }
         let demand = record.demand.filter(|_| record.due.demand)?;
         Some(Body::Demand(Demand {
@@ -55,7 +55,7 @@ impl Machine<'_> {
         Grant {
             number: record.number,
             mode: record.claim.held.expect("a granted record holds a mode"),
-            token: record.token,
+            token: record.token.token(),
             value: (wants_value && is_new).then_some(value),
             demand: record.demand.map(|demand| (demand.id, demand.stay)),
         }

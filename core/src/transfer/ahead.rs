@@ -156,7 +156,7 @@ impl Machine<'_> {
             sum ^= more(resource);
             if let Some(lock) = resource.mastery.queues.after(&self.physical, None) {
                 let record = &self.physical[lock];
-                sum ^= record.number.0 ^ record.ticket.count;
+                sum ^= record.number.0 ^ record.ticket.ticket().count;
             }
         }
         core::hint::black_box(sum);
@@ -186,7 +186,7 @@ impl Machine<'_> {
         }
         // Each record has a lock at least, or nearly so.
         for physical in self.next_physical().take(hashes.len) {
-            sum ^= physical.number.0 ^ physical.ticket.count;
+            sum ^= physical.number.0 ^ physical.ticket.ticket().count;
         }
         core::hint::black_box(sum);
         hashes

@@ -3,7 +3,7 @@
 use crate::id::{DemandId, NodeId, Number, Token};
 use crate::machine::Machine;
 use crate::mode::Mode;
-use crate::queue::{Claim, Place};
+use crate::queue::{Claim, Marks, Place};
 use crate::record::{
     Answer, Chain, Course, Demanding, Due, NAME_INLINE, NOBODY, Pace, Passage, Physical, Resource, RingBody,
 };
@@ -44,14 +44,14 @@ impl Machine<'_> {
             wanted: claim.wanted,
             told: claim.told,
             flags: claim.flags,
-            alternate: claim.alternate,
-            demoted: claim.demoted,
+            alternate: claim.is_alternate(),
+            demoted: claim.is_demoted(),
             priority: record.priority,
             number: record.number,
             asked: record.asked,
-            token: record.token,
-            ticket: record.ticket,
-            writing_since: record.writing_since,
+            token: record.token.token(),
+            ticket: record.ticket.ticket(),
+            writing_since: record.writing_since.token(),
             copy: record.copy,
             answer: match record.answer {
                 Answer::None => None,
@@ -210,9 +210,9 @@ impl Machine<'_> {
         record.priority = unit.priority;
         record.number = unit.number;
         record.asked = unit.asked;
-        record.token = unit.token;
-        record.writing_since = unit.writing_since;
-        record.ticket = unit.ticket;
+        record.token = unit.token.into();
+        record.writing_since = unit.writing_since.into();
+        record.ticket = unit.ticket.into();
         record.answer = match unit.answer {
             None => Answer::None,
             Some(Ok(())) => Answer::Granted,
@@ -287,8 +287,7 @@ fn claim_of(unit: &LockUnit) -> Claim {
         wanted: unit.wanted,
         told: unit.told,
         flags: unit.flags,
-        alternate: unit.alternate,
-        demoted: unit.demoted,
+        marks: Marks::of(unit.alternate, unit.demoted),
         ..Claim::VACANT
     }
 }

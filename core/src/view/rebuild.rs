@@ -10,7 +10,7 @@ use crate::machine::{Member, places};
 use crate::mode::Mode;
 use crate::peer::Push;
 use crate::queue::{Claim, Place, Queues};
-use crate::record::{Chain, Course, NAME_INLINE, NOBODY, Passage, Physical, Resource};
+use crate::record::{Chain, Counted, Course, NAME_INLINE, NOBODY, Passage, Physical, Resource};
 use crate::table::{Idx, Queue};
 #[cfg(lockmaster_faults)]
 use crate::value::ValueState;
@@ -288,12 +288,13 @@ impl Machine<'_> {
         record.asked = position.asked;
         record.priority = position.priority;
         record.copy = position.copy;
-        record.token = unit.token;
+        record.token = unit.token.into();
         let since = if unit.since == Token::NONE { unit.token } else { unit.since.min(unit.token) };
-        record.writing_since = if held.is_some_and(Mode::may_write_value) { since } else { Token::NONE };
+        let is_writer = held.is_some_and(Mode::may_write_value);
+        record.writing_since = if is_writer { since.into() } else { Counted::NONE };
         let has_place = !crate::fault_on!(self, REBUILD_BY_NODE);
         let record = &mut self.physical[lock];
-        record.ticket = unit.ticket.filter(|_| has_place).unwrap_or(NO_TICKET);
+        record.ticket = unit.ticket.filter(|_| has_place).unwrap_or(NO_TICKET).into();
         record.is_asking_holders = position.flags.has(Flags::NO_QUEUE) && position.wanted.is_some();
         if position.wanted.is_none() {
             let queues = &mut self.resources[at].mastery.queues;
