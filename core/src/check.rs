@@ -107,7 +107,7 @@ impl Machine<'_> {
         assert!(holding.write.0 != u64::MAX, "a write is stated");
         let is_useful = !resource.is_holding_nothing()
             || !resource.mastery.queues.is_empty()
-            || resource.outbox.is_linked()
+            || resource.is_to_be_said()
             || resource.passage != Passage::None
             || slot.course == Course::Reporting
             || slot.moved.is_linked()
@@ -117,16 +117,15 @@ impl Machine<'_> {
         // What waits beyond the end of a life is taken up again with the next one, and what this node said to itself of a
         // slot that it has lost when that is looked at.
         let is_pending = holding.is_asking() && !self.is_master(at) && !self.is_ended();
-        let is_said = resource.outbox.is_linked() || resource.repeat.is_linked() || slot.moved.is_linked();
+        let is_said = resource.saying.is_linked() || slot.moved.is_linked();
         assert!(!is_pending || is_said, "{name:?}: what is wanted of another node is said or repeated");
         let is_waiting = holding.is_asking() || holding.write != Number(0);
         assert!(resource.is_waiting() == is_waiting, "{name:?}: what is waited for is known as such");
-        let is_touched =
-            resource.outbox.is_linked() || resource.repeat.is_linked() || resource.idle.is_linked();
+        let is_touched = resource.saying.is_linked() || holding.idle.is_linked();
         let is_known = is_touched || holding.number != Number(0) || holding.copy.is_some();
         assert!(resource.is_used || !is_known, "{name:?}: what is known as a holder was asked for");
         assert!(
-            !resource.repeat.is_linked() || resource.is_waiting(),
+            resource.pace.is_none() || resource.saying.is_linked() && resource.is_waiting(),
             "{name:?}: what is repeated is waited for"
         );
         let mastery = &resource.mastery;
@@ -281,14 +280,17 @@ fn write_to(digest: &mut Digest, record: &dyn fmt::Debug) {
 impl Resource {
     /// Is nothing left in a free record that whoever uses it next could take for its own?
     fn is_vacant(&self) -> bool {
-        let links = [self.chain, self.outbox, self.repeat, self.idle, self.work];
+        let links = [self.chain, self.saying, self.holding.idle, self.work];
         let Mastery { queues, members, value } = &self.mastery;
         let holding = &self.holding;
-        let is_unheld = !holding.is_idle && holding.held.is_none() && holding.demand.is_none();
-        let is_unsaid = holding.number == Number(0) && holding.answers == DemandId(0) && holding.hits == 0;
+        let is_unheld = !holding.is_idle && holding.held.is_none() && !holding.is_demanded();
+        let is_unsaid = holding.number == Number(0) && holding.answers() == DemandId(0) && holding.hits == 0;
         !links.into_iter().any(Link::is_linked)
             && (queues.is_empty() && *members == 0 && value.is_none())
-            && (!self.is_used && self.passage == Passage::None && self.name_rest.is_none())
+            && (!self.is_used
+                && self.pace.is_none()
+                && self.passage == Passage::None
+                && self.name_rest.is_none())
             && (is_unheld && is_unsaid && holding.copy.is_none() && holding.served.is_none())
     }
 }

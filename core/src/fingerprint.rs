@@ -17,7 +17,7 @@ use core::hash::Hasher;
 
 use crate::machine::Machine;
 use crate::record::{Chain, Events, Lock, Physical, RING_LEN, Relays, Resource};
-use crate::table::{Idx, Link, Queue, Via};
+use crate::table::{Idx, Queue, Via};
 use crate::time::Instant;
 
 /// Feeds what records print to a hasher.
@@ -38,8 +38,8 @@ impl Feed<'_> {
     }
 
     /// A timer: nothing if it does not run.
-    fn put_timer(&mut self, link: Link, at: Instant) {
-        if link.is_linked() {
+    fn put_timer(&mut self, is_running: bool, at: Instant) {
+        if is_running {
             self.put_until(at);
         } else {
             self.put(&());
@@ -91,9 +91,9 @@ impl Machine<'_> {
         let resource = &self.resources[at];
         self.put_resource(feed, at);
         feed.put(&(resource.passage, resource.is_value_lost, resource.route, resource.work.is_linked()));
-        feed.put(&(resource.outbox.is_linked(), resource.repeat_pace));
-        feed.put_timer(resource.repeat, resource.repeat_at);
-        feed.put_timer(resource.idle, resource.idle_at);
+        feed.put(&(resource.is_to_be_said(), resource.pace));
+        feed.put_timer(resource.pace.is_some(), resource.repeat_at);
+        feed.put_timer(resource.holding.idle.is_linked(), resource.idle_at);
         feed.put(&resource.mastery.value.map(|cell| self.values[cell].copy));
         let queues = &resource.mastery.queues;
         let mut walk = queues.after(&self.physical, None);
@@ -108,17 +108,27 @@ impl Machine<'_> {
         let record = &self.physical[at];
         feed.put(&self.lock_unit(at));
         feed.put(&(record.outbox.is_linked(), record.demand_pace));
-        feed.put_timer(record.demand_timer, record.demand_at);
-        feed.put_timer(record.queued_timer, record.queued_at);
+        feed.put_timer(record.demand_timer.is_linked(), record.demand_at);
+        feed.put_timer(record.queued_timer.is_linked(), record.queued_at);
     }
 
     fn fingerprint_holding(&self, feed: &mut Feed<'_>, at: Idx<Resource>) {
         let holding = &self.resources[at].holding;
         feed.put(&self.position_of(at));
-        feed.put(&(holding.kind, holding.token, holding.write, holding.demand, holding.grants_after_demand));
+        feed.put(&(
+            holding.kind,
+            holding.token,
+            holding.write,
+            holding.demand().map(|demand| (demand.id, demand.stay)),
+            holding.grants_after_demand,
+        ));
         feed.put(&(holding.is_idle, holding.is_touched, holding.is_copy_current, holding.watched));
         feed.put(&holding.copy.map(|cell| self.values[cell].copy));
-        feed.put(&holding.wish().map(|wish| (wish.ticket, self.locks[wish.waiter].owner)));
+        feed.put(
+            &holding
+                .wish()
+                .map(|wish| (wish.is_queued.then(|| wish.ticket.ticket()), self.locks[wish.waiter].owner)),
+        );
         let served = holding.served.filter(|served| self.locks[*served].resource == Some(at));
         feed.put(&served.map(|served| self.locks[served].owner));
         let mut walk = holding.locks.after(&self.locks, None);

@@ -276,7 +276,7 @@ impl Machine<'_> {
     fn is_at_rest(&self, resource: Idx<Resource>) -> bool {
         let holding = &self.resources[resource].holding;
         let is_kept = !holding.locks.is_empty() || self.is_retaining(resource);
-        is_kept && !holding.locks.has_waiters() && holding.demand.is_none() && holding.write != UNSTATED
+        is_kept && !holding.locks.has_waiters() && !holding.is_demanded() && holding.write != UNSTATED
     }
 
     pub(crate) fn abandon(&mut self, id: LockId) -> Result<(), UnknownLock> {
@@ -328,7 +328,7 @@ impl Machine<'_> {
         let resource = self.resource_of(at);
         let lock = &mut self.locks[at];
         let is_news = !core::mem::replace(&mut lock.is_watched, true);
-        self.resources[resource].holding.watched += u32::from(is_news);
+        self.resources[resource].holding.watched += u16::from(is_news);
         let lock = &self.locks[at];
         let Some(held) = lock.claim.held else { return Ok(None) };
         let holding = &self.resources[resource].holding;
@@ -336,7 +336,7 @@ impl Machine<'_> {
             .into_iter()
             .rev()
             .find(|mode| !held.is_compatible(*mode) && holding.locks.waiting(*mode) > 0);
-        let remote = holding.demand.filter(|demand| !demand.stay.covers(held));
+        let remote = holding.demand().filter(|demand| !demand.stay.covers(held));
         let demanded = local.max(remote.map(|demand| demanded_mode(demand.stay)));
         // What the owner was in the way of before it watched was not told to it.
         self.locks[at].claim.told = demanded;
@@ -381,7 +381,7 @@ impl Machine<'_> {
         Reach {
             held,
             is_copy_current: holding.is_copy_current,
-            is_closed: holding.demand.is_some() && holding.grants_after_demand >= space.grants_after_demand,
+            is_closed: holding.is_demanded() && holding.grants_after_demand >= space.grants_after_demand,
         }
     }
 
@@ -418,7 +418,7 @@ impl Machine<'_> {
         let holding = &mut self.resources[resource].holding;
         assert!(holding.held.is_some(), "a node grants from what it holds");
         let lock = &mut self.locks[at];
-        if holding.demand.is_some() && !lock.is_served {
+        if holding.is_demanded() && !lock.is_served {
             holding.grants_after_demand = holding.grants_after_demand.saturating_add(1);
         }
         holding.token.local += 1;
@@ -447,7 +447,7 @@ impl Machine<'_> {
 
     /// Tells an owner whose lock has come to stand granted of a demand that the node knows already.
     fn tell_of_demand(&mut self, resource: Idx<Resource>, at: Idx<Lock>) {
-        let Some(demand) = self.resources[resource].holding.demand else { return };
+        let Some(demand) = self.resources[resource].holding.demand() else { return };
         let claim = &mut self.locks[at].claim;
         let mode = demanded_mode(demand.stay);
         if claim.held.is_some_and(|held| !demand.stay.covers(held)) && claim.told < Some(mode) {
@@ -483,7 +483,7 @@ impl Machine<'_> {
         holding.locks.withdraw(&mut self.locks, at);
         let lock = &mut self.locks[at];
         if lock.claim.held.is_none() {
-            holding.watched -= u32::from(core::mem::take(&mut lock.is_watched));
+            holding.watched -= u16::from(core::mem::take(&mut lock.is_watched));
         }
         self.s.stats.denied += 1;
         self.tell_end(at, Err(reason));
@@ -494,7 +494,7 @@ impl Machine<'_> {
     fn end_lock(&mut self, at: Idx<Lock>) {
         let resource = self.resource_of(at);
         let holding = &mut self.resources[resource].holding;
-        holding.watched -= u32::from(self.locks[at].is_watched);
+        holding.watched -= u16::from(self.locks[at].is_watched);
         holding.locks.leave(&mut self.locks, at);
         self.free_lock(at);
     }
@@ -507,9 +507,9 @@ impl Machine<'_> {
 
     /// States what has changed of the node's position, and delivers what the node says to itself.
     fn state_changes(&mut self, resource: Idx<Resource>) {
-        let was_demanded = self.resources[resource].holding.demand.is_some();
+        let was_demanded = self.resources[resource].holding.is_demanded();
         self.position(resource);
-        if was_demanded && self.resources[resource].holding.demand.is_none() {
+        if was_demanded && !self.resources[resource].holding.is_demanded() {
             // The demand is met: those who waited for that may be granted from what has stayed.
             self.pass_owners(resource, Path::Retained);
             self.position(resource);

@@ -511,7 +511,7 @@ impl<'a> Machine<'a> {
     /// Forgets a resource that neither role needs any more. One that is free already stays so.
     pub(crate) fn drop_if_unused(&mut self, at: Idx<Resource>) {
         let resource = &self.resources[at];
-        let is_said = resource.name_len > 0 && !resource.outbox.is_linked();
+        let is_said = resource.name_len > 0 && !resource.is_to_be_said();
         if !(is_said && resource.mastery.queues.is_empty() && resource.is_holding_nothing()) {
             return;
         }
@@ -548,7 +548,7 @@ impl<'a> Machine<'a> {
 
     /// What this node knows of a resource as its holder, which is nothing that matters any more, goes.
     fn forget_holding(&mut self, at: Idx<Resource>) {
-        assert!(!self.resources[at].repeat.is_linked(), "what is not waited for is not repeated");
+        assert!(self.resources[at].pace.is_none(), "what is not waited for is not repeated");
         self.leave_idle(at);
         self.forget_copy(at);
         self.s.work.remove_if_linked(&mut self.resources, at);

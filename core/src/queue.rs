@@ -21,7 +21,7 @@ use core::fmt;
 use crate::SCAN_MAX;
 use crate::flags::Flags;
 use crate::mode::Mode;
-use crate::table::{Idx, Link, Queue, Slab, Via};
+use crate::table::{Idx, Link, Row, Slab, Via};
 
 /// What the discipline knows of a lock.
 #[derive(Clone, Copy, Debug)]
@@ -156,29 +156,35 @@ pub(crate) enum NoQueue {
 }
 
 /// The three queues of one resource at one level, with counts that spare walking them.
+///
+/// What only who waits needs stands last.
+#[repr(C)]
 pub(crate) struct Queues<T> {
-    granted: Queue<T, Standing>,
-    convert: Queue<T, Standing>,
-    wait: Queue<T, Standing>,
-    /// Locks that hold each mode, wherever they stand.
-    held: [u16; 6],
-    /// Locks that wait for each mode.
-    wanted: [u16; 6],
-    /// Waiting locks with the no-order flag.
-    no_order: u16,
+    granted: Row<T, Standing>,
+    convert: Row<T, Standing>,
+    wait: Row<T, Standing>,
     /// Locks in all three queues.
     len: u16,
+    /// Locks that hold each mode, wherever they stand.
+    held: [u16; 6],
+    /// Waiting locks with the no-order flag.
+    no_order: u16,
+    /// Locks that wait for each mode.
+    wanted: [u16; 6],
 }
 
 impl<T> Queues<T> {
+    /// Bytes of what holders need: the rest is for those who wait.
+    pub(crate) const OF_HOLDERS: usize = core::mem::offset_of!(Self, no_order);
+
     pub(crate) const EMPTY: Self = Self {
-        granted: Queue::EMPTY,
-        convert: Queue::EMPTY,
-        wait: Queue::EMPTY,
-        held: [0; 6],
-        wanted: [0; 6],
-        no_order: 0,
+        granted: Row::EMPTY,
+        convert: Row::EMPTY,
+        wait: Row::EMPTY,
         len: 0,
+        held: [0; 6],
+        no_order: 0,
+        wanted: [0; 6],
     };
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -252,7 +258,7 @@ impl<T: Entry> Queues<T> {
     }
 
     pub(crate) fn next(slab: &Slab<'_, T>, at: Idx<T>) -> At<T> {
-        Queue::<T, Standing>::next(slab, at)
+        Row::<T, Standing>::next(slab, at)
     }
 
     /// The first lock of all queues, granted, convert, wait, for which `is_it` holds.

@@ -1,10 +1,8 @@
 //! What the tables hold: resources, physical locks, logical locks, names, value blocks, slots, peers.
 
 use crate::event::{Denial, Path};
-use crate::flags::Flags;
 use crate::id::{
-    DemandId, Epoch, Incarnation, LockId, MapVersion, NodeId, Number, OwnerId, Priority, QueueTicket,
-    SpaceId, Token,
+    DemandId, Epoch, Incarnation, LockId, MapVersion, NodeId, Number, OwnerId, Priority, SpaceId, Token,
 };
 use crate::mode::Mode;
 use crate::name::Name;
@@ -14,11 +12,13 @@ use crate::time::Instant;
 use crate::transfer::{Notes, Room};
 use crate::value::ValueCopy;
 use crate::view::{Agreeing, Claimed, Hearing, Reporting};
-use crate::wire::{DenyReason, MESSAGE_MAX, PositionKind};
+use crate::wire::{DenyReason, MESSAGE_MAX};
 
 mod counted;
+mod holding;
 
 pub(crate) use counted::Counted;
+pub(crate) use holding::{Holding, Unmet, Wish};
 
 /// Bytes of a name that stand in the resource record itself.
 pub(crate) const NAME_INLINE: usize = 24;
@@ -26,7 +26,7 @@ pub(crate) const NAME_INLINE: usize = 24;
 /// One resource known to this node, as its master, as a holder, or both. Opaque.
 ///
 /// The order of the fields is kept, by cache lines: what it is and where it stands; what its master knows; what its
-/// holder knows, of which a lock without owners has the first line only; timers.
+/// holder knows, of which a lock without waiters has the first line only; timers.
 #[derive(Clone, Debug)]
 #[repr(C, align(64))]
 pub struct Resource {
@@ -36,8 +36,9 @@ pub struct Resource {
     pub(crate) slot: u32,
     /// Resources of one slot.
     pub(crate) chain: Link,
-    /// Positions to be said. Linked only if the resource is used here.
-    pub(crate) outbox: Link,
+    /// Among the positions to be said, or, at a pace, among those that are repeated. Linked only if the resource is
+    /// used here.
+    pub(crate) saying: Link,
     pub(crate) space: SpaceId,
     pub(crate) name_len: u8,
     pub(crate) route: Route,
@@ -48,16 +49,16 @@ pub struct Resource {
     /// follows it, has been touched.
     pub(crate) is_used: bool,
     pub(crate) mastery: Mastery,
-    pub(crate) holding: Holding,
-    pub(crate) repeat: Link,
-    pub(crate) repeat_at: Instant,
-    pub(crate) idle: Link,
     pub(crate) idle_at: Instant,
+    pub(crate) holding: Holding,
+    pub(crate) repeat_at: Instant,
     pub(crate) work: Link,
-    pub(crate) repeat_pace: Pace,
+    /// How soon the position is repeated; nothing while it is to be said, or nothing is to be said of it.
+    pub(crate) pace: Option<Pace>,
 }
 const _: () = assert!(core::mem::offset_of!(Resource, mastery) == 64, "the master's part is one line");
 const _: () = assert!(core::mem::offset_of!(Resource, holding) == 128, "the holder's part begins a line");
+const _: () = assert!(size_of::<Resource>() == 320, "a resource takes five lines");
 
 /// Where a master's record is on its way to another master.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,46 +88,6 @@ pub(crate) struct Mastery {
     pub(crate) value: Option<Idx<ValueCell>>,
 }
 
-/// What a node holds, pins and wants on a resource, and for whom.
-#[derive(Clone, Debug)]
-#[repr(C)]
-pub(crate) struct Holding {
-    pub(crate) held: Option<Mode>,
-    /// Held without an owner, and counted so.
-    pub(crate) is_idle: bool,
-    /// Used since it was put among the idle ones.
-    pub(crate) is_touched: bool,
-    /// The copy is what the resource's value block is.
-    pub(crate) is_copy_current: bool,
-    /// Local grants since the last message; they sent none.
-    pub(crate) hits: u32,
-    /// Physical token, with the count of owners served under it.
-    pub(crate) token: Token,
-    /// Number of the last position.
-    pub(crate) number: Number,
-    /// Number of the last position with a value block write that is not acknowledged; 0 if there is none.
-    pub(crate) write: Number,
-    pub(crate) demand: Option<Unmet>,
-    /// Demand to be answered by the next message; 0 for none.
-    pub(crate) answers: DemandId,
-    /// The node's copy of the value block.
-    pub(crate) copy: Option<Idx<ValueCell>>,
-    /// The waiter that the master's last grant was for.
-    pub(crate) served: Option<Idx<Lock>>,
-    pub(crate) kind: PositionKind,
-    /// There is a wish, which stands in another line.
-    is_asking: bool,
-    pub(crate) locks: Queues<Lock>,
-    /// Owners that watch; without any, nobody is looked for who might be told of a demand.
-    pub(crate) watched: u32,
-    /// Local grants made since the demand was known.
-    pub(crate) grants_after_demand: u32,
-    /// What is asked of the master, until it is granted, denied or withdrawn. Set by [`Holding::ask`] alone, and read
-    /// through [`Holding::wish`].
-    wish: Option<Wish>,
-}
-const _: () = assert!(core::mem::offset_of!(Holding, locks) <= 64, "a lock without owners needs one line");
-
 /// How soon something is said again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
@@ -134,30 +95,6 @@ pub(crate) enum Pace {
     Short,
     /// It is known to wait.
     Long,
-}
-
-/// What a node asks of a master, and for which of its owners.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wish {
-    pub(crate) waiter: Idx<Lock>,
-    /// Generation of the waiter: its place may be another's by the time of an answer.
-    pub(crate) generation: u32,
-    pub(crate) wanted: Mode,
-    pub(crate) pinned: Option<Mode>,
-    pub(crate) flags: Flags,
-    pub(crate) priority: Priority,
-    /// Number under which it was first asked.
-    pub(crate) asked: Number,
-    /// The master has said that it waits.
-    pub(crate) ticket: Option<QueueTicket>,
-    pub(crate) patience_until: Option<Instant>,
-}
-
-/// A demand that this node has not met yet.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Unmet {
-    pub(crate) id: DemandId,
-    pub(crate) stay: Mode,
 }
 
 /// One node's lock on one resource, as its master has it on record. Opaque.
@@ -398,7 +335,7 @@ impl Resource {
         name_rest: None,
         slot: 0,
         chain: Link::NONE,
-        outbox: Link::NONE,
+        saying: Link::NONE,
         space: SpaceId(0),
         name_len: 0,
         route: 0,
@@ -406,14 +343,17 @@ impl Resource {
         is_value_lost: false,
         is_used: false,
         mastery: Mastery::NONE,
-        holding: Holding::NONE,
-        repeat: Link::NONE,
-        repeat_at: Instant::START,
-        idle: Link::NONE,
         idle_at: Instant::START,
+        holding: Holding::NONE,
+        repeat_at: Instant::START,
         work: Link::NONE,
-        repeat_pace: Pace::Short,
+        pace: None,
     };
+
+    /// Is its position to be said?
+    pub(crate) const fn is_to_be_said(&self) -> bool {
+        self.saying.is_linked() && self.pace.is_none()
+    }
 
     /// Does this node have nothing on the resource, as its holder, that a message or an owner could still concern?
     pub(crate) fn is_holding_nothing(&self) -> bool {
@@ -422,59 +362,12 @@ impl Resource {
 
     /// Does this node wait for the master to answer what it has said of the resource?
     pub(crate) fn is_waiting(&self) -> bool {
-        self.is_used && (self.holding.is_asking || self.holding.write != Number(0))
+        self.is_used && (self.holding.is_asking() || self.holding.write != Number(0))
     }
 }
 
 impl Mastery {
     pub(crate) const NONE: Self = Self { queues: Queues::EMPTY, members: 0, value: None };
-}
-
-impl Holding {
-    pub(crate) const NONE: Self = Self {
-        locks: Queues::EMPTY,
-        held: None,
-        wish: None,
-        served: None,
-        kind: PositionKind::Downgrade,
-        is_asking: false,
-        number: Number(0),
-        token: Token::NONE,
-        copy: None,
-        is_copy_current: false,
-        write: Number(0),
-        demand: None,
-        answers: DemandId(0),
-        watched: 0,
-        grants_after_demand: 0,
-        hits: 0,
-        is_idle: false,
-        is_touched: false,
-    };
-
-    /// Asks this of the master from now on, or nothing.
-    pub(crate) fn ask(&mut self, wish: Option<Wish>) {
-        self.is_asking = wish.is_some();
-        self.wish = wish;
-    }
-
-    /// Is anything asked of the master? Looks at the first line only.
-    pub(crate) const fn is_asking(&self) -> bool {
-        self.is_asking
-    }
-
-    /// What is asked of the master; without anything it costs no second line.
-    pub(crate) fn wish(&self) -> Option<Wish> {
-        if self.is_asking { self.wish } else { None }
-    }
-
-    pub(crate) fn wish_mut(&mut self) -> Option<&mut Wish> {
-        if self.is_asking { self.wish.as_mut() } else { None }
-    }
-
-    fn is_nothing(&self) -> bool {
-        self.held.is_none() && !self.is_asking && self.locks.is_empty() && self.write == Number(0)
-    }
 }
 
 impl Physical {
@@ -635,16 +528,16 @@ impl Ring {
 
 /// Names a link of a record; one type for each kind of queue.
 macro_rules! link {
-    ($(#[$doc:meta])* $tag:ident: $($record:ident.$field:ident),+) => {
+    ($(#[$doc:meta])* $tag:ident: $($record:ident => $($field:ident).+),+) => {
         $(#[$doc])*
         #[derive(Debug)]
         pub(crate) enum $tag {}
         $(impl Via<$record> for $tag {
             fn link(record: &$record) -> Link {
-                record.$field
+                record.$($field).+
             }
             fn link_mut(record: &mut $record) -> &mut Link {
-                &mut record.$field
+                &mut record.$($field).+
             }
         })+
     };
@@ -652,43 +545,43 @@ macro_rules! link {
 
 link!(
     /// Resources of one slot.
-    Chain: Resource.chain
+    Chain: Resource => chain
 );
 link!(
     /// What has something to say to a peer.
-    Outbox: Resource.outbox, Physical.outbox
+    Outbox: Resource => saying, Physical => outbox
 );
 link!(
     /// Positions that are repeated until they are answered.
-    Repeat: Resource.repeat
+    Repeat: Resource => saying
 );
 link!(
     /// Physical locks that were held without an owner, oldest first.
-    Idle: Resource.idle
+    Idle: Resource => holding.idle
 );
 link!(
     /// Resources whose grant pass goes on in a later call.
-    Work: Resource.work
+    Work: Resource => work
 );
 link!(
     /// Slots that have come to another master.
-    Moved: Slot.moved
+    Moved: Slot => moved
 );
 link!(
     /// Positions that are passed on to a peer.
-    Relays: RelayCell.link
+    Relays: RelayCell => link
 );
 link!(
     /// Demands that are repeated until they are met.
-    DemandTimer: Physical.demand_timer
+    DemandTimer: Physical => demand_timer
 );
 link!(
     /// Requests that are to be told their place in the queue.
-    QueuedTimer: Physical.queued_timer
+    QueuedTimer: Physical => queued_timer
 );
 link!(
     /// Locks whose owners are to be told something.
-    Events: Lock.events
+    Events: Lock => events
 );
 
 /// Free records wait on a link that a live record uses otherwise.

@@ -120,7 +120,7 @@ impl Machine<'_> {
             wanted: holding.wish().map(|wish| wish.wanted),
             number: holding.number,
             token: holding.token,
-            demanded: holding.demand.map(|demand| demand.stay),
+            demanded: holding.demand().map(|demand| demand.stay),
             value: resource.mastery.value.map(|cell| self.values[cell].copy.state),
             is_packed: resource.passage == Passage::Packed,
         });

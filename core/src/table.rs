@@ -15,12 +15,14 @@ mod heap;
 mod index;
 #[cfg(feature = "check")]
 mod model;
+mod row;
 
 pub(crate) use heap::{DeadlineHeap, Deadlines};
 pub use index::Bucket;
 pub(crate) use index::{Keyed, NameIndex};
 #[cfg(feature = "check")]
 pub use model::compare_tables;
+pub(crate) use row::Row;
 
 /// Position of a record in its slab. `Option<Idx<T>>` is four bytes.
 pub(crate) struct Idx<T> {
@@ -112,7 +114,7 @@ impl Link {
     /// In no queue.
     pub(crate) const NONE: Self = Self { prev: Self::APART, next: Self::END };
 
-    pub(crate) fn is_linked(self) -> bool {
+    pub(crate) const fn is_linked(self) -> bool {
         self.prev != Self::APART
     }
 }

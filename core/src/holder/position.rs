@@ -10,8 +10,9 @@ use crate::machine::{Machine, Member};
 use crate::mode::Mode;
 use crate::name::Name;
 use crate::queue::{Marks, Place, Queues};
-use crate::record::{Course, NOBODY, Pace, Resource, RingBody, Unmet, Wish};
+use crate::record::{Counted, Course, NOBODY, Pace, Resource, RingBody, Unmet, Wish};
 use crate::table::Idx;
+use crate::time::Instant;
 use crate::transfer::is_leap;
 use crate::value::ValueState;
 use crate::wire::{Demand, Deny, DenyReason, Grant, Position, PositionKind, Queued, Redirect, Write};
@@ -54,7 +55,7 @@ impl Machine<'_> {
             self.state_position(at, PositionKind::Request);
         } else if is_withdrawn {
             self.state_position(at, PositionKind::Cancel);
-        } else if holding.answers != DemandId(0) {
+        } else if holding.answers() != DemandId(0) {
             self.repeat_position(at);
         }
         self.retain(at);
@@ -69,11 +70,11 @@ impl Machine<'_> {
             need = None;
         }
         let holding = &self.resources[at].holding;
-        let is_asking = holding.demand.is_some() && holding.is_asking();
+        let is_asking = holding.is_demanded() && holding.is_asking();
         let asked_back = need.filter(|_| is_asking).and_then(|need| self.asked_back(at, need));
         let asked_back = asked_back.filter(|wanted| held.covers(*wanted));
         let holding = &mut self.resources[at].holding;
-        let Some(demand) = holding.demand else {
+        let Some(demand) = holding.demand() else {
             let is_unused = holding.locks.is_empty();
             return if is_unused && !self.is_retaining(at) { None } else { Some(held) };
         };
@@ -90,8 +91,7 @@ impl Machine<'_> {
             Some(need) => Some(held.meet(holding.locks.wanted().map_or(need, |wanted| wanted.join(need)))),
         };
         if target.is_none_or(|target| demand.stay.covers(target)) {
-            holding.demand = None;
-            holding.answers = demand.id;
+            holding.meet_demand();
         }
         let is_unused = holding.locks.is_empty();
         if is_unused && !self.is_retaining(at) { None } else { target }
@@ -149,8 +149,8 @@ impl Machine<'_> {
             flags: lock.claim.flags,
             priority: lock.priority,
             asked: Number(0),
-            ticket: None,
-            patience_until: (lock.patience != 0).then_some(lock.patience_at),
+            ticket: Counted::NONE,
+            is_queued: false,
         })
     }
 
@@ -181,7 +181,7 @@ impl Machine<'_> {
             holding.write = number;
         }
         if let Some(wish) = holding.wish_mut() {
-            wish.ticket = None;
+            wish.is_queued = false;
             if wish.asked == Number(0) {
                 wish.asked = number;
             }
@@ -192,7 +192,7 @@ impl Machine<'_> {
 
     /// Says the position again under its number.
     pub(crate) fn repeat_position(&mut self, at: Idx<Resource>) {
-        if !self.resources[at].outbox.is_linked() {
+        if !self.resources[at].is_to_be_said() {
             self.unlink_position(at);
             self.link_position(at);
         }
@@ -216,9 +216,10 @@ impl Machine<'_> {
             return;
         }
         let peer = &mut self.peers[usize::from(route)];
-        peer.positions.remove_if_linked(&mut self.resources, at);
-        let pace = self.resources[at].repeat_pace;
-        peer.repeats[pace as usize].remove_if_linked(&mut self.resources, at);
+        match self.resources[at].pace.take() {
+            Some(pace) => peer.repeats[pace as usize].remove(&mut self.resources, at),
+            None => peer.positions.remove_if_linked(&mut self.resources, at),
+        }
     }
 
     /// The node's life is over: it holds nothing any more, and what waits is asked for anew in the next.
@@ -230,8 +231,8 @@ impl Machine<'_> {
         holding.held = None;
         holding.token = Token::NONE;
         holding.write = Number(0);
-        holding.demand = None;
-        holding.answers = DemandId(0);
+        holding.drop_demand();
+        holding.was_answered();
         holding.is_copy_current = false;
         if let Some(served) = holding.served.take()
             && self.locks[served].resource == Some(at)
@@ -259,12 +260,12 @@ impl Machine<'_> {
             wanted: wish.map(|wish| wish.wanted),
             flags: wish.map_or(Flags::NONE, |wish| wish.flags),
             priority: wish.map(|wish| wish.priority).unwrap_or_default(),
-            patience_ms: wish.and_then(|wish| wish.patience_until).map_or(0, |until| {
+            patience_ms: wish.and_then(|wish| self.patience_of(&wish)).map_or(0, |until| {
                 u32::try_from(until.since(self.s.now).as_millis()).unwrap_or(u32::MAX).max(1)
             }),
             hits: holding.hits,
             copy: copy.map(|copy| copy.version).unwrap_or_default(),
-            answers: holding.answers,
+            answers: holding.answers(),
             write: copy.filter(|_| holding.write != Number(0)).map(|copy| Write {
                 version: copy.version,
                 value: match copy.state {
@@ -275,10 +276,16 @@ impl Machine<'_> {
         }
     }
 
+    /// Until when the waiter is patient that something is asked for, if it does not wait for ever.
+    fn patience_of(&self, wish: &Wish) -> Option<Instant> {
+        let lock = &self.locks[wish.waiter];
+        (lock.generation == wish.generation && lock.patience != 0).then_some(lock.patience_at)
+    }
+
     /// The position was delivered to this node itself: no answer can be lost.
     pub(crate) fn position_was_delivered(&mut self, at: Idx<Resource>) {
         let holding = &mut self.resources[at].holding;
-        holding.answers = DemandId(0);
+        holding.was_answered();
         holding.hits = 0;
     }
 
@@ -291,8 +298,8 @@ impl Machine<'_> {
             self.drop_if_unused(at);
             return;
         }
-        let is_known = resource.holding.write == Number(0)
-            && resource.holding.wish().is_some_and(|wish| wish.ticket.is_some());
+        let is_known =
+            resource.holding.write == Number(0) && resource.holding.wish().is_some_and(|wish| wish.is_queued);
         self.begin_repeat(at, if is_known { Pace::Long } else { Pace::Short });
     }
 
@@ -300,7 +307,7 @@ impl Machine<'_> {
         let until = self.s.now.after(self.pace(pace));
         let resource = &mut self.resources[at];
         resource.repeat_at = until;
-        resource.repeat_pace = pace;
+        resource.pace = Some(pace);
         let queue = &mut self.peers[usize::from(resource.route)].repeats[pace as usize];
         queue.push_back(&mut self.resources, at);
         self.note_deadline(until);
@@ -353,7 +360,7 @@ impl Machine<'_> {
         holding.held = Some(grant.mode);
         holding.token = grant.token.physical();
         holding.grants_after_demand = 0;
-        holding.demand = None;
+        holding.drop_demand();
         if holding.write != UNSTATED && grant.number >= holding.write {
             // The position that is granted carried the write, so the master has seen it.
             holding.write = Number(0);
@@ -433,8 +440,9 @@ impl Machine<'_> {
             self.s.stats.messages_dropped += 1;
             return;
         };
-        wish.ticket = Some(queued.ticket);
-        if resource.repeat.is_linked() && resource.repeat_pace == Pace::Short {
+        wish.ticket = queued.ticket.into();
+        wish.is_queued = true;
+        if resource.pace == Some(Pace::Short) {
             self.unlink_position(at);
             self.begin_repeat(at, Pace::Long);
         }
@@ -476,13 +484,11 @@ impl Machine<'_> {
 
     fn take_demand(&mut self, at: Idx<Resource>, demand: Unmet) {
         let holding = &mut self.resources[at].holding;
-        if holding.demand.is_none() {
+        if !holding.is_demanded() {
             holding.grants_after_demand = 0;
         }
-        holding.answers = demand.id;
-        let is_news = holding.demand.is_none_or(|known| !demand.stay.covers(known.stay));
-        // Where everything may stay, the answer is all that is asked for.
-        holding.demand = (demand.stay != Mode::Exclusive).then_some(demand);
+        let is_news = holding.demand().is_none_or(|known| !demand.stay.covers(known.stay));
+        holding.take_demand(demand);
         if is_news {
             self.tell_owners_demanded(at, demand.stay);
         }
@@ -515,7 +521,7 @@ impl Machine<'_> {
         holding.write = Number(0);
         let is_asking = holding.is_asking();
         let resource = &self.resources[at];
-        if !is_asking && resource.repeat.is_linked() {
+        if !is_asking && resource.pace.is_some() {
             self.unlink_position(at);
         }
         self.drop_if_unused(at);

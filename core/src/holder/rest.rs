@@ -14,8 +14,6 @@ use crate::record::Resource;
 use crate::table::Idx;
 use crate::time::Instant;
 
-use super::position::UNSTATED;
-
 impl Machine<'_> {
     /// Grants a request from what the node holds, if that is all there is to it. If not, nothing has happened.
     pub(crate) fn request_at_rest(&mut self, now: Instant, request: &Request<'_>) -> Option<Asked> {
@@ -60,7 +58,7 @@ impl Machine<'_> {
         }
         let holding = &resource.holding;
         let is_held = holding.held.is_some_and(|held| held.covers(mode)) && holding.token.local < u32::MAX;
-        let is_free = !holding.locks.has_waiters() && !holding.locks.is_full() && holding.demand.is_none();
+        let is_free = !holding.locks.has_waiters() && !holding.locks.is_full() && !holding.is_demanded();
         is_held && is_free && holding.locks.is_compatible(&Claim::VACANT, mode)
     }
 
@@ -86,9 +84,9 @@ impl Machine<'_> {
         let resource = &self.resources[at];
         let holding = &resource.holding;
         let space = usize::from(resource.space.0);
-        let is_kept = resource.idle.is_linked()
+        let is_kept = holding.idle.is_linked()
             && self.is_retaining(at)
             && self.s.idle[space].count < self.s.config.spaces[space].retained_max;
-        is_kept && !holding.locks.has_waiters() && holding.demand.is_none() && holding.write != UNSTATED
+        is_kept && !holding.locks.has_waiters() && !holding.is_demanded()
     }
 }

@@ -48,7 +48,7 @@ impl Machine<'_> {
             return;
         }
         self.s.idle[space].count += 1;
-        if !resource.idle.is_linked() {
+        if !holding.idle.is_linked() {
             self.stand_idle(at);
         }
         let most = self.s.config.spaces[space].retained_max;

@@ -58,6 +58,44 @@ fn a_queue_agrees_with_a_deque() {
 }
 
 #[test]
+fn a_row_agrees_with_a_deque() {
+    let mut memory = [const { Entry::VACANT }; 16];
+    let mut slab = Slab(&mut memory);
+    let mut row = Row::<Entry, Line>::EMPTY;
+    let mut model = VecDeque::new();
+    let mut pick = numbers(13);
+    for _ in 0..20_000 {
+        let at = Idx::new(usize::try_from(pick(16)).unwrap());
+        match (slab[at].link.is_linked(), pick(3)) {
+            (true, _) => {
+                row.remove(&mut slab, at);
+                model.retain(|other| *other != at);
+            }
+            (false, 0) => {
+                row.push_front(&mut slab, at);
+                model.push_front(at);
+            }
+            (false, 1) if !model.is_empty() => {
+                let place = usize::try_from(pick(model.len() as u64)).unwrap();
+                row.insert_before(&mut slab, at, model[place]);
+                model.insert(place, at);
+            }
+            (false, _) => {
+                row.push_back(&mut slab, at);
+                model.push_back(at);
+            }
+        }
+        let mut walk = row.head();
+        let mut seen = Vec::new();
+        while let Some(at) = walk {
+            seen.push(at);
+            walk = Row::<Entry, Line>::next(&slab, at);
+        }
+        assert!(seen.iter().eq(model.iter()));
+    }
+}
+
+#[test]
 fn an_index_agrees_with_a_map_though_hashes_collide() {
     let mut memory = [const { Entry::VACANT }; 12];
     let mut slab = Slab(&mut memory);

@@ -141,7 +141,7 @@ impl Machine<'_> {
     /// What waits for an answer is said to whoever decides now, under its number (rule R9).
     pub(crate) fn route_anew(&mut self, at: Idx<Resource>) {
         let resource = &self.resources[at];
-        if resource.outbox.is_linked() || resource.is_waiting() {
+        if resource.is_to_be_said() || resource.is_waiting() {
             self.unlink_position(at);
             self.link_position(at);
         }

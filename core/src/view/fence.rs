@@ -134,7 +134,7 @@ impl Machine<'_> {
         let lock = &mut self.locks[at];
         // A conversion that waited ends with it.
         self.s.stats.cancelled += u64::from(lock.claim.wanted.is_some());
-        holding.watched -= u32::from(core::mem::take(&mut lock.is_watched));
+        holding.watched -= u16::from(core::mem::take(&mut lock.is_watched));
         lock.claim.held = None;
         lock.claim.wanted = None;
         lock.claim.pinned = None;

@@ -236,7 +236,7 @@ impl Machine<'_> {
             name: self.name_bytes(resource),
             position,
             token: if holding.held.is_some() { holding.token.physical() } else { Token::NONE },
-            ticket: holding.wish().and_then(|wish| wish.ticket),
+            ticket: holding.wish().filter(|wish| wish.is_queued).map(|wish| wish.ticket.ticket()),
             value: copy,
             since: self.writing_since(at),
         }

@@ -1,0 +1,175 @@
+//! What a node holds, pins and wants on a resource, and for whom.
+
+use super::{Counted, Lock, ValueCell};
+use crate::flags::Flags;
+use crate::id::{DemandId, Number, Priority, Token};
+use crate::mode::Mode;
+use crate::queue::Queues;
+use crate::table::{Idx, Link};
+use crate::wire::PositionKind;
+
+/// What a node holds, pins and wants on a resource, and for whom.
+///
+/// The order of the fields is kept, by cache lines: the first is all that a retained lock needs to be taken and given
+/// back; it ends in the middle of the queues, where what waits begins.
+#[derive(Clone, Debug)]
+#[repr(C)]
+pub(crate) struct Holding {
+    pub(crate) held: Option<Mode>,
+    /// What may stay under the demand that is not met yet.
+    stay: Option<Mode>,
+    /// Held without an owner, and counted so.
+    pub(crate) is_idle: bool,
+    /// Used since it was put among the idle ones.
+    pub(crate) is_touched: bool,
+    /// The copy is what the resource's value block is.
+    pub(crate) is_copy_current: bool,
+    /// There is a wish, which stands in another line.
+    is_asking: bool,
+    /// Owners that watch; without any, nobody is looked for who might be told of a demand.
+    pub(crate) watched: u16,
+    /// Physical token, with the count of owners served under it.
+    pub(crate) token: Token,
+    /// Local grants since the last message; they sent none.
+    pub(crate) hits: u32,
+    /// Its place among the idle ones.
+    pub(crate) idle: Link,
+    pub(crate) locks: Queues<Lock>,
+    /// The waiter that the master's last grant was for.
+    pub(crate) served: Option<Idx<Lock>>,
+    /// The node's copy of the value block.
+    pub(crate) copy: Option<Idx<ValueCell>>,
+    /// The last demand, met or not.
+    demand_id: DemandId,
+    /// Local grants made since the demand was known.
+    pub(crate) grants_after_demand: u32,
+    pub(crate) kind: PositionKind,
+    /// The next message answers the last demand.
+    is_answering: bool,
+    /// Number of the last position.
+    pub(crate) number: Number,
+    /// Number of the last position with a value block write that is not acknowledged; 0 if there is none.
+    pub(crate) write: Number,
+    /// What is asked of the master, until it is granted, denied or withdrawn. Set by [`Holding::ask`] alone, and read
+    /// through [`Holding::wish`].
+    wish: Option<Wish>,
+}
+const _: () = assert!(
+    core::mem::offset_of!(Holding, locks) + Queues::<Lock>::OF_HOLDERS <= 64,
+    "a lock without waiters needs one line"
+);
+
+/// What a node asks of a master, and for which of its owners.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish {
+    pub(crate) waiter: Idx<Lock>,
+    /// Generation of the waiter: its place may be another's by the time of an answer.
+    pub(crate) generation: u32,
+    /// Number under which it was first asked.
+    pub(crate) asked: Number,
+    /// The place in the queue, once the master has said that it waits.
+    pub(crate) ticket: Counted,
+    pub(crate) is_queued: bool,
+    pub(crate) wanted: Mode,
+    pub(crate) pinned: Option<Mode>,
+    pub(crate) priority: Priority,
+    pub(crate) flags: Flags,
+}
+
+/// A demand that this node has not met yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unmet {
+    pub(crate) id: DemandId,
+    pub(crate) stay: Mode,
+}
+
+impl Holding {
+    pub(crate) const NONE: Self = Self {
+        held: None,
+        stay: None,
+        is_idle: false,
+        is_touched: false,
+        is_copy_current: false,
+        is_asking: false,
+        watched: 0,
+        token: Token::NONE,
+        hits: 0,
+        idle: Link::NONE,
+        locks: Queues::EMPTY,
+        served: None,
+        copy: None,
+        demand_id: DemandId(0),
+        grants_after_demand: 0,
+        kind: PositionKind::Downgrade,
+        is_answering: false,
+        number: Number(0),
+        write: Number(0),
+        wish: None,
+    };
+
+    // ---- what is asked ----
+
+    /// Asks this of the master from now on, or nothing.
+    pub(crate) fn ask(&mut self, wish: Option<Wish>) {
+        self.is_asking = wish.is_some();
+        self.wish = wish;
+    }
+
+    /// Is anything asked of the master? Looks at the first line only.
+    pub(crate) const fn is_asking(&self) -> bool {
+        self.is_asking
+    }
+
+    /// What is asked of the master; without anything it costs no second line.
+    pub(crate) fn wish(&self) -> Option<Wish> {
+        if self.is_asking { self.wish } else { None }
+    }
+
+    pub(crate) fn wish_mut(&mut self) -> Option<&mut Wish> {
+        if self.is_asking { self.wish.as_mut() } else { None }
+    }
+
+    // ---- what is demanded ----
+
+    /// The demand that is not met yet.
+    pub(crate) fn demand(&self) -> Option<Unmet> {
+        self.stay.map(|stay| Unmet { id: self.demand_id, stay })
+    }
+
+    /// Is there such a demand? Looks at the first line only.
+    pub(crate) const fn is_demanded(&self) -> bool {
+        self.stay.is_some()
+    }
+
+    /// The demand that the next message answers; 0 for none.
+    pub(crate) const fn answers(&self) -> DemandId {
+        if self.is_answering { self.demand_id } else { DemandId(0) }
+    }
+
+    /// A demand has come, and is answered by the next message. Where everything may stay, that is all it asks for.
+    pub(crate) fn take_demand(&mut self, demand: Unmet) {
+        self.demand_id = demand.id;
+        self.is_answering = true;
+        self.stay = (demand.stay != Mode::Exclusive).then_some(demand.stay);
+    }
+
+    /// The demand is met, and the next message says so.
+    pub(crate) const fn meet_demand(&mut self) {
+        self.stay = None;
+        self.is_answering = true;
+    }
+
+    /// The demand counts no more, answered or not.
+    pub(crate) const fn drop_demand(&mut self) {
+        self.stay = None;
+    }
+
+    /// The last demand was answered.
+    pub(crate) const fn was_answered(&mut self) {
+        self.is_answering = false;
+    }
+
+    pub(super) fn is_nothing(&self) -> bool {
+        self.held.is_none() && !self.is_asking && self.locks.is_empty() && self.write == Number(0)
+    }
+}
