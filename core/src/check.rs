@@ -73,7 +73,7 @@ impl Machine<'_> {
             room += Room {
                 resources: 1,
                 physical: u32::from(resource.mastery.queues.len()),
-                names: u32::from(resource.name_rest.is_some()),
+                names: u32::from(resource.name_cell().is_some()),
                 values: u32::from(resource.mastery.value.is_some()),
             };
         }
@@ -104,7 +104,8 @@ impl Machine<'_> {
             need.is_none_or(|need| holding.held.is_some_and(|held| held.covers(need))),
             "{name:?}: a node holds what its owners hold"
         );
-        assert!(holding.write.0 != u64::MAX, "a write is stated");
+        assert!(!holding.is_write_unstated(), "a write is stated");
+        assert!(!holding.is_writing() || resource.copy.is_some(), "what is written stands in the copy");
         let is_useful = !resource.is_holding_nothing()
             || !resource.mastery.queues.is_empty()
             || resource.is_to_be_said()
@@ -119,10 +120,10 @@ impl Machine<'_> {
         let is_pending = holding.is_asking() && !self.is_master(at) && !self.is_ended();
         let is_said = resource.saying.is_linked() || slot.moved.is_linked();
         assert!(!is_pending || is_said, "{name:?}: what is wanted of another node is said or repeated");
-        let is_waiting = holding.is_asking() || holding.write != Number(0);
+        let is_waiting = holding.is_asking() || holding.is_writing();
         assert!(resource.is_waiting() == is_waiting, "{name:?}: what is waited for is known as such");
         let is_touched = resource.saying.is_linked() || holding.idle.is_linked();
-        let is_known = is_touched || holding.number != Number(0) || holding.copy.is_some();
+        let is_known = is_touched || holding.number != Number(0) || resource.copy.is_some();
         assert!(resource.is_used || !is_known, "{name:?}: what is known as a holder was asked for");
         assert!(
             resource.pace.is_none() || resource.saying.is_linked() && resource.is_waiting(),
@@ -287,11 +288,8 @@ impl Resource {
         let is_unsaid = holding.number == Number(0) && holding.answers() == DemandId(0) && holding.hits == 0;
         !links.into_iter().any(Link::is_linked)
             && (queues.is_empty() && *members == 0 && value.is_none())
-            && (!self.is_used
-                && self.pace.is_none()
-                && self.passage == Passage::None
-                && self.name_rest.is_none())
-            && (is_unheld && is_unsaid && holding.copy.is_none() && holding.served.is_none())
+            && (!self.is_used && self.pace.is_none() && self.passage == Passage::None)
+            && (is_unheld && is_unsaid && self.copy.is_none() && holding.served.is_none())
     }
 }
 

@@ -115,20 +115,14 @@ impl Machine<'_> {
     fn fingerprint_holding(&self, feed: &mut Feed<'_>, at: Idx<Resource>) {
         let holding = &self.resources[at].holding;
         feed.put(&self.position_of(at));
-        feed.put(&(
-            holding.kind,
-            holding.token,
-            holding.write,
-            holding.demand().map(|demand| (demand.id, demand.stay)),
-            holding.grants_after_demand,
-        ));
+        let demand = holding.demand().map(|demand| (demand.id, demand.stay));
+        feed.put(&(holding.kind, holding.token, self.write_of(at), demand, holding.grants_after_demand));
         feed.put(&(holding.is_idle, holding.is_touched, holding.is_copy_current, holding.watched));
-        feed.put(&holding.copy.map(|cell| self.values[cell].copy));
-        feed.put(
-            &holding
-                .wish()
-                .map(|wish| (wish.is_queued.then(|| wish.ticket.ticket()), self.locks[wish.waiter].owner)),
-        );
+        feed.put(&self.resources[at].copy.map(|cell| self.values[cell].copy));
+        feed.put(&holding.wish().map(|wish| {
+            let owner = wish.waiter.map(|waiter| self.locks[waiter].owner);
+            (wish.is_queued.then(|| wish.ticket.ticket()), owner)
+        }));
         let served = holding.served.filter(|served| self.locks[*served].resource == Some(at));
         feed.put(&served.map(|served| self.locks[served].owner));
         let mut walk = holding.locks.after(&self.locks, None);

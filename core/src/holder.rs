@@ -16,8 +16,6 @@ mod position;
 mod rest;
 mod retention;
 
-use position::UNSTATED;
-
 pub(crate) use position::Named;
 
 use crate::drive::Budget;
@@ -157,7 +155,7 @@ impl Machine<'_> {
 
     /// There is room for the node's copy of the value block and, at its master, for the block itself.
     fn value_room(&self, found: Option<Idx<Resource>>, is_master: bool) -> Result<(), Full> {
-        let has_copy = found.is_some_and(|at| self.resources[at].holding.copy.is_some());
+        let has_copy = found.is_some_and(|at| self.resources[at].copy.is_some());
         let has_value = !is_master || found.is_some_and(|at| self.resources[at].mastery.value.is_some());
         let needed = u32::from(!has_copy) + u32::from(!has_value);
         if self.free_values() < needed {
@@ -276,7 +274,7 @@ impl Machine<'_> {
     fn is_at_rest(&self, resource: Idx<Resource>) -> bool {
         let holding = &self.resources[resource].holding;
         let is_kept = !holding.locks.is_empty() || self.is_retaining(resource);
-        is_kept && !holding.locks.has_waiters() && !holding.is_demanded() && holding.write != UNSTATED
+        is_kept && !holding.locks.has_waiters() && !holding.is_demanded() && !holding.is_write_unstated()
     }
 
     pub(crate) fn abandon(&mut self, id: LockId) -> Result<(), UnknownLock> {
@@ -355,8 +353,8 @@ impl Machine<'_> {
 
     pub(crate) fn value(&self, id: LockId) -> Result<ValueState, UnknownLock> {
         let at = self.live(id).ok_or(UnknownLock)?;
-        let holding = &self.resources[self.resource_of(at)].holding;
-        Ok(holding.copy.map_or(ValueState::Absent, |cell| self.values[cell].copy.state))
+        let resource = &self.resources[self.resource_of(at)];
+        Ok(resource.copy.map_or(ValueState::Absent, |cell| self.values[cell].copy.state))
     }
 
     pub(crate) fn live(&self, id: LockId) -> Option<Idx<Lock>> {
@@ -381,7 +379,9 @@ impl Machine<'_> {
         Reach {
             held,
             is_copy_current: holding.is_copy_current,
-            is_closed: holding.is_demanded() && holding.grants_after_demand >= space.grants_after_demand,
+            is_closed: holding.is_demanded()
+                && u32::from(holding.grants_after_demand)
+                    >= space.grants_after_demand.min(u32::from(u16::MAX)),
         }
     }
 
@@ -663,9 +663,9 @@ impl Machine<'_> {
         let version = self.locks[at].token;
         let resource = self.resource_of(at);
         let holding = &mut self.resources[resource].holding;
-        let cell = holding.copy.expect("a lock with a value block has room for it");
         holding.is_copy_current = true;
-        holding.write = UNSTATED;
+        holding.begin_write();
+        let cell = self.resources[resource].copy.expect("a lock with a value block has room for it");
         self.write_value(cell, version, value);
     }
 }

@@ -440,17 +440,14 @@ impl<'a> Machine<'a> {
         if usize::from(resource.name_len) != name.len() {
             return false;
         }
-        match resource.name_rest {
-            None => resource.name[..name.len()] == *name,
-            Some(cell) => self.names[cell].name.as_bytes() == name,
-        }
+        self.name_bytes(resource) == name
     }
 
     pub(crate) fn name_bytes<'r>(&'r self, resource: &'r Resource) -> &'r [u8] {
-        match resource.name_rest {
-            None => &resource.name[..usize::from(resource.name_len)],
-            Some(cell) => self.names[cell].name.as_bytes(),
-        }
+        resource.short_name().unwrap_or_else(|| {
+            let cell = resource.name_cell().expect("a longer name has a cell");
+            self.names[cell].name.as_bytes()
+        })
     }
 
     pub(crate) fn name_of(&self, resource: &Resource) -> Name {
@@ -473,7 +470,7 @@ impl<'a> Machine<'a> {
     pub(crate) fn make_resource(&mut self, space: SpaceId, name: &[u8], hash: u64) -> Idx<Resource> {
         let at = self.s.free.resources.take(self.free_resources).expect("room was checked");
         let slot = self.slot_of(space, hash);
-        let name_rest = (name.len() > NAME_INLINE).then(|| {
+        let cell = (name.len() > NAME_INLINE).then(|| {
             let cell = self.s.free.names.take(&mut self.names).expect("room was checked");
             self.names[cell].name = Name::new(name).expect("names are checked where they come in");
             cell
@@ -482,15 +479,11 @@ impl<'a> Machine<'a> {
         resource.hash = hash;
         resource.space = space;
         resource.slot = slot;
-        resource.name_len = u8::try_from(name.len()).expect("names are checked where they come in");
-        resource.name_rest = name_rest;
-        if name_rest.is_none() {
-            resource.name[..name.len()].copy_from_slice(name);
-        }
+        resource.set_name(name, cell);
         self.index.insert(hash, at);
         let chain = &mut self.slots.0[slot as usize].resources;
         Queue::<_, Chain>::push_back(chain, &mut self.resources, at);
-        let names = u32::from(name_rest.is_some());
+        let names = u32::from(cell.is_some());
         self.tally(slot, Room { resources: 1, names, ..Room::NONE }, Change::More);
         at
     }
@@ -526,7 +519,7 @@ impl<'a> Machine<'a> {
             self.forget_holding(at);
         }
         let slot = self.resources[at].slot;
-        let cell = self.resources[at].name_rest.take();
+        let cell = self.resources[at].name_cell();
         let names = u32::from(cell.is_some());
         if let Some(cell) = cell {
             self.s.free.names.put(&mut self.names, cell);
@@ -588,6 +581,9 @@ impl<'a> Machine<'a> {
 
     /// Gives a lock back; its handle is stale from now on.
     pub(crate) fn free_lock(&mut self, at: Idx<Lock>) {
+        if let Some(resource) = self.locks[at].resource {
+            self.resources[resource].holding.forget_waiter(at);
+        }
         self.end_patience(at);
         self.s.events.remove_if_linked(&mut self.locks, at);
         let generation = self.locks[at].generation.wrapping_add(1);
@@ -697,6 +693,7 @@ impl<'a> Machine<'a> {
     fn take_value(&mut self) -> Idx<ValueCell> {
         let cell = self.s.free.values.take(&mut self.values).expect("room was checked");
         self.values[cell].copy = ValueCopy::ABSENT;
+        self.values[cell].write = Number(0);
         cell
     }
 
@@ -719,9 +716,9 @@ impl<'a> Machine<'a> {
 
     /// Makes room for this node's copy of the value block, if there is none yet.
     pub(crate) fn reserve_copy(&mut self, at: Idx<Resource>) {
-        if self.resources[at].holding.copy.is_none() {
+        if self.resources[at].copy.is_none() {
             let cell = self.take_value();
-            self.resources[at].holding.copy = Some(cell);
+            self.resources[at].copy = Some(cell);
             self.resources[at].holding.is_copy_current = false;
         }
     }
@@ -734,7 +731,7 @@ impl<'a> Machine<'a> {
     }
 
     pub(crate) fn forget_copy(&mut self, at: Idx<Resource>) {
-        if let Some(cell) = self.resources[at].holding.copy.take() {
+        if let Some(cell) = self.resources[at].copy.take() {
             self.s.free.values.put(&mut self.values, cell);
         }
         self.resources[at].holding.is_copy_current = false;

@@ -108,8 +108,41 @@ impl Claim {
     }
 }
 
+/// How many locks of one resource there are of a kind, in as few bytes as their level needs.
+pub(crate) trait Count: Copy + Eq + Into<u16> + fmt::Debug {
+    const ZERO: Self;
+    const MAX: Self;
+
+    /// One more; there are fewer than [`Count::MAX`].
+    fn add(&mut self);
+    /// One less; there is one.
+    fn take(&mut self);
+}
+
+/// Implements [`Count`] for an integer.
+macro_rules! count {
+    ($($integer:ty),+) => {
+        $(impl Count for $integer {
+            const ZERO: Self = 0;
+            const MAX: Self = <$integer>::MAX;
+
+            fn add(&mut self) {
+                *self += 1;
+            }
+
+            fn take(&mut self) {
+                *self -= 1;
+            }
+        })+
+    };
+}
+
+count!(u8, u16);
+
 /// A lock of one of the two levels.
-pub(crate) trait Entry {
+pub(crate) trait Entry: Sized {
+    /// Counts the locks of one resource.
+    type Count: Count;
     /// Does a demotion lower the mode held at once? At a master only the node itself can do that.
     const DEMOTES_HELD: bool;
     /// May a queued lock hold more than it pins? At a node never.
@@ -159,21 +192,21 @@ pub(crate) enum NoQueue {
 ///
 /// What only who waits needs stands last.
 #[repr(C)]
-pub(crate) struct Queues<T> {
+pub(crate) struct Queues<T: Entry> {
     granted: Row<T, Standing>,
     convert: Row<T, Standing>,
     wait: Row<T, Standing>,
     /// Locks in all three queues.
-    len: u16,
+    len: T::Count,
     /// Locks that hold each mode, wherever they stand.
-    held: [u16; 6],
+    held: [T::Count; 6],
     /// Waiting locks with the no-order flag.
-    no_order: u16,
+    no_order: T::Count,
     /// Locks that wait for each mode.
-    wanted: [u16; 6],
+    wanted: [T::Count; 6],
 }
 
-impl<T> Queues<T> {
+impl<T: Entry> Queues<T> {
     /// Bytes of what holders need: the rest is for those who wait.
     pub(crate) const OF_HOLDERS: usize = core::mem::offset_of!(Self, no_order);
 
@@ -181,23 +214,23 @@ impl<T> Queues<T> {
         granted: Row::EMPTY,
         convert: Row::EMPTY,
         wait: Row::EMPTY,
-        len: 0,
-        held: [0; 6],
-        no_order: 0,
-        wanted: [0; 6],
+        len: T::Count::ZERO,
+        held: [T::Count::ZERO; 6],
+        no_order: T::Count::ZERO,
+        wanted: [T::Count::ZERO; 6],
     };
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len == T::Count::ZERO
     }
 
     /// Locks in all three queues.
     pub(crate) fn len(&self) -> u16 {
-        self.len
+        self.len.into()
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.len == u16::MAX
+        self.len == T::Count::MAX
     }
 
     pub(crate) fn has_waiters(&self) -> bool {
@@ -206,39 +239,38 @@ impl<T> Queues<T> {
 
     /// The weakest mode that covers all modes held.
     pub(crate) fn need(&self) -> Option<Mode> {
-        let held = Mode::ALL.into_iter().filter(|mode| self.held[*mode as usize] > 0);
+        let held = Mode::ALL.into_iter().filter(|mode| self.held[*mode as usize] != T::Count::ZERO);
         held.reduce(Mode::join)
     }
 
     /// The weakest mode that covers all modes waited for.
     pub(crate) fn wanted(&self) -> Option<Mode> {
-        let wanted = Mode::ALL.into_iter().filter(|mode| self.wanted[*mode as usize] > 0);
+        let wanted = Mode::ALL.into_iter().filter(|mode| self.waiting(*mode) > 0);
         wanted.reduce(Mode::join)
     }
 
     /// Does anybody wait for a mode that `is_beyond` accepts?
     pub(crate) fn is_wanted(&self, is_beyond: impl Fn(Mode) -> bool) -> bool {
-        Mode::ALL.into_iter().any(|mode| self.wanted[mode as usize] > 0 && is_beyond(mode))
+        Mode::ALL.into_iter().any(|mode| self.waiting(mode) > 0 && is_beyond(mode))
     }
 
     pub(crate) fn waiting(&self, mode: Mode) -> u16 {
-        self.wanted[mode as usize]
+        self.wanted[mode as usize].into()
     }
 
-    #[cfg(feature = "check")]
     pub(crate) fn held_at(&self, mode: Mode) -> u16 {
-        self.held[mode as usize]
+        self.held[mode as usize].into()
     }
 }
 
-impl<T> Clone for Queues<T> {
+impl<T: Entry> Clone for Queues<T> {
     fn clone(&self) -> Self {
         let (granted, convert, wait) = (self.granted.clone(), self.convert.clone(), self.wait.clone());
         Self { granted, convert, wait, ..*self }
     }
 }
 
-impl<T> fmt::Debug for Queues<T> {
+impl<T: Entry> fmt::Debug for Queues<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} {:?} {:?} {:?} {:?}", self.granted, self.convert, self.wait, self.held, self.wanted)
     }
@@ -297,10 +329,10 @@ impl<T: Entry> Queues<T> {
         let claim = slab[at].claim_mut();
         if claim.place != Place::Apart {
             if let Some(old) = claim.held {
-                self.held[old as usize] -= 1;
+                self.held[old as usize].take();
             }
             if let Some(new) = held {
-                self.held[new as usize] += 1;
+                self.held[new as usize].add();
             }
         }
         claim.held = held;
@@ -373,14 +405,16 @@ impl<T: Entry> Queues<T> {
         let claim = slab[at].claim_mut();
         assert!(claim.place == Place::Apart, "a lock stands in one queue");
         claim.place = place;
-        self.len += 1;
+        self.len.add();
         if let Some(held) = claim.held {
-            self.held[held as usize] += 1;
+            self.held[held as usize].add();
         }
         if claim.is_waiting() {
             let wanted = claim.wanted.expect("a waiter wants a mode");
-            self.wanted[wanted as usize] += 1;
-            self.no_order += u16::from(claim.flags.has(Flags::NO_ORDER));
+            self.wanted[wanted as usize].add();
+            if claim.flags.has(Flags::NO_ORDER) {
+                self.no_order.add();
+            }
         }
     }
 
@@ -392,15 +426,17 @@ impl<T: Entry> Queues<T> {
             return;
         }
         if let Some(held) = claim.held {
-            self.held[held as usize] -= 1;
+            self.held[held as usize].take();
         }
         if claim.is_waiting() {
             let wanted = claim.wanted.expect("a waiter wants a mode");
-            self.wanted[wanted as usize] -= 1;
-            self.no_order -= u16::from(claim.flags.has(Flags::NO_ORDER));
+            self.wanted[wanted as usize].take();
+            if claim.flags.has(Flags::NO_ORDER) {
+                self.no_order.take();
+            }
         }
         claim.place = Place::Apart;
-        self.len -= 1;
+        self.len.take();
         match place {
             Place::Apart => {}
             Place::Granted => self.granted.remove(slab, at),
@@ -427,8 +463,8 @@ impl<T: Entry> Queues<T> {
         let claim = slab[at].claim_mut();
         if claim.is_waiting() {
             let old = claim.wanted.expect("a waiter wants a mode");
-            self.wanted[old as usize] -= 1;
-            self.wanted[wanted as usize] += 1;
+            self.wanted[old as usize].take();
+            self.wanted[wanted as usize].add();
         }
         claim.wanted = Some(wanted);
     }
@@ -437,8 +473,12 @@ impl<T: Entry> Queues<T> {
     pub(crate) fn set_flags(&mut self, slab: &mut Slab<'_, T>, at: Idx<T>, flags: Flags) {
         let claim = slab[at].claim_mut();
         if claim.is_waiting() {
-            self.no_order -= u16::from(claim.flags.has(Flags::NO_ORDER));
-            self.no_order += u16::from(flags.has(Flags::NO_ORDER));
+            if claim.flags.has(Flags::NO_ORDER) {
+                self.no_order.take();
+            }
+            if flags.has(Flags::NO_ORDER) {
+                self.no_order.add();
+            }
         }
         claim.flags = flags;
     }
@@ -578,7 +618,7 @@ impl<T: Entry> Queues<T> {
         if is_first_allowed && self.grant_if_fit(slab, first, reach) {
             return Some(first);
         }
-        if self.no_order == 0 {
+        if self.no_order == T::Count::ZERO {
             return None;
         }
         let mut walk = Some(first);
@@ -625,13 +665,13 @@ impl<T: Entry> Queues<T> {
 
     /// Is a mode compatible with what every other lock holds (rule G2)?
     pub(crate) fn is_compatible(&self, claim: &Claim, wanted: Mode) -> bool {
-        if self.len == 0 {
+        if self.is_empty() {
             return true;
         }
         let own = claim.held.filter(|_| claim.place != Place::Apart);
-        Mode::ALL.into_iter().all(|mode| {
-            mode.is_compatible(wanted) || self.held[mode as usize] == u16::from(own == Some(mode))
-        })
+        Mode::ALL
+            .into_iter()
+            .all(|mode| mode.is_compatible(wanted) || self.held_at(mode) == u16::from(own == Some(mode)))
     }
 
     fn is_allowed_now(&self, claim: &Claim, wanted: Mode) -> bool {
@@ -723,7 +763,7 @@ impl<T: Entry> Queues<T> {
     fn to_tell(&self, claim: &Claim) -> Option<(Mode, Mode)> {
         let held = claim.held?;
         let own = if claim.is_waiting() { claim.wanted } else { None };
-        let is_wanted = |mode: Mode| self.wanted[mode as usize] > u16::from(own == Some(mode));
+        let is_wanted = |mode: Mode| self.waiting(mode) > u16::from(own == Some(mode));
         let high = Mode::ALL.into_iter().rev().find(|mode| is_wanted(*mode))?;
         // CW and PR are not ordered: a PR holder must hear of CW even when PR is the higher number.
         let is_crossed = held == Mode::ProtectedRead && is_wanted(Mode::ConcurrentWrite);

@@ -25,15 +25,17 @@ pub(crate) const NAME_INLINE: usize = 24;
 
 /// One resource known to this node, as its master, as a holder, or both. Opaque.
 ///
-/// The order of the fields is kept, by cache lines: what it is and where it stands; what its master knows; what its
-/// holder knows, of which a lock without waiters has the first line only; timers.
+/// The order of the fields is kept, by cache lines: what it is and where it stands; what its holder knows, of which a lock
+/// without waiters has the first line only; timers, and what its master knows.
 #[derive(Clone, Debug)]
 #[repr(C, align(64))]
 pub struct Resource {
     pub(crate) hash: u64,
-    pub(crate) name: [u8; NAME_INLINE],
-    pub(crate) name_rest: Option<Idx<NameCell>>,
+    /// The name; of a longer one the place of its cell.
+    name: [u8; NAME_INLINE],
     pub(crate) slot: u32,
+    /// The node's copy of the value block.
+    pub(crate) copy: Option<Idx<ValueCell>>,
     /// Resources of one slot.
     pub(crate) chain: Link,
     /// Among the positions to be said, or, at a pace, among those that are repeated. Linked only if the resource is
@@ -42,23 +44,22 @@ pub struct Resource {
     pub(crate) space: SpaceId,
     pub(crate) name_len: u8,
     pub(crate) route: Route,
+    /// How soon the position is repeated; nothing while it is to be said, or nothing is to be said of it.
+    pub(crate) pace: Option<Pace>,
     pub(crate) passage: Passage,
     /// The value block may have been lost with a master: until somebody writes it, it is invalid and not absent.
     pub(crate) is_value_lost: bool,
-    /// An owner of this node has asked for it since the record was made. Until then nothing of `holding`, and of what
-    /// follows it, has been touched.
+    /// An owner of this node has asked for it since the record was made. Until then nothing of `holding` has been touched.
     pub(crate) is_used: bool,
-    pub(crate) mastery: Mastery,
-    pub(crate) idle_at: Instant,
     pub(crate) holding: Holding,
+    pub(crate) idle_at: Instant,
     pub(crate) repeat_at: Instant,
     pub(crate) work: Link,
-    /// How soon the position is repeated; nothing while it is to be said, or nothing is to be said of it.
-    pub(crate) pace: Option<Pace>,
+    pub(crate) mastery: Mastery,
 }
-const _: () = assert!(core::mem::offset_of!(Resource, mastery) == 64, "the master's part is one line");
-const _: () = assert!(core::mem::offset_of!(Resource, holding) == 128, "the holder's part begins a line");
-const _: () = assert!(size_of::<Resource>() == 320, "a resource takes five lines");
+const _: () = assert!(core::mem::offset_of!(Resource, holding) == 64, "the holder's part begins a line");
+const _: () = assert!(core::mem::offset_of!(Resource, mastery) >= 192, "the master's part is in one line");
+const _: () = assert!(size_of::<Resource>() == 256, "a resource takes four lines");
 
 /// Where a master's record is on its way to another master.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -205,6 +206,8 @@ pub struct NameCell {
 #[derive(Clone, Debug)]
 pub struct ValueCell {
     pub(crate) copy: ValueCopy,
+    /// Of a node's copy: number of the last position with a write that is not acknowledged.
+    pub(crate) write: Number,
     pub(crate) free: Link,
 }
 
@@ -332,23 +335,44 @@ impl Resource {
     pub const VACANT: Self = Self {
         hash: 0,
         name: [0; NAME_INLINE],
-        name_rest: None,
         slot: 0,
+        copy: None,
         chain: Link::NONE,
         saying: Link::NONE,
         space: SpaceId(0),
         name_len: 0,
         route: 0,
+        pace: None,
         passage: Passage::None,
         is_value_lost: false,
         is_used: false,
-        mastery: Mastery::NONE,
-        idle_at: Instant::START,
         holding: Holding::NONE,
+        idle_at: Instant::START,
         repeat_at: Instant::START,
         work: Link::NONE,
-        pace: None,
+        mastery: Mastery::NONE,
     };
+
+    /// Names a record with a name that stands in itself, or in the cell.
+    pub(crate) fn set_name(&mut self, name: &[u8], cell: Option<Idx<NameCell>>) {
+        self.name_len = u8::try_from(name.len()).expect("names are checked where they come in");
+        match cell {
+            None => self.name[..name.len()].copy_from_slice(name),
+            Some(cell) => self.name[..4].copy_from_slice(&cell.to_u32().to_ne_bytes()),
+        }
+    }
+
+    /// The name, if it stands in the record itself.
+    pub(crate) fn short_name(&self) -> Option<&[u8]> {
+        self.name.get(..usize::from(self.name_len))
+    }
+
+    /// The cell of a name that is longer.
+    pub(crate) fn name_cell(&self) -> Option<Idx<NameCell>> {
+        let [a, b, c, d, ..] = self.name;
+        let is_long = usize::from(self.name_len) > NAME_INLINE;
+        is_long.then(|| Idx::new(u32::from_ne_bytes([a, b, c, d]) as usize))
+    }
 
     /// Is its position to be said?
     pub(crate) const fn is_to_be_said(&self) -> bool {
@@ -362,7 +386,7 @@ impl Resource {
 
     /// Does this node wait for the master to answer what it has said of the resource?
     pub(crate) fn is_waiting(&self) -> bool {
-        self.is_used && (self.holding.is_asking() || self.holding.write != Number(0))
+        self.is_used && self.holding.is_waiting()
     }
 }
 
@@ -447,7 +471,7 @@ impl RelayCell {
 
 impl ValueCell {
     /// A free record.
-    pub const VACANT: Self = Self { copy: ValueCopy::ABSENT, free: Link::NONE };
+    pub const VACANT: Self = Self { copy: ValueCopy::ABSENT, write: Number(0), free: Link::NONE };
 }
 
 impl Slot {
@@ -619,6 +643,8 @@ impl Deadlines for Lock {
 }
 
 impl Entry for Physical {
+    /// There is one for each member at most.
+    type Count = u8;
     const DEMOTES_HELD: bool = false;
     const HAS_SURPLUS: bool = true;
 
@@ -632,6 +658,7 @@ impl Entry for Physical {
 }
 
 impl Entry for Lock {
+    type Count = u16;
     const DEMOTES_HELD: bool = true;
     const HAS_SURPLUS: bool = false;
 

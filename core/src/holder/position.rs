@@ -17,9 +17,6 @@ use crate::transfer::is_leap;
 use crate::value::ValueState;
 use crate::wire::{Demand, Deny, DenyReason, Grant, Position, PositionKind, Queued, Redirect, Write};
 
-/// A write that no position has stated yet.
-pub(crate) const UNSTATED: Number = Number(u64::MAX);
-
 impl Machine<'_> {
     // ---- changes of position ----
 
@@ -44,10 +41,17 @@ impl Machine<'_> {
             (_, None) => false,
         };
         let is_withdrawn = old.is_some() && wish.is_none();
-        let is_written = holding.write == UNSTATED;
+        let is_written = holding.is_write_unstated();
+        let is_taken_over = match (old, wish) {
+            (Some(old), Some(new)) => !is_asked_anew || new.may_follow(&old),
+            (None, _) | (_, None) => false,
+        };
+        if !is_taken_over {
+            holding.asked = Number(0);
+        }
         holding.ask(wish);
-        if let (Some(old), Some(wish)) = (old, holding.wish_mut()) {
-            wish.follow(&old, is_asked_anew);
+        if let (Some(old), Some(wish), false) = (old, holding.wish_mut(), is_asked_anew) {
+            *wish = Wish { waiter: wish.waiter, ..old };
         }
         if target != before || is_written {
             self.state_position(at, PositionKind::Downgrade);
@@ -107,6 +111,7 @@ impl Machine<'_> {
     }
 
     fn position_lower(&mut self, at: Idx<Resource>, target: Option<Mode>) {
+        let has_copy = self.resources[at].copy.is_some();
         let holding = &mut self.resources[at].holding;
         let held = holding.held.expect("only what is held is lowered");
         assert!(target.is_none_or(|target| held.covers(target)), "a position never rises by itself");
@@ -117,7 +122,7 @@ impl Machine<'_> {
         );
         holding.held = target;
         if !target.is_some_and(Mode::keeps_value_current) {
-            holding.is_copy_current = crate::fault_on!(self, STALE_VALUE) && holding.copy.is_some();
+            holding.is_copy_current = has_copy && crate::fault_on!(self, STALE_VALUE);
         }
         if let Some(served) = holding.served.take()
             && self.locks[served].resource == Some(at)
@@ -130,7 +135,7 @@ impl Machine<'_> {
     fn position_wish(&mut self, at: Idx<Resource>) -> Option<Wish> {
         let reach = self.reach(at);
         let holding = &self.resources[at].holding;
-        let is_value_known = holding.copy.is_none() || holding.is_copy_current;
+        let is_value_known = self.resources[at].copy.is_none() || holding.is_copy_current;
         let is_beyond = |mode| !reach.held.is_some_and(|held| held.covers(mode));
         if !holding.locks.has_waiters() || is_value_known && !holding.locks.is_wanted(is_beyond) {
             return None;
@@ -142,13 +147,11 @@ impl Machine<'_> {
         let wanted = lock.claim.wanted.expect("a waiter wants a mode");
         let is_conversion = lock.claim.place == Place::Convert;
         Some(Wish {
-            waiter,
-            generation: lock.generation,
+            waiter: Some(waiter),
             wanted: holding.held.map_or(wanted, |held| held.join(wanted)),
             pinned: is_conversion.then(|| self.pinned(at)),
             flags: lock.claim.flags,
             priority: lock.priority,
-            asked: Number(0),
             ticket: Counted::NONE,
             is_queued: false,
         })
@@ -177,14 +180,16 @@ impl Machine<'_> {
         let holding = &mut self.resources[at].holding;
         holding.number = number;
         holding.kind = kind;
-        if holding.write == UNSTATED {
-            holding.write = number;
-        }
         if let Some(wish) = holding.wish_mut() {
             wish.is_queued = false;
-            if wish.asked == Number(0) {
-                wish.asked = number;
+            if holding.asked == Number(0) {
+                holding.asked = number;
             }
+        }
+        if holding.is_write_unstated() {
+            holding.state_write();
+            let cell = self.resources[at].copy.expect("what is written stands in the copy");
+            self.values[cell].write = number;
         }
         self.unlink_position(at);
         self.link_position(at);
@@ -230,7 +235,7 @@ impl Machine<'_> {
         holding.ask(None);
         holding.held = None;
         holding.token = Token::NONE;
-        holding.write = Number(0);
+        holding.end_write();
         holding.drop_demand();
         holding.was_answered();
         holding.is_copy_current = false;
@@ -248,13 +253,13 @@ impl Machine<'_> {
     /// The position as a message.
     pub(crate) fn position_of(&self, at: Idx<Resource>) -> Position {
         let holding = &self.resources[at].holding;
-        let copy = holding.copy.map(|cell| &self.values[cell].copy);
+        let copy = self.resources[at].copy.map(|cell| &self.values[cell].copy);
         let wish = holding.wish();
         let is_request_over = holding.kind == PositionKind::Request && wish.is_none();
         Position {
             kind: if is_request_over { PositionKind::Downgrade } else { holding.kind },
             number: holding.number,
-            asked: wish.map_or(Number(0), |wish| wish.asked),
+            asked: wish.map_or(Number(0), |_| holding.asked),
             held: holding.held,
             pinned: wish.and_then(|wish| wish.pinned),
             wanted: wish.map(|wish| wish.wanted),
@@ -266,7 +271,7 @@ impl Machine<'_> {
             hits: holding.hits,
             copy: copy.map(|copy| copy.version).unwrap_or_default(),
             answers: holding.answers(),
-            write: copy.filter(|_| holding.write != Number(0)).map(|copy| Write {
+            write: copy.filter(|_| holding.is_writing()).map(|copy| Write {
                 version: copy.version,
                 value: match copy.state {
                     ValueState::Valid(value) => Some(value),
@@ -278,8 +283,8 @@ impl Machine<'_> {
 
     /// Until when the waiter is patient that something is asked for, if it does not wait for ever.
     fn patience_of(&self, wish: &Wish) -> Option<Instant> {
-        let lock = &self.locks[wish.waiter];
-        (lock.generation == wish.generation && lock.patience != 0).then_some(lock.patience_at)
+        let lock = &self.locks[wish.waiter?];
+        (lock.patience != 0).then_some(lock.patience_at)
     }
 
     /// The position was delivered to this node itself: no answer can be lost.
@@ -293,13 +298,13 @@ impl Machine<'_> {
     pub(crate) fn position_was_said(&mut self, at: Idx<Resource>) {
         self.position_was_delivered(at);
         let resource = &mut self.resources[at];
-        let is_answered = !resource.holding.is_asking() && resource.holding.write == Number(0);
+        let is_answered = !resource.holding.is_waiting();
         if is_answered {
             self.drop_if_unused(at);
             return;
         }
         let is_known =
-            resource.holding.write == Number(0) && resource.holding.wish().is_some_and(|wish| wish.is_queued);
+            !resource.holding.is_writing() && resource.holding.wish().is_some_and(|wish| wish.is_queued);
         self.begin_repeat(at, if is_known { Pace::Long } else { Pace::Short });
     }
 
@@ -361,11 +366,11 @@ impl Machine<'_> {
         holding.token = grant.token.physical();
         holding.grants_after_demand = 0;
         holding.drop_demand();
-        if holding.write != UNSTATED && grant.number >= holding.write {
-            // The position that is granted carried the write, so the master has seen it.
-            holding.write = Number(0);
-        }
-        if let (Some(cell), true) = (holding.copy, wish.is_some_and(|wish| wish.flags.has(Flags::VALUE))) {
+        // The position that is granted carried the write, so the master has seen it.
+        self.end_write_up_to(at, grant.number);
+        let copy = self.resources[at].copy;
+        let holding = &mut self.resources[at].holding;
+        if let (Some(cell), true) = (copy, wish.is_some_and(|wish| wish.flags.has(Flags::VALUE))) {
             holding.is_copy_current = grant.mode.keeps_value_current();
             if let Some(value) = grant.value {
                 self.values[cell].copy = value;
@@ -385,16 +390,17 @@ impl Machine<'_> {
     /// The waiter that was asked for may have the grant, in its alternate mode if that is what was granted.
     fn serve(&mut self, at: Idx<Resource>, wish: &Wish, mode: Mode) {
         let holding = &mut self.resources[at].holding;
-        let lock = &mut self.locks[wish.waiter];
+        let Some(waiter) = wish.waiter else { return };
+        let lock = &mut self.locks[waiter];
         if lock.resource != Some(at) || !lock.claim.is_waiting() {
             return;
         }
         lock.is_served = true;
-        let before = holding.served.replace(wish.waiter).filter(|before| *before != wish.waiter);
+        let before = holding.served.replace(waiter).filter(|before| *before != waiter);
         let wanted = lock.claim.wanted.expect("a waiter wants a mode");
         if let (false, Some(alternate)) = (mode.covers(wanted), lock.claim.flags.alternate(wanted)) {
             lock.claim.marks.set(Marks::ALTERNATE);
-            holding.locks.set_wanted(&mut self.locks, wish.waiter, alternate);
+            holding.locks.set_wanted(&mut self.locks, waiter, alternate);
         }
         if let Some(before) = before.filter(|before| self.locks[*before].resource == Some(at)) {
             self.locks[before].is_served = false;
@@ -420,13 +426,14 @@ impl Machine<'_> {
             DenyReason::Deadlock => Denial::Deadlock,
             DenyReason::Full => Denial::Full,
         };
-        if holding.write != UNSTATED && deny.number >= holding.write {
-            holding.write = Number(0);
-        }
-        holding.ask(None);
+        self.end_write_up_to(at, deny.number);
+        self.resources[at].holding.ask(None);
         self.unlink_position(at);
-        if self.locks[wish.waiter].resource == Some(at) && self.locks[wish.waiter].claim.is_waiting() {
-            self.deny_owner(wish.waiter, reason);
+        if let Some(waiter) = wish.waiter
+            && self.locks[waiter].resource == Some(at)
+            && self.locks[waiter].claim.is_waiting()
+        {
+            self.deny_owner(waiter, reason);
         }
         self.look_after(at);
     }
@@ -511,16 +518,35 @@ impl Machine<'_> {
         }
     }
 
+    /// Number of the last position with a write that is not acknowledged; 0 if there is none.
+    #[cfg(feature = "check")]
+    pub(crate) fn write_of(&self, at: Idx<Resource>) -> Number {
+        let resource = &self.resources[at];
+        let cell = resource.copy.filter(|_| resource.holding.is_writing());
+        cell.map_or(Number(0), |cell| self.values[cell].write)
+    }
+
+    /// The master has seen the position under this number; says whether it has seen a write with it, and no later write is
+    /// left.
+    fn end_write_up_to(&mut self, at: Idx<Resource>, number: Number) -> bool {
+        let resource = &mut self.resources[at];
+        let holding = &mut resource.holding;
+        let is_stated = holding.is_writing() && !holding.is_write_unstated();
+        let is_seen = is_stated && resource.copy.is_some_and(|cell| number >= self.values[cell].write);
+        if is_seen {
+            holding.end_write();
+        }
+        is_seen
+    }
+
     /// A write need not be repeated any more, if no later one has followed it.
     pub(crate) fn handle_written(&mut self, at: Option<Idx<Resource>>, number: Number) {
         let Some(at) = at else { return };
-        let holding = &mut self.resources[at].holding;
-        if holding.write == Number(0) || number < holding.write || number > holding.number {
+        if number > self.resources[at].holding.number || !self.end_write_up_to(at, number) {
             return;
         }
-        holding.write = Number(0);
-        let is_asking = holding.is_asking();
         let resource = &self.resources[at];
+        let is_asking = resource.holding.is_asking();
         if !is_asking && resource.pace.is_some() {
             self.unlink_position(at);
         }
@@ -588,7 +614,7 @@ impl Wish {
     /// Is this the same question to the master? Below CW a value block may be written while the answer is on its
     /// way, so there each reader asks for itself.
     fn is_same(&self, other: &Self) -> bool {
-        let is_same_waiter = self.waiter == other.waiter && self.generation == other.generation;
+        let is_same_waiter = self.waiter == other.waiter;
         let may_join = !self.flags.has(Flags::VALUE) || self.wanted.keeps_value_current();
         (is_same_waiter || may_join)
             && self.wanted == other.wanted
@@ -597,17 +623,10 @@ impl Wish {
             && self.priority == other.priority
     }
 
-    /// Takes over from an earlier wish what the master keeps for it: all of it if the question is the same,
-    /// the place in the queue if it is the same or a weaker one.
-    fn follow(&mut self, old: &Self, is_asked_anew: bool) {
-        if !is_asked_anew {
-            *self = Self { waiter: self.waiter, generation: self.generation, ..*old };
-            return;
-        }
+    /// Does it take over the place in the queue of an earlier wish? It does if it asks for as much or less.
+    fn may_follow(&self, old: &Self) -> bool {
         let is_kind_same = old.pinned.is_some() == self.pinned.is_some()
             && old.flags.has(Flags::NO_QUEUE) == self.flags.has(Flags::NO_QUEUE);
-        if is_kind_same && old.wanted.covers(self.wanted) {
-            self.asked = old.asked;
-        }
+        is_kind_same && old.wanted.covers(self.wanted)
     }
 }

@@ -1,6 +1,6 @@
 //! What a node holds, pins and wants on a resource, and for whom.
 
-use super::{Counted, Lock, ValueCell};
+use super::{Counted, Lock};
 use crate::flags::Flags;
 use crate::id::{DemandId, Number, Priority, Token};
 use crate::mode::Mode;
@@ -24,8 +24,7 @@ pub(crate) struct Holding {
     pub(crate) is_touched: bool,
     /// The copy is what the resource's value block is.
     pub(crate) is_copy_current: bool,
-    /// There is a wish, which stands in another line.
-    is_asking: bool,
+    pending: Pending,
     /// Owners that watch; without any, nobody is looked for who might be told of a demand.
     pub(crate) watched: u16,
     /// Physical token, with the count of owners served under it.
@@ -37,19 +36,17 @@ pub(crate) struct Holding {
     pub(crate) locks: Queues<Lock>,
     /// The waiter that the master's last grant was for.
     pub(crate) served: Option<Idx<Lock>>,
-    /// The node's copy of the value block.
-    pub(crate) copy: Option<Idx<ValueCell>>,
+    /// Number of the last position.
+    pub(crate) number: Number,
+    /// Number under which the wish was first asked, if there is one.
+    pub(crate) asked: Number,
     /// The last demand, met or not.
     demand_id: DemandId,
-    /// Local grants made since the demand was known.
-    pub(crate) grants_after_demand: u32,
+    /// Local grants made since the demand was known, as far as they can be counted.
+    pub(crate) grants_after_demand: u16,
     pub(crate) kind: PositionKind,
     /// The next message answers the last demand.
     is_answering: bool,
-    /// Number of the last position.
-    pub(crate) number: Number,
-    /// Number of the last position with a value block write that is not acknowledged; 0 if there is none.
-    pub(crate) write: Number,
     /// What is asked of the master, until it is granted, denied or withdrawn. Set by [`Holding::ask`] alone, and read
     /// through [`Holding::wish`].
     wish: Option<Wish>,
@@ -58,15 +55,36 @@ const _: () = assert!(
     core::mem::offset_of!(Holding, locks) + Queues::<Lock>::OF_HOLDERS <= 64,
     "a lock without waiters needs one line"
 );
+const _: () = assert!(size_of::<Holding>() == 128, "what is held and asked takes two lines");
+
+/// What a node waits to hear of its master, so that the first line says whether it does: an answer to the wish, and that
+/// the master has a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pending(u8);
+
+impl Pending {
+    const NOTHING: Self = Self(0);
+    /// There is a wish, which stands in another line.
+    const ASKING: u8 = 1;
+    /// A write of the value block that no position has stated yet.
+    const UNSTATED: u8 = 1 << 1;
+    /// A write that was stated and is not acknowledged; its number stands with the copy.
+    const STATED: u8 = 1 << 2;
+
+    const fn has(self, bits: u8) -> bool {
+        self.0 & bits != 0
+    }
+
+    const fn change(&mut self, without: u8, with: u8) {
+        self.0 = self.0 & !without | with;
+    }
+}
 
 /// What a node asks of a master, and for which of its owners.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wish {
-    pub(crate) waiter: Idx<Lock>,
-    /// Generation of the waiter: its place may be another's by the time of an answer.
-    pub(crate) generation: u32,
-    /// Number under which it was first asked.
-    pub(crate) asked: Number,
+    /// Nobody once the lock has ended: its place may be another's by the time of an answer.
+    pub(crate) waiter: Option<Idx<Lock>>,
     /// The place in the queue, once the master has said that it waits.
     pub(crate) ticket: Counted,
     pub(crate) is_queued: bool,
@@ -90,20 +108,19 @@ impl Holding {
         is_idle: false,
         is_touched: false,
         is_copy_current: false,
-        is_asking: false,
+        pending: Pending::NOTHING,
         watched: 0,
         token: Token::NONE,
         hits: 0,
         idle: Link::NONE,
         locks: Queues::EMPTY,
         served: None,
-        copy: None,
+        number: Number(0),
+        asked: Number(0),
         demand_id: DemandId(0),
         grants_after_demand: 0,
         kind: PositionKind::Downgrade,
         is_answering: false,
-        number: Number(0),
-        write: Number(0),
         wish: None,
     };
 
@@ -111,22 +128,63 @@ impl Holding {
 
     /// Asks this of the master from now on, or nothing.
     pub(crate) fn ask(&mut self, wish: Option<Wish>) {
-        self.is_asking = wish.is_some();
+        self.pending.change(Pending::ASKING, if wish.is_some() { Pending::ASKING } else { 0 });
         self.wish = wish;
     }
 
     /// Is anything asked of the master? Looks at the first line only.
     pub(crate) const fn is_asking(&self) -> bool {
-        self.is_asking
+        self.pending.has(Pending::ASKING)
     }
 
     /// What is asked of the master; without anything it costs no second line.
     pub(crate) fn wish(&self) -> Option<Wish> {
-        if self.is_asking { self.wish } else { None }
+        if self.is_asking() { self.wish } else { None }
     }
 
     pub(crate) fn wish_mut(&mut self) -> Option<&mut Wish> {
-        if self.is_asking { self.wish.as_mut() } else { None }
+        if self.is_asking() { self.wish.as_mut() } else { None }
+    }
+
+    /// A lock has ended: nothing is asked for it any more.
+    pub(crate) fn forget_waiter(&mut self, lock: Idx<Lock>) {
+        if let Some(wish) = self.wish_mut()
+            && wish.waiter == Some(lock)
+        {
+            wish.waiter = None;
+        }
+    }
+
+    // ---- what is written ----
+
+    /// A value block was written that the master does not know of, acknowledged or not.
+    pub(crate) const fn begin_write(&mut self) {
+        self.pending.change(Pending::STATED, Pending::UNSTATED);
+    }
+
+    /// The next position states the write.
+    pub(crate) const fn state_write(&mut self) {
+        self.pending.change(Pending::UNSTATED, Pending::STATED);
+    }
+
+    /// There is no write that is not acknowledged.
+    pub(crate) const fn end_write(&mut self) {
+        self.pending.change(Pending::UNSTATED | Pending::STATED, 0);
+    }
+
+    /// Is there a write that is not acknowledged?
+    pub(crate) const fn is_writing(&self) -> bool {
+        self.pending.has(Pending::UNSTATED | Pending::STATED)
+    }
+
+    /// Is there a write that no position has stated yet?
+    pub(crate) const fn is_write_unstated(&self) -> bool {
+        self.pending.has(Pending::UNSTATED)
+    }
+
+    /// Does the node wait to hear anything of its master? Looks at the first line only.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.pending != Pending::NOTHING
     }
 
     // ---- what is demanded ----
@@ -170,6 +228,6 @@ impl Holding {
     }
 
     pub(super) fn is_nothing(&self) -> bool {
-        self.held.is_none() && !self.is_asking && self.locks.is_empty() && self.write == Number(0)
+        self.held.is_none() && self.locks.is_empty() && !self.is_waiting()
     }
 }

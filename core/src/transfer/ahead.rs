@@ -195,7 +195,8 @@ impl Machine<'_> {
     /// Reads what a transfer needs of a resource, one field of each of its cache lines, and says what was read.
     pub(crate) fn read_resource(&self, at: Idx<Resource>) -> u64 {
         let resource = &self.resources[at];
-        let held = if resource.is_used { resource.holding.number.0 } else { 0 };
+        let holding = &resource.holding;
+        let held = if resource.is_used { holding.token.grant ^ holding.number.0 } else { 0 };
         resource.hash ^ resource.mastery.members ^ held
     }
 }
