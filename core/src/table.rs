@@ -177,23 +177,6 @@ impl<T, V: Via<T>> Queue<T, V> {
         self.tail = at.raw.get();
     }
 
-    pub(crate) fn push_front(&mut self, slab: &mut Slab<'_, T>, at: Idx<T>) {
-        match self.head() {
-            Some(head) => self.insert_before(slab, at, head),
-            None => self.push_back(slab, at),
-        }
-    }
-
-    pub(crate) fn insert_before(&mut self, slab: &mut Slab<'_, T>, at: Idx<T>, next: Idx<T>) {
-        debug_assert!(!V::link(&slab[at]).is_linked(), "a record is in one queue at a time");
-        let prev = core::mem::replace(&mut V::link_mut(&mut slab[next]).prev, at.raw.get());
-        *V::link_mut(&mut slab[at]) = Link { prev, next: next.raw.get() };
-        match Idx::from_raw(prev) {
-            Some(prev) => V::link_mut(&mut slab[prev]).next = at.raw.get(),
-            None => self.head = at.raw.get(),
-        }
-    }
-
     pub(crate) fn pop_front(&mut self, slab: &mut Slab<'_, T>) -> Option<Idx<T>> {
         let at = self.head()?;
         self.remove(slab, at);

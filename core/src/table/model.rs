@@ -3,7 +3,7 @@
 use heapless::Vec;
 
 use super::entry::{Entry, Line};
-use super::{Bucket, DeadlineHeap, Free, FreeStack, Idx, NameIndex, Queue, Slab};
+use super::{Bucket, DeadlineHeap, Free, FreeStack, Idx, NameIndex, Queue, Row, Slab};
 use crate::time::Instant;
 
 /// One less than the buckets: the fullest index that there may be.
@@ -14,7 +14,9 @@ const BUCKETS: usize = 16;
 struct Model {
     /// The last one is taken next.
     free: Vec<usize, RECORDS>,
-    line: Vec<usize, RECORDS>,
+    /// A record stands in one of them at most.
+    queue: Vec<usize, RECORDS>,
+    row: Vec<usize, RECORDS>,
     /// Names of the records that are not free.
     names: [Option<u8>; RECORDS],
     deadlines: [Option<u64>; RECORDS],
@@ -27,7 +29,8 @@ struct Tables<'a> {
     /// The same records as in `free`.
     stack: FreeStack<Entry>,
     stacked: &'a mut [u32],
-    line: Queue<Entry, Line>,
+    queue: Queue<Entry, Line>,
+    row: Row<Entry, Line>,
     buckets: &'a mut [Bucket],
     places: &'a mut [u32],
     len: u32,
@@ -53,14 +56,16 @@ pub fn compare_tables(choices: &[u8]) {
         slab,
         stack: FreeStack::all(&mut stacked, RECORDS),
         stacked: &mut stacked,
-        line: Queue::EMPTY,
+        queue: Queue::EMPTY,
+        row: Row::EMPTY,
         buckets: &mut buckets,
         places: &mut places,
         len: 0,
     };
     let mut model = Model {
         free: (0..RECORDS).rev().collect(),
-        line: Vec::new(),
+        queue: Vec::new(),
+        row: Vec::new(),
         names: [None; RECORDS],
         deadlines: [None; RECORDS],
     };
@@ -80,35 +85,48 @@ impl<'a> Tables<'a> {
         let which = usize::from(with) % RECORDS;
         let at = Idx::new(which);
         let is_live = model.names[which].is_some();
-        let standing = model.line.iter().position(|other| *other == which);
-        match (what % 8, standing) {
+        let is_standing = self.slab[at].link.is_linked() && is_live;
+        match (what % 8, is_standing) {
             (0, _) => self.take(model, with),
             (1, _) if is_live => self.put(model, which),
-            (2, None) if is_live => {
-                self.line.push_back(&mut self.slab, at);
-                model.line.push(which).expect("a record is in line once");
+            (2, false) if is_live && (what / 8).is_multiple_of(2) => {
+                self.queue.push_back(&mut self.slab, at);
+                model.queue.push(which).expect("a record stands once");
             }
-            (3, None) if is_live => {
-                self.line.push_front(&mut self.slab, at);
-                model.line.insert(0, which).expect("a record is in line once");
+            (2, false) if is_live => {
+                self.row.push_back(&mut self.slab, at);
+                model.row.push(which).expect("a record stands once");
             }
-            (4, None) if is_live && !model.line.is_empty() => {
-                let place = usize::from(what / 8) % model.line.len();
-                self.line.insert_before(&mut self.slab, at, Idx::new(model.line[place]));
-                model.line.insert(place, which).expect("a record is in line once");
+            (3, false) if is_live => {
+                self.row.push_front(&mut self.slab, at);
+                model.row.insert(0, which).expect("a record stands once");
             }
-            (5, Some(place)) => {
-                self.line.remove(&mut self.slab, at);
-                model.line.remove(place);
+            (4, false) if is_live && !model.row.is_empty() => {
+                let place = usize::from(what / 8) % model.row.len();
+                self.row.insert_before(&mut self.slab, at, Idx::new(model.row[place]));
+                model.row.insert(place, which).expect("a record stands once");
             }
+            (5, true) => self.step_aside(model, which),
             (6, _) => {
-                let first = (!model.line.is_empty()).then(|| model.line.remove(0));
-                let popped = self.line.pop_front(&mut self.slab).map(Idx::get);
+                let first = (!model.queue.is_empty()).then(|| model.queue.remove(0));
+                let popped = self.queue.pop_front(&mut self.slab).map(Idx::get);
                 assert!(popped == first, "the first leaves: {popped:?}, {first:?}");
             }
             (7, _) if is_live => self.turn_deadline(model, which, what / 8),
             _ => {}
         }
+    }
+
+    /// A record leaves the queue or the row that it stands in.
+    fn step_aside(&mut self, model: &mut Model, which: usize) {
+        let at = Idx::new(which);
+        if model.row.contains(&which) {
+            self.row.remove(&mut self.slab, at);
+        } else {
+            self.queue.remove_if_linked(&mut self.slab, at);
+        }
+        model.row.retain(|other| *other != which);
+        model.queue.retain(|other| *other != which);
     }
 
     /// A record comes into use, under a name of which there may be several with its hash.
@@ -129,12 +147,11 @@ impl<'a> Tables<'a> {
     /// A record goes out of use, wherever it stands.
     fn put(&mut self, model: &mut Model, which: usize) {
         let at = Idx::new(which);
-        self.line.remove_if_linked(&mut self.slab, at);
+        self.step_aside(model, which);
         self.heap().remove(at);
         NameIndex(self.buckets).remove(self.slab[at].hash, at);
         self.free.put(&mut self.slab, at);
         self.stack.put(self.stacked, at);
-        model.line.retain(|other| *other != which);
         (model.names[which], model.deadlines[which]) = (None, None);
         model.free.push(which).expect("a record is free once");
     }
@@ -152,6 +169,20 @@ impl<'a> Tables<'a> {
         }
     }
 
+    fn compare_standing(
+        &self,
+        head: Option<Idx<Entry>>,
+        expected: &[usize],
+        next: fn(&Slab<'_, Entry>, Idx<Entry>) -> Option<Idx<Entry>>,
+    ) {
+        let mut walk = head;
+        for expected in expected {
+            assert!(walk.map(Idx::get) == Some(*expected), "{walk:?} stands where {expected} does");
+            walk = walk.and_then(|at| next(&self.slab, at));
+        }
+        assert!(walk.is_none(), "nobody stands behind the last");
+    }
+
     fn compare(&mut self, model: &Model) {
         assert!(self.free.len() as usize == model.free.len(), "free records are counted");
         assert!(self.free.is_empty() == model.free.is_empty(), "there is one if they are counted");
@@ -159,12 +190,11 @@ impl<'a> Tables<'a> {
         assert!(next.eq(model.free.iter().rev().copied()), "the stack names those that are taken next");
         let in_use = model.names.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
         assert!(self.stack.first_unused(RECORDS) >= in_use, "what is in use was never unused");
-        let mut walk = self.line.head();
-        for expected in &model.line {
-            assert!(walk.map(Idx::get) == Some(*expected), "{walk:?} stands where {expected} does");
-            walk = walk.and_then(|at| Queue::<_, Line>::next(&self.slab, at));
-        }
-        assert!(walk.is_none() && self.line.is_empty() == model.line.is_empty(), "the line ends");
+        let (queue, row) = (&self.queue, &self.row);
+        self.compare_standing(queue.head(), &model.queue, Queue::<_, Line>::next);
+        assert!(queue.is_empty() == model.queue.is_empty(), "the queue knows whether somebody stands in it");
+        self.compare_standing(row.head(), &model.row, Row::<_, Line>::next);
+        assert!(row.is_empty() == model.row.is_empty(), "the row knows whether somebody stands in it");
         let index = NameIndex(self.buckets);
         for (at, name) in model.names.iter().enumerate() {
             let Some(name) = *name else { continue };
