@@ -19,7 +19,7 @@ use crate::machine::{Machine, Member};
 use crate::mode::Mode;
 use crate::name::Name;
 use crate::queue::{Entered, Marks, NoQueue, Place};
-use crate::record::{Answer, Counted, Due, NAME_INLINE, Pace, Physical, Resource, RingBody};
+use crate::record::{Answer, Counted, Due, NAME_INLINE, Pace, Passage, Physical, Resource, RingBody};
 use crate::table::Idx;
 use crate::transfer::Room;
 use crate::wire::{DenyReason, Position};
@@ -58,7 +58,7 @@ impl Machine<'_> {
         self.drop_if_unused(resource);
     }
 
-    /// Who has departed is not in anybody's way, also where it was not looked for yet.
+    /// Who has departed is not in anybody's way, and what was rebuilt takes part, also where it was not looked at yet.
     fn purge_before(
         &mut self,
         found: Option<Idx<Resource>>,
@@ -66,7 +66,9 @@ impl Machine<'_> {
         hash: u64,
     ) -> Option<Idx<Resource>> {
         let at = found?;
-        if self.resources[at].mastery.members & self.s.views.departed() == 0 {
+        let resource = &self.resources[at];
+        let has_departed = resource.mastery.members & self.s.views.departed() != 0;
+        if !has_departed && resource.passage != Passage::Rebuilt {
             return found;
         }
         self.purge(at);

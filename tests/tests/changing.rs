@@ -25,7 +25,7 @@ const KEPT: [(u64, u16, u32, &str); 3] = [
 ];
 
 /// The same for seeds that decide about nodes and steps themselves.
-const KEPT_WHOLE: [(u64, &str); 14] = [
+const KEPT_WHOLE: [(u64, &str); 16] = [
     (
         3_399,
         "a reporter asked about its last slot, which had moved on, and never heard that the others were open",
@@ -55,6 +55,11 @@ const KEPT_WHOLE: [(u64, &str); 14] = [
         3_068_796,
         "a slot that lacked room began to make some, and the turn ended before anything was given up",
     ),
+    (
+        4_015_898,
+        "a position was heard before what a rebuild had lost was known to be lost, and read as never written",
+    ),
+    (4_026_738, "a transfer was withdrawn in the call that ended its node's life, and never ended"),
 ];
 
 fn examine(seeds: Range<u64>) -> Report {

@@ -108,13 +108,12 @@ impl Machine<'_> {
             slot.moved_left -= 1;
             Queue::<_, Chain>::remove(&mut slot.resources, &mut self.resources, resource);
             Queue::<_, Chain>::push_back(&mut slot.resources, &mut self.resources, resource);
-            let is_rebuilt = !is_coming && self.resources[resource].passage == Passage::Rebuilt;
             if !is_coming {
+                if self.resources[resource].passage == Passage::Rebuilt {
+                    self.purge(resource);
+                }
                 self.resources[resource].passage = Passage::None;
                 self.forget_if_lost(resource);
-            }
-            if is_rebuilt && self.is_master(resource) {
-                self.open_rebuilt(resource);
             }
             self.route_anew(resource);
             self.settle();

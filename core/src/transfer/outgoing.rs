@@ -199,6 +199,8 @@ impl Machine<'_> {
     }
 
     pub(crate) fn withdraw(&mut self, now: Instant, transfer: TransferId) -> Result<(), WithdrawError> {
+        // Membership may have ended since the last call, and the transfer with it.
+        self.see(now);
         let place = usize::from(transfer.place);
         let entry = self.s.transfers.outgoing.get(place).ok_or(WithdrawError::Unknown)?;
         if entry.generation != transfer.generation {
@@ -209,7 +211,6 @@ impl Machine<'_> {
             Phase::Ending => Err(WithdrawError::Begun),
             Phase::Moving if entry.stream.has_begun() => Err(WithdrawError::Begun),
             Phase::Offering | Phase::Moving => {
-                self.see(now);
                 self.take_offer_back(place, Stage::Withdrawn);
                 Ok(())
             }

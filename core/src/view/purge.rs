@@ -126,8 +126,8 @@ impl Machine<'_> {
         self.resources[resource].mastery.members &= !(1 << member);
     }
 
-    /// Takes the locks of departed members out of a resource, and grants what that frees. The resource stays, even if
-    /// nothing is left of it.
+    /// Takes the locks of departed members out of a resource, and grants what that frees. If it was made from reports, it
+    /// takes part from now on. The resource stays, even if nothing is left of it.
     pub(crate) fn purge(&mut self, resource: Idx<Resource>) {
         let departed = self.s.views.departed;
         let is_departed = |record: &Physical| record.member != NOBODY && departed >> record.member & 1 == 1;
@@ -142,7 +142,13 @@ impl Machine<'_> {
             self.drop_departed(resource, at);
         }
         // What this node has lost with a view, or has a part of only, it does not grant.
-        if self.is_master(resource) && !crate::fault_on!(self, NO_PASS_AFTER_PURGE) {
+        if !self.is_master(resource) {
+            return;
+        }
+        if self.resources[resource].passage == Passage::Rebuilt {
+            self.resources[resource].passage = Passage::None;
+            self.open_rebuilt(resource);
+        } else if !crate::fault_on!(self, NO_PASS_AFTER_PURGE) {
             self.pass(resource);
         }
     }

@@ -439,7 +439,7 @@ impl Machine<'_> {
     }
 
     /// A record that was rebuilt takes part again: what it lets others have is granted, and it is told what it waits for.
-    pub(crate) fn open_rebuilt(&mut self, at: Idx<Resource>) {
+    pub(super) fn open_rebuilt(&mut self, at: Idx<Resource>) {
         if self.resources[at].mastery.value.is_some() {
             self.mark_value_lost(at);
         }

@@ -1,7 +1,9 @@
 //! Slots that get another master without their records (rules W3 and W10 to W14).
 
 use lockmaster_core::drive::{self, Budget, Outlet};
-use lockmaster_core::{Denial, Event, Flags, Limits, LockId, Mode, NodeId, SlotId, SpaceId, ValueWrite};
+use lockmaster_core::{
+    Denial, Event, Flags, Limits, LockId, Mode, NodeId, SlotId, SpaceId, Value, ValueState, ValueWrite,
+};
 use lockmaster_tests::changing::Changing;
 
 fn is_granted(world: &Changing, node: u16, lock: LockId) -> bool {
@@ -293,6 +295,52 @@ struct Nothing;
 impl Outlet for Nothing {
     fn event(&mut self, _event: Event) {}
     fn ready(&mut self, _peer: NodeId) {}
+}
+
+/// One node says to another all that it has to say to it. Neither does anything else.
+fn say(world: &mut Changing, from: u16, to: u16) {
+    let (now, mut frame) = (world.now(), [0; 4096]);
+    while let Some(len) = world.node(from).poll_transmit(now, NodeId(to), &mut frame) {
+        world.node(to).handle_frame(now, NodeId(from), &frame[..len]).expect("both have the view");
+    }
+}
+
+#[test]
+fn what_was_rebuilt_takes_part_before_anybody_is_heard_about_it() {
+    let name = name_that_goes_to_2("lost");
+    let mut world = Changing::of(&[1, 2, 3]);
+    let writer = world.ask_with(3, &name, Mode::Exclusive, Flags::VALUE);
+    world.settle();
+    world.release(3, writer, ValueWrite::Set(Value::new(b"lost").expect("it is short")));
+    // From now on the block is at its master alone.
+    let held = world.take(1, &name, Mode::ProtectedWrite);
+    let waits = world.ask_with(2, &name, Mode::Exclusive, Flags::VALUE);
+    world.settle();
+    world.crash(3);
+    world.make_view();
+    let (now, view) = (world.now(), world.view().clone());
+    for id in [1, 2] {
+        world.node(id).handle_view(now, &view).expect("the view is sound");
+    }
+    // The slot is open, and what is in it was not looked at yet.
+    for step in 0.. {
+        if world.node(2).decides(SpaceId(0), &name) == Ok(true) {
+            break;
+        }
+        assert!(step < 1000, "the slot is opened");
+        for (from, to) in [(1, 2), (2, 1)] {
+            say(&mut world, from, to);
+            let one = Budget { outputs: 1, records: 1 };
+            let _more = drive::run(now, world.node(from), &mut Nothing, one);
+        }
+    }
+    say(&mut world, 2, 1);
+    let _more = drive::run(now, world.node(1), &mut Nothing, Budget::ALL);
+    world.node(1).release(held, ValueWrite::Keep).expect("it is held");
+    say(&mut world, 1, 2);
+    world.settle();
+    assert!(is_granted(&world, 2, waits));
+    assert!(matches!(world.value(2, waits), ValueState::Invalid(_)), "{:?}", world.value(2, waits));
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! Transfers and views together: O, N, a C or the coordinator dies at every step (rule W4).
 
+use core::time::Duration;
+
 use lockmaster_core::wire::{Message, TransferBody, ViewMessage};
-use lockmaster_core::{Event, LockId, Mode, NodeId, SlotId, SlotRange, SpaceId, Stage, ValueWrite};
+use lockmaster_core::{
+    Certainty, Event, LockId, Mode, NodeId, SlotId, SlotRange, SpaceId, Stage, ValueWrite, WithdrawError,
+};
 use lockmaster_tests::changing::{Changing, SLOTS};
 
 const O: u16 = 2;
@@ -326,4 +330,19 @@ fn an_orphan_that_was_offered_to_its_reporter_is_reported() {
     world.release(SECOND, held, ValueWrite::Keep);
     world.settle();
     assert!(world.grant_of(FIRST, waits).is_some(), "the slot is open");
+}
+
+#[test]
+fn what_ended_with_its_nodes_life_is_not_withdrawn() {
+    let mut world = grown(1, &[2]);
+    let slot = world.masters().iter().position(|master| *master == 1).expect("it masters something");
+    let range = SlotRange::one(SlotId(u32::try_from(slot).expect("slots are few")));
+    world.close(1, 2);
+    let transfer = world.transfer(1, range, 2);
+    let begin = world.now();
+    let [suspect_at, fenced_at, later] = [1, 2, 3].map(|secs| begin.after(Duration::from_secs(secs)));
+    world.node(1).handle_certainty(begin, Certainty { suspect_at, fenced_at });
+    assert_eq!(world.node(1).withdraw(later, transfer), Err(WithdrawError::Unknown));
+    let progress = world.node(1).progress(transfer).expect("its end was not polled");
+    assert_eq!(progress.stage, Stage::Cut);
 }
