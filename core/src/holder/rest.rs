@@ -43,11 +43,16 @@ impl Machine<'_> {
         let stats = &mut self.s.stats;
         stats.asked += 1;
         stats.granted_retained += 1;
-        if self.is_master(resource) {
+        if self.is_local(resource) {
             self.s.stats.requests.local += 1;
         }
         self.give_token(resource, at, Path::Retained);
         Some(Asked { lock: id, grant: Some(self.grant_of(at)) })
+    }
+
+    /// Did this node's own master grant what the node holds? It is known without a look at the slot.
+    fn is_local(&self, at: Idx<Resource>) -> bool {
+        self.is_me(self.resources[at].route)
     }
 
     /// Does the node hold this mode for its owners, with nobody in the way and nobody who waits for it?
@@ -71,7 +76,7 @@ impl Machine<'_> {
         if !self.may_release_at_rest(resource) {
             return false;
         }
-        if self.is_master(resource) {
+        if self.is_local(resource) {
             self.s.stats.releases.local += 1;
         }
         self.end_lock(at);
