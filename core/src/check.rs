@@ -6,7 +6,7 @@ use crate::id::{DemandId, NodeId, Number, SlotId, SpaceId, Token};
 use crate::machine::Machine;
 use crate::mode::Mode;
 use crate::queue::{Entry, Place, Queues};
-use crate::record::{Answer, Chain, Counted, Course, Due, Mastery, Passage, Physical, Resource, Slot};
+use crate::record::{Answer, Chain, Counted, Course, Due, Lock, Mastery, Passage, Physical, Resource, Slot};
 use crate::table::{Idx, Link, Queue, Slab};
 use crate::transfer::Room;
 use crate::wire::{Unit, encode_unit};
@@ -120,6 +120,9 @@ impl Machine<'_> {
         let is_pending = holding.is_asking() && !self.is_master(at) && !self.is_ended();
         let is_said = resource.saying.is_linked() || slot.moved.is_linked();
         assert!(!is_pending || is_said, "{name:?}: what is wanted of another node is said or repeated");
+        let waiter = holding.wish().and_then(|wish| wish.waiter);
+        let is_here = |waiter: Idx<Lock>| self.locks[waiter].resource == Some(at);
+        assert!(waiter.is_none_or(is_here), "{name:?}: who is asked for has not ended");
         let is_waiting = holding.is_asking() || holding.is_writing();
         assert!(resource.is_waiting() == is_waiting, "{name:?}: what is waited for is known as such");
         let is_touched = resource.saying.is_linked() || holding.idle.is_linked();
