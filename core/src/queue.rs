@@ -16,7 +16,11 @@
 //! (nothing)
 //! ```
 
+mod count;
+
 use core::fmt;
+
+use count::Count;
 
 use crate::SCAN_MAX;
 use crate::flags::Flags;
@@ -107,37 +111,6 @@ impl Claim {
         self.held != self.pinned
     }
 }
-
-/// How many locks of one resource there are of a kind, in as few bytes as their level needs.
-pub(crate) trait Count: Copy + Eq + Into<u16> + fmt::Debug {
-    const ZERO: Self;
-    const MAX: Self;
-
-    /// One more; there are fewer than [`Count::MAX`].
-    fn add(&mut self);
-    /// One less; there is one.
-    fn take(&mut self);
-}
-
-/// Implements [`Count`] for an integer.
-macro_rules! count {
-    ($($integer:ty),+) => {
-        $(impl Count for $integer {
-            const ZERO: Self = 0;
-            const MAX: Self = <$integer>::MAX;
-
-            fn add(&mut self) {
-                *self += 1;
-            }
-
-            fn take(&mut self) {
-                *self -= 1;
-            }
-        })+
-    };
-}
-
-count!(u8, u16);
 
 /// A lock of one of the two levels.
 pub(crate) trait Entry: Sized {
