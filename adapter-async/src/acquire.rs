@@ -15,8 +15,8 @@ use crate::runtime::{Runtime, Writer};
 use crate::shared::{CALL_BUDGET, State};
 use crate::stale::Stale;
 
-/// Grants at rest in a row, after which a task lets others run: with a thread for all of them nobody would else hear what
-/// other nodes want.
+/// Grants without a wait in a row, after which a task lets others run: with a thread for all of them nobody would else hear
+/// what other nodes want.
 pub(crate) const RESTED_MAX: u32 = 128;
 
 /// Asks for a lock when it is first polled, and resolves to its guard.
@@ -45,7 +45,7 @@ enum Begun {
     Waiting(LockId),
     /// Granted and lost in one turn.
     Lost,
-    /// So much was granted at rest that others come first.
+    /// So much was granted without a wait that others come first.
     Rested,
 }
 
@@ -83,12 +83,12 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
             Some(Ok(Begun::Granted(lock, grant, None)))
         };
         let begun = shared.turn_at_rest(rest, |state, errands| {
-            state.rested = 0;
             let request = request(state);
             let now = state.advance(shared.runtime.now());
             let asked = state.node.request(now, &request)?;
             let lock = asked.lock;
             if let Some(grant) = asked.grant {
+                state.rested += 1;
                 return Ok(Begun::Granted(lock, grant, state.begin_guard(options, lock)));
             }
             state.registry.wait(lock, &mut errands.stale);
@@ -99,8 +99,14 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
             // The answer may be there already: then there is no wait.
             state.drain(&*shared.runtime, errands, CALL_BUDGET);
             match state.registry.poll(lock, context.waker(), &mut errands.stale) {
-                Poll::Pending => Ok(Begun::Waiting(lock)),
-                Poll::Ready(Ok(grant)) => Ok(Begun::Granted(lock, grant, state.begin_guard(options, lock))),
+                Poll::Pending => {
+                    state.rested = 0;
+                    Ok(Begun::Waiting(lock))
+                }
+                Poll::Ready(Ok(grant)) => {
+                    state.rested += 1;
+                    Ok(Begun::Granted(lock, grant, state.begin_guard(options, lock)))
+                }
                 Poll::Ready(Err(Unmet::Denied(denied))) => Err(LockError::from(denied.reason)),
                 Poll::Ready(Err(Unmet::Lost)) => Ok(Begun::Lost),
             }

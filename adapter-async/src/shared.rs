@@ -67,7 +67,7 @@ pub(crate) struct State<W> {
     pub(crate) guests: u32,
     /// Guards that were not dropped yet.
     pub(crate) guards: u32,
-    /// Grants at rest since anything else was granted, or others could run.
+    /// Grants without a wait since anybody waited, or others could run.
     pub(crate) rested: u32,
     /// When the timer task last ran.
     pub(crate) alive: Instant,

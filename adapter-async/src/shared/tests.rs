@@ -196,6 +196,23 @@ fn who_takes_the_same_lock_for_ever_lets_others_run() {
 }
 
 #[test]
+fn who_writes_the_same_value_block_for_ever_lets_others_run() {
+    const ROUNDS: u32 = 1000;
+    let node = node(&[ME]);
+    let alarmed = Alarmed::new(&node.life.shared);
+    let waker = Waker::from(Arc::clone(&alarmed));
+    for round in 0..ROUNDS {
+        let mut taken = pin!(node.lock_with("a", LockOptions::new(EX).value(true)));
+        let mut guard = match poll(taken.as_mut(), &waker) {
+            Poll::Ready(guard) => guard.expect("a lone node grants"),
+            Poll::Pending => granted(taken),
+        };
+        guard.set_value(&round.to_be_bytes()).expect("it may write");
+    }
+    assert_eq!(alarmed.woken(), ROUNDS as usize / RESTED_MAX as usize);
+}
+
+#[test]
 fn a_call_writes_its_frame_itself() {
     let pipe = Pipe::with_room(usize::MAX / 2);
     let (node, link) = node_with_peer(&pipe);
