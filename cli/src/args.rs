@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+mod bench;
 mod demo;
 mod lock;
 mod node;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use self::bench::{BenchArgs, Mix, Workload};
 pub(crate) use self::demo::{DemoArgs, Retain};
 pub(crate) use self::lock::{LockArgs, StageArgs};
 pub(crate) use self::node::{NodeArgs, RangeArg, ReachArgs, ShowArgs, TlsArgs};
@@ -81,6 +83,16 @@ pub(crate) enum Command {
     },
     /// Show everything that a node knows, for a bug report
     Dump(ShowArgs),
+    /// Put load on a running cluster and measure it
+    ///
+    /// Locks are taken inside the process that needs them, so the bench joins the cluster with nodes of its own, two if
+    /// not told otherwise, and leaves it when it is done. While they are members they get their share of the slots. The
+    /// locks are on resources with names of this run alone, below bench-; those of others are not touched.
+    ///
+    /// Of the cluster a node that runs already is asked: its name, its spaces and slots. The workloads run one after the
+    /// other. Times are those until a lock is granted; giving it back is not waited for. Ctrl-C ends the run early, with
+    /// the table of what was done.
+    Bench(Box<BenchArgs>),
     /// Run a small shared-disk cluster on this machine and say whether its locks held
     ///
     /// Starts several node processes on loopback that share one real data file: accounts in pages of 8 KiB, each

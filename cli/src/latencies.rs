@@ -7,29 +7,36 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// How long something took, each time it was done, to three digits. Sent as pairs of nanoseconds and count.
 #[derive(Clone, Debug)]
-pub(in crate::demo) struct Latencies(Histogram<u64>);
+pub(crate) struct Latencies(Histogram<u64>);
 
 impl Latencies {
-    pub(in crate::demo) fn record(&mut self, time: Duration) {
+    pub(crate) fn record(&mut self, time: Duration) {
         self.0.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    pub(in crate::demo) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.0.add(&other.0).expect("all histograms have the same bounds");
     }
 
     /// How often it was done.
-    pub(in crate::demo) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.0.len()
     }
 
     /// The time within which this share of them was done, 0 to 1.
-    pub(in crate::demo) fn quantile(&self, share: f64) -> Duration {
+    pub(crate) fn quantile(&self, share: f64) -> Duration {
         Duration::from_nanos(self.0.value_at_quantile(share))
     }
 
+    /// Times, and how often each was seen, the shortest first.
+    pub(crate) fn recorded(&self) -> impl Iterator<Item = (Duration, u64)> {
+        self.0
+            .iter_recorded()
+            .map(|step| (Duration::from_nanos(step.value_iterated_to()), step.count_at_value()))
+    }
+
     /// The longest time.
-    pub(in crate::demo) fn max(&self) -> Duration {
+    pub(crate) fn max(&self) -> Duration {
         Duration::from_nanos(self.0.max())
     }
 }
@@ -58,3 +65,6 @@ impl<'a> Deserialize<'a> for Latencies {
         Ok(latencies)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,13 @@
 //! demonstration of the lock manager on real processes, and a checker of the lock histories that they record.
 
 mod args;
+mod bench;
 mod ca;
 mod clock;
 mod control;
 mod demo;
 mod history;
+mod latencies;
 mod lock;
 mod node;
 mod page;
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Command::Dump(args) => show::run(&args, &Ask::Dump),
         Command::Drain(reach) => show::drain(&reach),
         Command::Transfer { range, to, reach } => show::transfer(&reach, range, to),
+        Command::Bench(args) => bench::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::DemoNode => demo::run_node(),
         Command::Ca(command) => ca::run(&command),

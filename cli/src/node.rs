@@ -76,7 +76,7 @@ fn socket_path(args: &NodeArgs, node: &Node) -> PathBuf {
 }
 
 /// Starts the node and waits until it grants locks.
-async fn start(args: &NodeArgs, directory: Option<&LocalDir>) -> Result<Node, Failure> {
+pub(crate) async fn start(args: &NodeArgs, directory: Option<&LocalDir>) -> Result<Node, Failure> {
     let mut builder = Node::builder(&args.cluster).listen(args.listen).limits(limits(args));
     if let Some(address) = reached_at(args)? {
         builder = builder.advertise(address);
@@ -169,13 +169,13 @@ async fn leave(control: &Control, signals: &mut Signals, within: Duration) -> Re
 }
 
 /// The signals that end a node.
-struct Signals {
+pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    fn catch() -> Result<Self, Failure> {
+    pub(crate) fn catch() -> Result<Self, Failure> {
         let broken = |error| Failure::Broken(format!("catching signals: {error}"));
         Ok(Self {
             interrupt: signal(SignalKind::interrupt()).map_err(broken)?,
@@ -183,7 +183,7 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> SignalKind {
+    pub(crate) async fn next(&mut self) -> SignalKind {
         tokio::select! {
             _ = self.interrupt.recv() => SignalKind::interrupt(),
             _ = self.terminate.recv() => SignalKind::terminate(),

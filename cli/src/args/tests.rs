@@ -146,3 +146,31 @@ fn what_a_node_proves_itself_with_is_whole_and_of_a_number() {
     let kind = parse("node --dir d --id 1 --tls t --tls-ca a --tls-cert c --tls-key k").unwrap_err();
     assert_eq!(kind, ErrorKind::ArgumentConflict);
 }
+
+#[test]
+fn a_mix_has_modes_with_weights() {
+    let mix = |words: &str| {
+        let Command::Bench(args) = parse(&format!("bench --dir d {words}"))? else {
+            panic!("another command")
+        };
+        Ok::<_, ErrorKind>(args.mix)
+    };
+    assert_eq!(mix("").unwrap().to_string(), "PR=95,EX=5");
+    let both = mix("--mix pr=3,EX=1").unwrap();
+    let mut lots = fastrand::Rng::with_seed(1);
+    let drawn: Vec<_> = (0..4000).map(|_| both.draw(&mut lots)).collect();
+    let readers = drawn.iter().filter(|mode| **mode == lockmaster_tokio::Mode::ProtectedRead).count();
+    assert!((2800..3200).contains(&readers), "{readers} of 4000");
+    assert!(drawn.contains(&lockmaster_tokio::Mode::Exclusive));
+    for wrong in ["", "PR", "PR=", "PR=0", "XX=1", "PR=1,PR=2", "PR=1,", "PR=-1", "PR=1000001"] {
+        assert_eq!(mix(&format!("--mix={wrong}")).unwrap_err(), ErrorKind::ValueValidation, "{wrong}");
+    }
+}
+
+#[test]
+fn a_bench_ends_by_time_or_by_number() {
+    assert!(parse("bench --dir d --operations 5").is_ok() && parse("bench --dir d --seconds 0.5").is_ok());
+    let both = parse("bench --dir d --operations 5 --seconds 1");
+    assert_eq!(both.unwrap_err(), ErrorKind::ArgumentConflict);
+    assert_eq!(parse("bench").unwrap_err(), ErrorKind::MissingRequiredArgument);
+}

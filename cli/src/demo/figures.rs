@@ -1,6 +1,5 @@
 //! What is counted and measured while tasks work.
 
-mod latencies;
 mod slots;
 
 use core::time::Duration;
@@ -9,10 +8,10 @@ use std::collections::BTreeMap;
 use lockmaster_tokio::Path;
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::latencies::Latencies;
 pub(super) use self::slots::{SlotTransfers, Survey};
 
 use crate::demo::watch::Disturbance;
+pub(super) use crate::latencies::Latencies;
 
 /// Descriptions that are kept of what went wrong; all of it is counted.
 const NOTES_MAX: usize = 5;
