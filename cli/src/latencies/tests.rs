@@ -1,8 +1,8 @@
 use super::*;
 
-/// The time within which this share was done, of a list in order.
-fn quantile_of(sorted: &[u64], share: f64) -> u64 {
-    let rank = (share * sorted.len() as f64).ceil() as usize;
+/// The time within which so many thousandths were done, of a list in order.
+fn quantile_of(sorted: &[u64], thousandths: u32) -> u64 {
+    let rank = (thousandths as usize * sorted.len()).div_ceil(1000);
     sorted[rank.max(1) - 1]
 }
 
@@ -18,13 +18,14 @@ fn quantiles_are_those_of_a_sorted_list() {
         let mut times: Vec<u64> = (0..20_000).map(draw).collect();
         times.iter().for_each(|nanos| latencies.record(Duration::from_nanos(*nanos)));
         times.sort_unstable();
-        for share in [0.0, 0.1, 0.5, 0.9, 0.99, 0.999, 1.0] {
-            let (expected, seen) = (quantile_of(&times, share), latencies.quantile(share));
+        for thousandths in [0, 100, 500, 900, 990, 999, 1000] {
+            let expected = quantile_of(&times, thousandths);
+            let seen = latencies.quantile(f64::from(thousandths) / 1000.0);
             let seen = u64::try_from(seen.as_nanos()).unwrap();
             // Three digits.
             assert!(
                 seen >= expected && seen - expected <= expected / 1000,
-                "{share}: {seen}, not {expected}"
+                "{thousandths}: {seen}, not {expected}"
             );
         }
         let (last, longest) = (times[times.len() - 1], u64::try_from(latencies.max().as_nanos()).unwrap());

@@ -30,8 +30,8 @@ fn found_out(cluster: &Cluster) -> Vec<u64> {
     let mut counters = Vec::new();
     for node in ["--id 1 --json", "--id 2 --json"] {
         let dump = check(&mut cluster.command("dump", node), 0);
-        let rows = dump.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-        let stats = rows.filter(|row| row["row"] == "stats").last().unwrap();
+        let mut rows = dump.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let stats = rows.find(|row| row["row"] == "stats").unwrap();
         let count = |name: &str| stats[name].as_u64().unwrap();
         counters.extend(["slots_rebuilt", "locks_rebuilt", "locks_purged"].map(count));
     }
