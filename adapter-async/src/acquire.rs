@@ -8,12 +8,13 @@ use lockmaster_core::{Grant, Instant, LockId, Request};
 
 use crate::error::LockError;
 use crate::guard::{Block, Guard};
-use crate::node::Node;
+use crate::node::{Life, Node};
 use crate::options::LockOptions;
 use crate::registry::Unmet;
 use crate::runtime::{Runtime, Writer};
 use crate::shared::{CALL_BUDGET, State};
 use crate::stale::Stale;
+use crate::sync::Arc;
 
 /// Grants without a wait in a row, after which a task lets others run: with a thread for all of them nobody would else hear
 /// what other nodes want.
@@ -29,13 +30,14 @@ pub struct Acquire<'a, R: Runtime, N> {
     node: &'a Node<R>,
     name: N,
     options: LockOptions,
-    stage: Stage,
+    stage: Stage<'a, R>,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum Stage<'a, R: Runtime> {
     New,
-    Waiting(LockId),
+    /// At the machine of the resource.
+    Waiting(&'a Arc<Life<R>>, LockId),
     Over,
 }
 
@@ -60,10 +62,11 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
     /// The first poll: one turn, and with luck the last.
     fn begin(&mut self, context: &Context<'_>) -> Poll<Result<Guard<R>, LockError>> {
         let Self { node, name, options, stage } = self;
-        let shared = &node.life.shared;
         *stage = Stage::Over;
         // Whose code that is, is not known: it runs before the mutex is locked.
         let name = name.as_ref();
+        let life = node.life_of(options.space, name);
+        let shared = &life.shared;
         let request = |state: &mut State<R::Writer>| Request {
             space: options.space,
             name,
@@ -115,10 +118,10 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
             None => Poll::Ready(Err(LockError::Closed)),
             Some(Err(error)) => Poll::Ready(Err(error)),
             Some(Ok(Begun::Granted(lock, grant, block))) => {
-                Poll::Ready(Ok(Guard::new(&node.life, lock, grant, block)))
+                Poll::Ready(Ok(Guard::new(life, lock, grant, block)))
             }
             Some(Ok(Begun::Waiting(lock))) => {
-                *stage = Stage::Waiting(lock);
+                *stage = Stage::Waiting(life, lock);
                 Poll::Pending
             }
             Some(Ok(Begun::Lost)) => self.begin(context),
@@ -131,9 +134,14 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
     }
 
     /// Any later poll: has the wait ended?
-    fn go_on(&mut self, lock: LockId, context: &Context<'_>) -> Poll<Result<Guard<R>, LockError>> {
+    fn go_on(
+        &mut self,
+        life: &Arc<Life<R>>,
+        lock: LockId,
+        context: &Context<'_>,
+    ) -> Poll<Result<Guard<R>, LockError>> {
         let mut stale = Stale::new();
-        let mut state = self.node.life.shared.lock();
+        let mut state = life.shared.lock();
         if state.lifecycle.is_closed() {
             self.stage = Stage::Over;
             state.registry.forget(lock, &mut stale);
@@ -146,7 +154,7 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
         let now = if state.node.certain_until() == Instant::NEVER {
             state.now()
         } else {
-            state.advance(self.node.life.shared.runtime.now())
+            state.advance(life.shared.runtime.now())
         };
         match outcome {
             // Its time was over before anybody fetched it: it goes on waiting, too.
@@ -157,7 +165,7 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
             Ok(grant) => {
                 let block = state.begin_guard(&self.options, lock);
                 drop(state);
-                Poll::Ready(Ok(Guard::new(&self.node.life, lock, grant, block)))
+                Poll::Ready(Ok(Guard::new(life, lock, grant, block)))
             }
             Err(Unmet::Denied(denied)) => Poll::Ready(Err(denied.reason.into())),
             // It was granted, but nobody had fetched it when the node was fenced: it goes on waiting, as a new request.
@@ -176,7 +184,7 @@ impl<R: Runtime, N: AsRef<[u8]>> Future for Acquire<'_, R, N> {
         let this = self.get_mut();
         match this.stage {
             Stage::New => this.begin(context),
-            Stage::Waiting(lock) => this.go_on(lock, context),
+            Stage::Waiting(life, lock) => this.go_on(life, lock, context),
             Stage::Over => panic!("a lock's future was polled after it resolved"),
         }
     }
@@ -184,9 +192,9 @@ impl<R: Runtime, N: AsRef<[u8]>> Future for Acquire<'_, R, N> {
 
 impl<R: Runtime, N> Drop for Acquire<'_, R, N> {
     fn drop(&mut self) {
-        let Stage::Waiting(lock) = self.stage else { return };
+        let Stage::Waiting(life, lock) = self.stage else { return };
         // Nothing if the node is shut down: the lock went with it.
-        let _: Option<()> = self.node.life.shared.turn(|state, errands| {
+        let _: Option<()> = life.shared.turn(|state, errands| {
             state.registry.forget(lock, &mut errands.stale);
             // A request that was denied has ended already.
             let _ = state.node.abandon(lock);

@@ -4,6 +4,7 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::net::TcpListener;
+use std::sync::Arc as StdArc;
 use std::time::SystemTime;
 
 use lockmaster_core::{
@@ -13,8 +14,10 @@ use lockmaster_core::{
 
 use crate::balance::Balance;
 use crate::connection::{keep_accepting, keep_dialling};
+use crate::division::{Division, MACHINES_MAX};
 use crate::error::StartError;
 use crate::gate::Gate;
+use crate::machines::Machines;
 use crate::members::Members;
 use crate::membership::{Candidate, ClusterMember, ClusterView, Keeper, Membership};
 use crate::node::Node;
@@ -46,6 +49,7 @@ pub struct Builder<R> {
     advertised: Option<SocketAddr>,
     balance: Option<usize>,
     places: Option<u8>,
+    machines: u8,
     spaces: Vec<SpaceConfig>,
     limits: Limits,
     chunk: Option<u32>,
@@ -85,6 +89,7 @@ impl<R: Runtime> Builder<R> {
             advertised: None,
             balance: None,
             places: None,
+            machines: 1,
             spaces: Vec::new(),
             limits: Limits::default(),
             chunk: None,
@@ -145,6 +150,19 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
+    /// How many machines each node of the cluster runs side by side, 1 to 16; one unless it is named. Every node must say the
+    /// same, and every space must have at least as many slots.
+    ///
+    /// A machine has a mutex, tables and connections of its own, and a part of the resources: as many threads can lock at
+    /// once as there are machines, if their resources are of different ones. With one core, or few threads, one is best.
+    /// Which machine a resource is of is chosen by a hash of its name, and the slots of a space are those of the machines in
+    /// turn. [`Builder::limits`] and retained locks are divided, and of transfers that balance the map each machine begins one
+    /// at least.
+    pub fn machines(mut self, machines: u8) -> Self {
+        self.machines = machines;
+        self
+    }
+
     /// Another member, and where it listens. Membership is fixed then: name each of them.
     pub fn member(mut self, number: u16, address: SocketAddr) -> Self {
         self.members.push((NodeId(number), address));
@@ -158,6 +176,9 @@ impl<R: Runtime> Builder<R> {
     }
 
     /// How many locks, resources and so on the node has room for. All of it is allocated at the start.
+    ///
+    /// With several machines each has its equal share, an eighth of that and 32 records more, but never more than all: names
+    /// are spread by a hash, so some machine always has more than others.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -246,10 +267,9 @@ impl<R: Runtime> Builder<R> {
         let listener = self.start_listen(Some(id))?;
         let own = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let view = self.start_view(id, incarnation, own);
-        let members = Members::fixed(id, self.reaches_far(), view);
-        let balance = Balance::new(0);
-        let started = self.start_node(config, gate, listener, members, balance)?;
-        Ok(Node::new(started))
+        let reaches_far = self.reaches_far();
+        let members = || Members::fixed(id, reaches_far, view.clone());
+        Ok(Node::new(self.start_node(config, gate, listener, members, 0)?))
     }
 
     /// Starts a node that learns who is a member.
@@ -257,7 +277,7 @@ impl<R: Runtime> Builder<R> {
         // Who the node will be is not known yet; the rest can be wrong already.
         let mut config = self.start_config(self.node.unwrap_or(ALONE), Incarnation(1))?;
         config.check()?;
-        let digest = config.digest();
+        let digest = self.start_division(config)?.config(0).digest();
         if let (Some(tls), Some(id)) = (&self.tls, self.node) {
             tls.check(&self.cluster, id)?;
         }
@@ -277,42 +297,73 @@ impl<R: Runtime> Builder<R> {
 
         let config = self.start_config(id, incarnation)?;
         let gate = self.start_gate(id)?;
-        let members = Members::outside(id, self.reaches_far());
-        let balance = Balance::new(self.balance.unwrap_or(BALANCE));
-        let shared = self.start_node(config, gate, Some(listener), members, balance)?;
-        keeper.begin(&shared);
-        Ok(Node::new(shared))
+        let reaches_far = self.reaches_far();
+        let members = || Members::outside(id, reaches_far);
+        let balance = self.balance.unwrap_or(BALANCE);
+        let machines = self.start_node(config, gate, Some(listener), members, balance)?;
+        keeper.begin(&machines);
+        Ok(Node::new(machines))
     }
 
-    /// Makes the node and starts its tasks.
+    /// Makes the node's machines and starts their tasks.
     fn start_node(
         self,
         config: Config,
-        gate: Gate,
+        mut gate: Gate,
         listener: Option<TcpListener>,
-        members: Members,
-        balance: Balance,
-    ) -> Result<Arc<Shared<R>>, StartError> {
+        members: impl Fn() -> Members,
+        balance: usize,
+    ) -> Result<StdArc<Machines<R>>, StartError> {
         let (id, count) = (config.node, config.members.len());
         let is_alone = config.is_static() && count == 1;
         let seed = hash(config.incarnation.0, SpaceId(id.0), b"back-off");
-        let memory = HeapMemory::new(&self.limits, &config);
-        let node = lockmaster_core::Node::new(config, memory)?;
+        let division = StdArc::new(self.start_division(config)?);
+        gate.division = Some(StdArc::clone(&division));
+        let (gate, limits) = (StdArc::new(gate), division.limits(self.limits));
+        let mut each = Vec::new();
+        for machine in 0..division.machines() {
+            let config = division.config(machine);
+            let memory = HeapMemory::new(&limits, &config);
+            let node = lockmaster_core::Node::new(config, memory)?;
+            let balance = Balance::new(balance.div_ceil(division.machines()));
+            let mut shared = Shared::new(Arc::clone(&self.runtime), node, limits.locks, members(), balance);
+            shared.gate = StdArc::clone(&gate);
+            each.push(Arc::new(shared));
+        }
         let listener = listener.map(|listener| self.runtime.listen(listener)).transpose();
         let listener = listener.map_err(StartError::Listen)?;
-        let mut shared = Shared::new(self.runtime, node, self.limits.locks, members, balance);
-        shared.gate = gate;
-        let shared = Arc::new(shared);
+        let machines = StdArc::new(Machines::new(each, division));
         trace::started(id, count);
         if !is_alone {
-            trace::security(id, shared.gate.identity.is_some());
+            trace::security(id, gate.identity.is_some());
         }
-        Shared::spawn(&shared, Shared::keep_time(Arc::clone(&shared)));
         if let Some(listener) = listener {
-            Shared::spawn(&shared, keep_accepting(Arc::clone(&shared), listener, seed));
+            let accepting = keep_accepting(StdArc::clone(&machines), listener, seed);
+            Shared::spawn(machines.lead(), accepting);
         }
-        Shared::spawn(&shared, keep_dialling(Arc::clone(&shared), seed));
-        Ok(shared)
+        Self::start_tasks(&machines, seed);
+        Ok(machines)
+    }
+
+    /// Starts what every machine does for itself.
+    fn start_tasks(machines: &StdArc<Machines<R>>, seed: u64) {
+        for (at, machine) in machines.each().iter().enumerate() {
+            let seed = hash(seed, SpaceId(0), &at.to_le_bytes());
+            Shared::spawn(machine, Shared::keep_time(Arc::clone(machine)));
+            Shared::spawn(machine, keep_dialling(Arc::clone(machine), seed));
+            if machines.each().len() > 1 {
+                Shared::spawn(machine, Machines::fall_together(StdArc::clone(machines), at));
+            }
+        }
+    }
+
+    /// Divides the node among its machines.
+    fn start_division(&self, config: Config) -> Result<Division, StartError> {
+        if !(1..=MACHINES_MAX).contains(&self.machines) {
+            return Err(StartError::Machines);
+        }
+        let division = Division::new(config, self.machines);
+        if division.is_possible() { Ok(division) } else { Err(StartError::Machines) }
     }
 
     fn cluster_id(&self) -> ClusterId {
@@ -362,7 +413,7 @@ impl<R: Runtime> Builder<R> {
     /// Prepares what the node proves itself with.
     fn start_gate(&self, id: NodeId) -> Result<Gate, StartError> {
         let identity = self.tls.as_ref().map(|tls| Identity::new(tls, &self.cluster, id)).transpose()?;
-        Ok(Gate { identity, patience: self.handshake })
+        Ok(Gate { identity, patience: self.handshake, division: None })
     }
 
     /// Checks all addresses and binds the one to listen on.

@@ -9,6 +9,7 @@ use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
 use std::io;
+use std::sync::Arc as StdArc;
 
 use lockmaster_core::wire::Hello;
 use lockmaster_core::{Dropped, HelloError, Instant, NodeId};
@@ -19,6 +20,7 @@ use crate::errands::Errands;
 use crate::handshake::Failed;
 use crate::incoming::Incoming;
 use crate::links::{Claim, Detached, LinkId};
+use crate::machines::Machines;
 use crate::members::Target;
 use crate::outgoing::{Outgoing, Written};
 use crate::runtime::{Listener, Reader, Runtime, Writer};
@@ -58,6 +60,8 @@ pub(crate) enum Served {
 
 /// A connection whose peer has said hello.
 pub(crate) struct Greeted<R: Runtime> {
+    /// The machine that it is for.
+    shared: Arc<Shared<R>>,
     pub(crate) hello: Hello,
     /// The life in which this node said hello.
     life: u64,
@@ -67,15 +71,42 @@ pub(crate) struct Greeted<R: Runtime> {
     outgoing: Outgoing,
 }
 
+/// Who says hello.
+enum Greeter<'a, R: Runtime> {
+    /// A machine, to this peer.
+    Dialling(&'a Arc<Shared<R>>, NodeId),
+    /// The machine that is meant.
+    Accepting(&'a Machines<R>),
+}
+
+// Copied also where the runtime cannot be.
+impl<R: Runtime> Clone for Greeter<'_, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R: Runtime> Copy for Greeter<'_, R> {}
+
+impl<R: Runtime> Greeter<'_, R> {
+    /// A machine of the node.
+    fn any(&self) -> &Arc<Shared<R>> {
+        match self {
+            Self::Dialling(shared, _) => shared,
+            Self::Accepting(machines) => machines.lead(),
+        }
+    }
+}
+
 /// Proves who this node is and says hello, and waits for the peer to do the same, on the connection that `socket` gives.
-pub(crate) async fn greet<R: Runtime>(
-    shared: &Shared<R>,
-    side: Side,
+async fn greet<R: Runtime>(
+    greeter: Greeter<'_, R>,
     socket: impl Future<Output = io::Result<(R::Reader, R::Writer)>>,
 ) -> Result<Greeted<R>, Failed> {
-    let until = shared.runtime.now().after(shared.gate.patience);
-    let mut asleep = pin!(shared.runtime.sleep_until(until));
-    let mut greeting = pin!(greet_both(shared, side, socket));
+    let any = greeter.any();
+    let until = any.runtime.now().after(any.gate.patience);
+    let mut asleep = pin!(any.runtime.sleep_until(until));
+    let mut greeting = pin!(greet_both(greeter, socket));
     poll_fn(|context| {
         if let Poll::Ready(greeted) = greeting.as_mut().poll(context) {
             return Poll::Ready(greeted);
@@ -85,44 +116,55 @@ pub(crate) async fn greet<R: Runtime>(
     .await
 }
 
+/// Who dials speaks first, because it knows to whom and for which machine.
 async fn greet_both<R: Runtime>(
-    shared: &Shared<R>,
-    side: Side,
+    greeter: Greeter<'_, R>,
     socket: impl Future<Output = io::Result<(R::Reader, R::Writer)>>,
 ) -> Result<Greeted<R>, Failed> {
     let (mut reader, writer) = socket.await?;
-    let Some(identity) = &shared.gate.identity else {
-        let (mut incoming, mut outgoing) = (Incoming::new(None), Outgoing::new(None));
-        let life = say_hello(shared, &mut outgoing, &writer).await?;
-        let hello = hear_hello(&mut incoming, &mut reader).await?;
-        return greeted_in(shared, Greeted { hello, life, reader, writer, incoming, outgoing });
+    let identity = greeter.any().gate.identity.as_ref();
+    let side = match greeter {
+        Greeter::Dialling(_, peer) => Side::Dialled(peer),
+        Greeter::Accepting(_) => Side::Accepted,
     };
-
-    let Secured { proved, opening, sealing } = tls::shake_hands(identity, side, &mut reader, &writer).await?;
-    let (mut incoming, mut outgoing) = (Incoming::new(Some(opening)), Outgoing::new(Some(sealing)));
-    // Who dials knows already to whom it speaks; who accepts says nothing before it does.
-    let (life, hello) = match side {
-        Side::Dialled(_) => {
+    let (proved, opening, sealing) = match identity {
+        None => (None, None, None),
+        Some(identity) => {
+            let Secured { proved, opening, sealing } =
+                tls::shake_hands(identity, side, &mut reader, &writer).await?;
+            (Some((identity, proved)), Some(opening), Some(sealing))
+        }
+    };
+    let (mut incoming, mut outgoing) = (Incoming::new(opening), Outgoing::new(sealing));
+    let is_proved = |hello: &Hello| match &proved {
+        None => Ok(()),
+        Some((identity, proved)) => identity.check(proved, hello.node),
+    };
+    let (shared, life, hello) = match greeter {
+        Greeter::Dialling(shared, _) => {
             let life = say_hello(shared, &mut outgoing, &writer).await?;
             let hello = hear_hello(&mut incoming, &mut reader).await?;
-            identity.check(&proved, hello.node)?;
-            (life, hello)
+            is_proved(&hello)?;
+            (shared, life, hello)
         }
-        Side::Accepted => {
-            let hello = hear_hello(&mut incoming, &mut reader).await?;
-            identity.check(&proved, hello.node)?;
-            (say_hello(shared, &mut outgoing, &writer).await?, hello)
+        Greeter::Accepting(machines) => {
+            let heard = hear_hello(&mut incoming, &mut reader).await;
+            if matches!(heard, Err(Failed::OneSided)) {
+                // So that the other side can tell, too.
+                say_hello(machines.lead(), &mut outgoing, &writer).await?;
+            }
+            let hello = heard?;
+            is_proved(&hello)?;
+            let shared = &machines.each()[machines.division.machine_meant(&hello)];
+            (shared, say_hello(shared, &mut outgoing, &writer).await?, hello)
         }
     };
-    greeted_in(shared, Greeted { hello, life, reader, writer, incoming, outgoing })
-}
-
-/// A node that has begun another life meanwhile has said what is not so any more.
-fn greeted_in<R: Runtime>(shared: &Shared<R>, greeted: Greeted<R>) -> Result<Greeted<R>, Failed> {
-    if shared.lock().members.life() != greeted.life {
+    // A node that has begun another life meanwhile has said what is not so any more.
+    if shared.lock().members.life() != life {
         return Err(Failed::AnotherLife);
     }
-    Ok(greeted)
+    let shared = Arc::clone(shared);
+    Ok(Greeted { shared, hello, life, reader, writer, incoming, outgoing })
 }
 
 /// Gives the life of which it was said.
@@ -171,8 +213,9 @@ async fn write_out(outgoing: &mut Outgoing, writer: &impl Writer) -> bool {
 }
 
 /// Runs a connection to its end.
-pub(crate) async fn serve<R: Runtime>(shared: &Arc<Shared<R>>, greeted: Greeted<R>) -> Served {
-    let Greeted { hello, life, mut reader, writer, mut incoming, outgoing } = greeted;
+pub(crate) async fn serve<R: Runtime>(greeted: Greeted<R>) -> Served {
+    let Greeted { shared, hello, life, mut reader, writer, mut incoming, outgoing } = greeted;
+    let shared = &shared;
     let writer = Arc::new(writer);
     let mut errands = Errands::new();
     let link = match serve_begin(shared, &mut errands, &hello, life, &writer, outgoing) {
@@ -211,6 +254,7 @@ fn serve_begin<R: Runtime>(
     outgoing: Outgoing,
 ) -> Result<LinkId, Served> {
     let now = shared.runtime.now();
+    let mut refused = None;
     let begun = shared.turn_with(errands, TASK_BUDGET, |state, errands| {
         let now = state.advance(now);
         let node = state.node.config().node;
@@ -224,8 +268,7 @@ fn serve_begin<R: Runtime>(
                 return Err(Served::Stranger);
             }
             Err(error) => {
-                state.stats.hellos_refused += 1;
-                errands.notes.add(node, Note::HelloRefused(error));
+                refused = Some(error);
                 return Err(Served::Refused);
             }
         }
@@ -234,10 +277,22 @@ fn serve_begin<R: Runtime>(
         Ok(state.links.attach(hello.node, Arc::clone(writer), outgoing))
     });
     errands.run(shared);
+    refused.into_iter().for_each(|error| serve_refused(shared, hello, error));
     let (link, before) = begun.unwrap_or(Err(Served::Ended))?;
     before.into_iter().for_each(Detached::close);
     shared.report_reachable();
     Ok(link)
+}
+
+/// Counts and tells why a hello was refused.
+fn serve_refused<R: Runtime>(shared: &Shared<R>, hello: &Hello, error: HelloError) {
+    let machines = shared.gate.machines_of(hello);
+    {
+        let mut state = shared.lock();
+        state.stats.hellos_refused += 1;
+        state.stats.machines_differ += u64::from(machines.is_some());
+    }
+    trace::hello_refused(shared.id(), error, machines);
 }
 
 /// Handles every whole frame that was read, in one turn. `false` if the connection has to end.
@@ -359,10 +414,10 @@ pub(crate) async fn keep_dialling_one<R: Runtime>(shared: Arc<Shared<R>>, peer: 
         let target = shared.lock().members.target_or_end(peer);
         let Some(target) = target else { return };
         let began = shared.runtime.now();
-        let socket = greet(&shared, Side::Dialled(peer), shared.runtime.connect(target.address));
+        let socket = greet(Greeter::Dialling(&shared, peer), shared.runtime.connect(target.address));
         let served = match shared.while_dialled(peer, target, socket).await {
             None => None,
-            Some(Ok(greeted)) if greeted.hello.node == peer => Some(serve(&shared, greeted).await),
+            Some(Ok(greeted)) if greeted.hello.node == peer => Some(serve(greeted).await),
             Some(Ok(_)) => {
                 failed(&shared, &Failed::Stranger);
                 None
@@ -421,21 +476,26 @@ impl<R: Runtime> Shared<R> {
     }
 }
 
-/// Lets in members with lower numbers.
-pub(crate) async fn keep_accepting<R: Runtime>(shared: Arc<Shared<R>>, listener: R::Listener, seed: u64) {
+/// Lets in members with lower numbers, for all machines.
+pub(crate) async fn keep_accepting<R: Runtime>(
+    machines: StdArc<Machines<R>>,
+    listener: R::Listener,
+    seed: u64,
+) {
+    let lead = machines.lead();
     let mut backoff = Backoff::new(seed);
     loop {
-        match shared.unless_closed(listener.accept()).await {
+        match lead.unless_closed(listener.accept()).await {
             None => return,
             Some(Ok(socket)) => {
                 backoff.reset();
-                accept(&shared, socket);
+                accept(&machines, socket);
             }
             // Out of files, most likely: trying at once again would only make it worse.
             Some(Err(error)) => {
-                trace::accept_failed(shared.id(), &error);
-                let wake_at = shared.runtime.now().after(backoff.pause());
-                if shared.unless_closed(shared.runtime.sleep_until(wake_at)).await.is_none() {
+                trace::accept_failed(lead.id(), &error);
+                let wake_at = lead.runtime.now().after(backoff.pause());
+                if lead.unless_closed(lead.runtime.sleep_until(wake_at)).await.is_none() {
                     return;
                 }
             }
@@ -444,12 +504,13 @@ pub(crate) async fn keep_accepting<R: Runtime>(shared: Arc<Shared<R>>, listener:
 }
 
 /// Lets a connection in if not too many others are about to say hello.
-fn accept<R: Runtime>(shared: &Arc<Shared<R>>, socket: (R::Reader, R::Writer)) {
-    let mut state = shared.lock();
+fn accept<R: Runtime>(machines: &StdArc<Machines<R>>, socket: (R::Reader, R::Writer)) {
+    let lead = machines.lead();
+    let mut state = lead.lock();
     if !state.lifecycle.is_closed() && state.guests < GUESTS_MAX {
         state.guests += 1;
         drop(state);
-        Shared::spawn(shared, answer(Arc::clone(shared), socket));
+        Shared::spawn(lead, answer(StdArc::clone(machines), socket));
     } else {
         state.stats.turned_away += 1;
         drop(state);
@@ -457,20 +518,21 @@ fn accept<R: Runtime>(shared: &Arc<Shared<R>>, socket: (R::Reader, R::Writer)) {
     }
 }
 
-async fn answer<R: Runtime>(shared: Arc<Shared<R>>, socket: (R::Reader, R::Writer)) {
-    let greeted = shared.unless_closed(greet(&shared, Side::Accepted, ready(Ok(socket)))).await;
+async fn answer<R: Runtime>(machines: StdArc<Machines<R>>, socket: (R::Reader, R::Writer)) {
+    let lead = machines.lead();
+    let greeted = lead.unless_closed(greet(Greeter::Accepting(&machines), ready(Ok(socket)))).await;
     let me = {
-        let mut state = shared.lock();
+        let mut state = lead.lock();
         state.guests -= 1;
         state.node.config().node
     };
     match greeted {
         None => {}
         Some(Ok(greeted)) if greeted.hello.node < me => {
-            serve(&shared, greeted).await;
+            serve(greeted).await;
         }
-        Some(Ok(_)) => failed(&shared, &Failed::Stranger),
-        Some(Err(error)) => failed(&shared, &error),
+        Some(Ok(_)) => failed(lead, &Failed::Stranger),
+        Some(Err(error)) => failed(lead, &error),
     }
 }
 

@@ -8,6 +8,7 @@ use lockmaster_core::{
     RequestError, TRANSFERS_MAX, TransferError as TransferRefused, ValueTooLong,
 };
 
+use crate::division::MACHINES_MAX;
 use crate::membership::MembershipError;
 use crate::tls::TlsError;
 
@@ -196,6 +197,9 @@ pub enum StartError {
     /// Members, spaces or limits contradict themselves: correct what the message names.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// So many machines are not possible: name 1 to 16, and no more than any space has slots.
+    #[error("a node runs 1 to {MACHINES_MAX} machines, and every space needs a slot for each")]
+    Machines,
     /// Members were named, and a provider that tells who is a member: leave out one of them.
     #[error("members are named, and a provider of views is too")]
     TwoMemberships,

@@ -7,11 +7,12 @@ use core::time::Duration;
 
 use lockmaster_core::Standing;
 
-use crate::lifecycle::Lifecycle;
+use crate::machines::Machines;
 use crate::map::MasterMap;
 use crate::node::Node;
 use crate::runtime::{Runtime, Writer};
 use crate::shared::{Shared, State};
+use crate::sync::Arc;
 
 /// How often a leaving node looks at what is left, if nothing tells it to.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -34,77 +35,84 @@ impl Left {
     }
 }
 
-/// What is still to be done.
+/// What is still to be done. Of several machines the greatest counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Nothing,
+    Wait,
     /// More can be given up at once.
     More,
-    Wait,
 }
 
 pub(crate) async fn leave<R: Runtime>(node: &Node<R>, within: Duration) -> Left {
-    let shared = &node.life.shared;
-    let until = shared.runtime.now().after(within);
-    let mut asleep = pin!(shared.runtime.sleep_until(until));
+    let machines = node.machines();
+    let runtime = machines.runtime();
+    let mut asleep = pin!(runtime.sleep_until(runtime.now().after(within)));
     {
-        let mut draining = pin!(leave_drain(shared));
+        let mut draining = pin!(leave_drain(machines));
         poll_fn(|context| match draining.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(()),
             Poll::Pending => asleep.as_mut().poll(context),
         })
         .await;
     }
-    let left = {
-        let mut state = shared.lock();
-        let node = state.node.config().node;
-        let slots = if state.is_alone() { 0 } else { MasterMap::of(&mut state.node).slots_of(node) };
-        Left { slots, guards: state.guards }
-    };
-    shared.close();
-    shared.until(Lifecycle::is_ended).await;
-    left
+    let left = machines.look(State::left_behind);
+    let left =
+        left.reduce(|one, other| Left { slots: one.slots + other.slots, guards: one.guards + other.guards });
+    machines.close();
+    machines.ended().await;
+    left.expect("a node has a machine")
 }
 
 /// Gives away what the node masters and takes nothing any more. Returns whether it is all gone.
 pub(crate) async fn drain<R: Runtime>(node: &Node<R>) -> bool {
-    let shared = &node.life.shared;
+    let machines = node.machines();
     loop {
-        match leaving_turn(shared, State::drain_step) {
-            None => return false,
-            Some(Some(is_drained)) => return is_drained,
-            Some(None) => shared.runtime.sleep_until(shared.runtime.now().after(LOOK_EVERY)).await,
+        let steps = leaving_turns(machines, State::drain_step);
+        if steps.iter().any(|step| matches!(step, None | Some(Some(false)))) {
+            return false;
         }
+        if steps.iter().all(|step| *step == Some(Some(true))) {
+            return true;
+        }
+        machines.runtime().sleep_until(machines.runtime().now().after(LOOK_EVERY)).await;
     }
 }
 
 /// Gives up everything that can be given up, and waits for the rest.
-async fn leave_drain<R: Runtime>(shared: &Shared<R>) {
+async fn leave_drain<R: Runtime>(machines: &Machines<R>) {
+    let runtime = machines.runtime();
     loop {
-        match leaving_turn(shared, State::leave_step) {
+        let steps = leaving_turns(machines, State::leave_step);
+        match steps.into_iter().flatten().max() {
             None | Some(Step::Nothing) => return,
-            Some(Step::More) => shared.runtime.yield_now().await,
+            Some(Step::More) => runtime.yield_now().await,
             Some(Step::Wait) => {
-                let look_at = shared.runtime.now().after(LOOK_EVERY);
-                let seen = shared.lock().leave_sight();
-                let is_news = |state: &mut State<R::Writer>| (state.leave_sight() != seen).then_some(());
-                let _: Option<()> = shared.unless(is_news, shared.runtime.sleep_until(look_at)).await;
+                let look_at = runtime.now().after(LOOK_EVERY);
+                let seen: Vec<_> = machines.look(State::leave_sight).collect();
+                let is_news = |now: &[Option<_>]| (now != seen).then_some(());
+                machines.unless(State::leave_sight, is_news, runtime.sleep_until(look_at)).await;
             }
         }
     }
 }
 
-/// One step of a node that is about to leave, which everybody is to know; nothing if it is shut down.
-fn leaving_turn<R: Runtime, T>(
-    shared: &Shared<R>,
-    step: impl FnOnce(&mut State<R::Writer>) -> T,
-) -> Option<T> {
-    let now = shared.runtime.now();
-    shared.turn(|state, errands| {
-        let now = state.advance(now);
-        state.members.begin_leaving(now);
-        state.lifecycle.waiters.wake(|waker| errands.wake(waker));
-        step(state)
-    })
+/// One step of each machine of a node that is about to leave, which everybody is to know; nothing of those that are shut
+/// down.
+fn leaving_turns<R: Runtime, T>(
+    machines: &Machines<R>,
+    step: impl Fn(&mut State<R::Writer>) -> T,
+) -> Vec<Option<T>> {
+    let now = machines.runtime().now();
+    let turn = |machine: &Arc<Shared<R>>| {
+        machine.turn(|state, errands| {
+            let now = state.advance(now);
+            state.members.begin_leaving(now);
+            state.lifecycle.waiters.wake(|waker| errands.wake(waker));
+            step(state)
+        })
+    };
+    machines.each().iter().map(turn).collect()
 }
 
 impl<W: Writer> State<W> {
@@ -136,9 +144,16 @@ impl<W: Writer> State<W> {
         }
     }
 
-    /// What a step depends on, as far as somebody tells.
-    const fn leave_sight(&self) -> (bool, u64) {
-        (self.guards == 0, self.members.changes())
+    /// What a step depends on, as far as somebody tells; nothing once the machine is shut down.
+    fn leave_sight(&mut self) -> Option<(bool, u64)> {
+        (!self.lifecycle.is_closed()).then(|| (self.guards == 0, self.members.changes()))
+    }
+
+    /// What is left of a node whose time to leave is over.
+    fn left_behind(&mut self) -> Left {
+        let node = self.node.config().node;
+        let slots = if self.is_alone() { 0 } else { MasterMap::of(&mut self.node).slots_of(node) };
+        Left { slots, guards: self.guards }
     }
 
     /// Is there nobody to whom anything could be given? Who leaves too takes nothing: if all of a cluster leave at once,

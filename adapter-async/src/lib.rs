@@ -58,6 +58,7 @@ mod changed;
 pub mod conformance;
 mod connection;
 mod convert;
+mod division;
 mod errands;
 mod error;
 mod gate;
@@ -70,6 +71,7 @@ mod links;
 #[cfg(all(feature = "local-dir", target_os = "linux"))]
 mod local_dir;
 mod loss;
+mod machines;
 mod map;
 mod members;
 mod membership;

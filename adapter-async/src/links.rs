@@ -136,11 +136,6 @@ impl<W> Links<W> {
         self.link(id).is_some()
     }
 
-    /// Number of peers with a connection.
-    pub(crate) fn up(&self) -> usize {
-        self.peers.iter().filter(|peer| peer.link.is_some()).count()
-    }
-
     /// Something waits for a peer: takes its claim, unless another has it and will see to it.
     pub(crate) fn claim(&mut self, peer: NodeId) -> Option<Claim<W>> {
         let link = self.links_peer(peer)?.link.as_mut()?;

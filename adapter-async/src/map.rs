@@ -41,6 +41,23 @@ impl MasterMap {
         map
     }
 
+    /// The map of two machines together.
+    pub(crate) fn merged(mut self, other: Self) -> Self {
+        for other in other.shares {
+            match self.shares.iter_mut().find(|share| share.master == other.master) {
+                Some(share) => {
+                    share.slots += other.slots;
+                    share.moving += other.moving;
+                }
+                // One of the two machines has another view yet.
+                None => self.shares.push(other),
+            }
+        }
+        self.shares.sort_unstable_by_key(|share| share.master);
+        self.room += other.room;
+        self
+    }
+
     /// Slots that a member masters; none if there is no such member.
     #[must_use]
     pub fn slots_of(&self, master: NodeId) -> u32 {

@@ -25,19 +25,28 @@ pub(crate) struct Target {
     pub(crate) address: SocketAddr,
 }
 
-/// What the thread that joined has to do next.
+/// What the thread that joined sees of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Duty {
-    /// Say that the node is about to leave.
-    Announce,
-    /// Say whom the node is connected to.
-    Report(Vec<NodeId>),
-    /// This life is over, and every owner knows it: begin another.
-    Rejoin,
-    /// The node was shut down.
-    Leave,
-    /// The node was shut down by a panic, or is none any more: others must not believe that it has nothing any more.
-    Die,
+pub(crate) struct Sight {
+    pub(crate) life: LifeSight,
+    /// The node is about to leave, and the engine is to be told.
+    pub(crate) is_leave_asked: bool,
+    /// Peers with a connection.
+    pub(crate) connected: Vec<NodeId>,
+}
+
+/// How far a machine is in its life as a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LifeSight {
+    GoesOn,
+    /// This life has ended.
+    Fenced,
+    /// It has, and every owner knows it.
+    Mourned,
+    /// The machine was shut down.
+    Closed,
+    /// It was shut down by a panic, or while it was no member: others must not believe that it has nothing any more.
+    Broken,
 }
 
 #[derive(Debug)]
@@ -60,8 +69,7 @@ pub(crate) struct Members {
     /// Peers that a task dials.
     dialled: BTreeSet<NodeId>,
     leaving: Leaving,
-    /// Peers with a connection, when the thread was last told.
-    reported: Vec<NodeId>,
+    /// Peers with a connection, when one last began or ended.
     connected: Vec<NodeId>,
 }
 
@@ -92,7 +100,6 @@ impl Members {
             changes: 0,
             dialled: BTreeSet::new(),
             leaving: Leaving::No,
-            reported: Vec::new(),
             connected: Vec::new(),
         }
     }
@@ -240,23 +247,18 @@ impl Members {
         self.connected.extend(connected);
     }
 
-    /// What the thread that joined has to do now.
-    pub(crate) fn duty(&mut self, lifecycle: &Lifecycle) -> Option<Duty> {
-        if lifecycle.is_closed() {
-            let is_orderly = !lifecycle.is_condemned() && self.standing != Standing::Fenced;
-            return Some(if is_orderly { Duty::Leave } else { Duty::Die });
-        }
-        if self.standing == Standing::Fenced {
-            return self.is_mourned.then_some(Duty::Rejoin);
-        }
-        if matches!(self.leaving, Leaving::Asked) {
-            return Some(Duty::Announce);
-        }
-        if self.connected != self.reported {
-            self.reported.clone_from(&self.connected);
-            return Some(Duty::Report(self.connected.clone()));
-        }
-        None
+    /// What the thread that joined sees.
+    pub(crate) fn sight(&self, lifecycle: &Lifecycle) -> Sight {
+        let is_fenced = self.standing == Standing::Fenced;
+        let life = match (lifecycle.is_closed(), is_fenced) {
+            (true, false) if !lifecycle.is_condemned() => LifeSight::Closed,
+            (true, _) => LifeSight::Broken,
+            (false, true) if self.is_mourned => LifeSight::Mourned,
+            (false, true) => LifeSight::Fenced,
+            (false, false) => LifeSight::GoesOn,
+        };
+        let is_leave_asked = matches!(self.leaving, Leaving::Asked);
+        Sight { life, is_leave_asked, connected: self.connected.clone() }
     }
 }
 

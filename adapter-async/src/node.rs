@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::time::Duration;
+use std::sync::Arc as StdArc;
 
 use lockmaster_core::{
     Flags, Incarnation, Instant, Mode, NodeId, SlotId, SlotRange, SlotView, SpaceId, Standing, Stats,
@@ -11,14 +12,14 @@ use crate::acquire::Acquire;
 use crate::builder::Builder;
 use crate::changed::Changed;
 use crate::leave::{self, Left};
-use crate::lifecycle::Lifecycle;
+use crate::machines::Machines;
 use crate::map::MasterMap;
 use crate::membership::{ClusterMember, ClusterView};
 use crate::options::LockOptions;
 use crate::runtime::{Runtime, Writer};
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
-use crate::stats::LinkStats;
+use crate::stats::{self, LinkStats};
 use crate::sync::Arc;
 use crate::transfer::Transfer;
 
@@ -26,14 +27,32 @@ use crate::transfer::Transfer;
 ///
 /// Clones are the same node. When the last of them, and the last guard, is dropped, the node shuts down;
 /// [`Node::shutdown`] does so at once and waits for the end.
+///
+/// A node is one machine, or several side by side ([`Builder::machines`]), which is the same to whoever uses it. What is
+/// asked of the node as a whole is asked of one machine after the other.
 pub struct Node<R: Runtime> {
-    pub(crate) life: Arc<Life<R>>,
+    lives: Arc<Lives<R>>,
 }
 
-/// Ends the node when the last one who can use it is gone; the node's own tasks hold only what is shared.
+/// What the clones of a handle have in common.
+struct Lives<R: Runtime> {
+    /// One for each machine.
+    each: Box<[Arc<Life<R>>]>,
+    machines: StdArc<Machines<R>>,
+}
+
+/// A machine of a node, for who uses it: whoever has one keeps the whole node running. The node's own tasks hold only what
+/// is shared.
+// Guards of different machines count their machine's handle and nothing else. Far enough apart for two lines of a cache,
+// which many processors read together, so that threads which work on different machines do not slow each other.
+#[repr(align(128))]
 pub(crate) struct Life<R: Runtime> {
     pub(crate) shared: Arc<Shared<R>>,
+    _whole: Arc<Whole<R>>,
 }
+
+/// Ends the node when the last one who can use any of its machines is gone.
+struct Whole<R: Runtime>(StdArc<Machines<R>>);
 
 impl<R: Runtime + Default> Node<R> {
     /// Begins to describe a node of the cluster with this name; nodes of other clusters are not spoken to.
@@ -43,8 +62,23 @@ impl<R: Runtime + Default> Node<R> {
 }
 
 impl<R: Runtime> Node<R> {
-    pub(crate) fn new(shared: Arc<Shared<R>>) -> Self {
-        Self { life: Arc::new(Life { shared }) }
+    pub(crate) fn new(machines: StdArc<Machines<R>>) -> Self {
+        let whole = Arc::new(Whole(StdArc::clone(&machines)));
+        let life = |shared: &Arc<Shared<R>>| Life { shared: Arc::clone(shared), _whole: Arc::clone(&whole) };
+        let each = machines.each().iter().map(|shared| Arc::new(life(shared))).collect();
+        Self { lives: Arc::new(Lives { each, machines }) }
+    }
+
+    pub(crate) fn machines(&self) -> &StdArc<Machines<R>> {
+        &self.lives.machines
+    }
+
+    /// The machine of a resource, for who keeps the node running.
+    pub(crate) fn life_of(&self, space: SpaceId, name: &[u8]) -> &Arc<Life<R>> {
+        match &*self.lives.each {
+            [only] => only,
+            each => &each[self.lives.machines.division.machine_of(space, name)],
+        }
     }
 
     /// Asks for a lock on a resource of the first space and waits for it.
@@ -95,7 +129,7 @@ impl<R: Runtime> Node<R> {
     ///
     /// Locks may be asked for before: they wait.
     pub async fn opened(&self) {
-        self.life.shared.until(|life: &Lifecycle| life.is_open() || life.is_closed()).await;
+        self.machines().opened().await;
     }
 
     /// Shuts the node down and waits for its end.
@@ -105,8 +139,8 @@ impl<R: Runtime> Node<R> {
     /// mastered is rebuilt by them. [`Node::leave`] is kinder. Where members never change, the others are not told what
     /// this node held: to them it is a node that cannot be reached. Release what matters first.
     pub async fn shutdown(&self) {
-        self.life.shared.close();
-        self.life.shared.until(Lifecycle::is_ended).await;
+        self.machines().close();
+        self.machines().ended().await;
     }
 
     /// Leaves the cluster: gives away what the node masters, gives up what it merely retains, waits until its guards are
@@ -132,23 +166,24 @@ impl<R: Runtime> Node<R> {
         Changed::new(self)
     }
 
-    /// What the node is in its cluster now.
+    /// What the node is in its cluster now: the least that one of its machines is.
     #[must_use]
     pub fn standing(&self) -> Standing {
         let now = self.now();
-        self.life.shared.lock().node.standing(now)
+        let standings = self.machines().look(|state| state.node.standing(now));
+        standings.max_by_key(|standing| worse(*standing)).expect("a node has a machine")
     }
 
     /// Until when the node's membership is certain, as far as is known now; [`Instant::NEVER`] if no clock ends it.
     #[must_use]
     pub fn certain_until(&self) -> Instant {
-        self.life.shared.lock().node.certain_until()
+        self.machines().look(|state| state.node.certain_until()).min().expect("a node has a machine")
     }
 
     /// The node's clock, which goes on while the machine sleeps.
     #[must_use]
     pub fn now(&self) -> Instant {
-        self.life.shared.runtime.now()
+        self.machines().runtime().now()
     }
 
     /// The view; absent while the node is no member.
@@ -156,7 +191,9 @@ impl<R: Runtime> Node<R> {
     /// Where members never change it is what the builder was given, as of epoch 1, and the others' incarnations are 0.
     #[must_use]
     pub fn view(&self) -> Option<ClusterView> {
-        self.life.shared.lock().members.view().cloned()
+        let views = self.machines().look(|state| state.members.view().cloned());
+        // A view that not every machine has yet is not the node's.
+        views.min_by_key(|view| view.as_ref().map(|view| view.epoch)).flatten()
     }
 
     /// The members of the view, this node among them, in the order of their numbers; none while it is no member.
@@ -168,31 +205,39 @@ impl<R: Runtime> Node<R> {
     /// Is the map of this view agreed, and nothing being rebuilt here?
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.life.shared.lock().node.is_settled()
+        self.machines().look(|state| state.node.is_settled()).all(|is_settled| is_settled)
     }
 
     /// Is nothing on record here of members that have departed?
     #[must_use]
     pub fn is_purged(&self) -> bool {
-        self.life.shared.lock().node.is_purged()
+        self.machines().look(|state| state.node.is_purged()).all(|is_purged| is_purged)
     }
 
     /// This life of the node.
     #[must_use]
     pub fn incarnation(&self) -> Incarnation {
-        self.life.shared.lock().node.config().incarnation
+        let lives = self.machines().look(|state| state.node.config().incarnation);
+        // One that not every machine has begun yet is not the node's.
+        lives.min().expect("a node has a machine")
     }
 
     /// Number of this node.
     #[must_use]
     pub fn id(&self) -> NodeId {
-        self.life.shared.id()
+        self.machines().id()
+    }
+
+    /// How many machines the node runs.
+    #[must_use]
+    pub fn machine_count(&self) -> usize {
+        self.machines().division.machines()
     }
 
     /// The space with this name, if the builder was given one.
     #[must_use]
     pub fn space(&self, name: &str) -> Option<SpaceId> {
-        let state = self.life.shared.lock();
+        let state = self.machines().lead().lock();
         let mut spaces = state.node.config().spaces.iter();
         let at = spaces.position(|space| space.name.as_bytes() == name.as_bytes())?;
         u16::try_from(at).ok().map(SpaceId)
@@ -201,81 +246,99 @@ impl<R: Runtime> Node<R> {
     /// The master of a resource, as this node's map has it; absent if there can be no such resource.
     #[must_use]
     pub fn master_of(&self, space: SpaceId, name: impl AsRef<[u8]>) -> Option<NodeId> {
-        let mut state = self.life.shared.lock();
+        let name = name.as_ref();
+        let mut state = self.machines().of(space, name).lock();
         if usize::from(space.0) >= state.node.config().spaces.len() {
             return None;
         }
-        state.node.master_of(space, name.as_ref()).ok().flatten()
+        state.node.master_of(space, name).ok().flatten()
     }
 
     /// The slots of a space; absent if there is no such space.
     #[must_use]
     pub fn slots(&self, space: SpaceId) -> Option<SlotRange> {
-        self.life.shared.lock().node.slots(space)
+        self.machines().division.slots(space)
     }
 
     /// The slots of all spaces.
     #[must_use]
     pub fn all_slots(&self) -> SlotRange {
-        self.life.shared.lock().node.all_slots()
+        self.machines().division.all_slots()
     }
 
     /// The slot of a resource; absent if there can be no such resource.
     #[must_use]
     pub fn slot_of(&self, space: SpaceId, name: impl AsRef<[u8]>) -> Option<SlotId> {
-        self.life.shared.lock().node.slot_of(space, name.as_ref()).ok().flatten()
+        let (name, machines) = (name.as_ref(), self.machines());
+        let machine = machines.division.machine_of(space, name);
+        let slot = machines.each()[machine].lock().node.slot_of(space, name).ok().flatten()?;
+        Some(machines.division.whole_slot(machine, slot))
     }
 
     /// A slot: its master, whether it moves, and what is on record here; absent if there is no such slot.
     #[must_use]
     pub fn slot(&self, slot: SlotId) -> Option<SlotView> {
-        self.life.shared.lock().node.slot(slot)
+        let (machine, slot) = self.machines().division.place(slot)?;
+        self.machines().each()[machine].lock().node.slot(slot)
     }
 
     /// Who masters how many slots, as this node's map has it, and what is on record here for the slots that are its
     /// own.
     ///
-    /// All slots are looked at under the node's mutex, and every call waits meanwhile: for people and tests, and
-    /// now and then for who balances.
+    /// All slots are looked at under the mutex of their machine, and every call to it waits meanwhile: for people and tests,
+    /// and now and then for who balances.
     #[must_use]
     pub fn map(&self) -> MasterMap {
-        MasterMap::of(&mut self.life.shared.lock().node)
+        let maps = self.machines().look(|state| MasterMap::of(&mut state.node));
+        maps.reduce(MasterMap::merged).expect("a node has a machine")
     }
 
     /// What this node counted since its start.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        *self.life.shared.lock().node.stats()
+        let each = self.machines().look(|state| *state.node.stats());
+        each.reduce(stats::sum).expect("a node has a machine")
     }
 
-    /// What it counted about its connections.
+    /// What it counted about its connections. With several machines there are as many to each member.
     #[must_use]
     pub fn link_stats(&self) -> LinkStats {
-        let state = self.life.shared.lock();
-        LinkStats { up: state.links.up(), ..state.stats }
+        let up = self.machines().reachable().len();
+        let each = self.machines().look(|state| state.stats);
+        LinkStats { up, ..each.reduce(LinkStats::sum).expect("a node has a machine") }
     }
 
     /// The lock table of this node: resources, queues, who waits for whom.
     ///
-    /// All tables are walked and copied under the node's mutex, and every call waits meanwhile: about a
+    /// All tables of a machine are walked and copied under its mutex, and every call to it waits meanwhile: about a
     /// millisecond for some ten thousand locks. For people and tests, not for a loop.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::of(&mut self.life.shared.lock().node)
+        let each = self.machines().look(|state| Snapshot::of(&mut state.node));
+        each.reduce(Snapshot::merged).expect("a node has a machine")
     }
 
-    /// Ends the connection to a member, which is then dialled anew. Locks are not touched by it.
+    /// Ends the connections to a member, which is then dialled anew. Locks are not touched by it.
     pub fn disconnect(&self, peer: NodeId) {
-        let writer = self.life.shared.lock().links.writer(peer);
-        if let Some(writer) = writer {
+        for writer in self.machines().look(|state| state.links.writer(peer)).flatten() {
             writer.close();
         }
     }
 }
 
+/// How far a standing is from that of a member.
+const fn worse(standing: Standing) -> u8 {
+    match standing {
+        Standing::Member => 0,
+        Standing::Suspect => 1,
+        Standing::Outside => 2,
+        Standing::Fenced => 3,
+    }
+}
+
 impl<R: Runtime> Clone for Node<R> {
     fn clone(&self) -> Self {
-        Self { life: Arc::clone(&self.life) }
+        Self { lives: Arc::clone(&self.lives) }
     }
 }
 
@@ -285,8 +348,14 @@ impl<R: Runtime> fmt::Debug for Node<R> {
     }
 }
 
-impl<R: Runtime> Drop for Life<R> {
+impl<R: Runtime> fmt::Debug for Life<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Life").finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> Drop for Whole<R> {
     fn drop(&mut self) {
-        self.shared.close();
+        self.0.close();
     }
 }

@@ -8,7 +8,7 @@ use core::mem;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
-use std::sync::PoisonError;
+use std::sync::{Arc as StdArc, PoisonError};
 
 use lockmaster_core::drive::{self, Budget, Outlet};
 use lockmaster_core::{Event, HeapMemory, Instant, LockId, Node, NodeId, OwnerId, Standing, ValueState};
@@ -49,7 +49,7 @@ const ALIVE_EVERY: Duration = Duration::from_millis(500);
 pub(crate) struct Shared<R: Runtime> {
     pub(crate) runtime: Arc<R>,
     /// What every connection passes first.
-    pub(crate) gate: Gate,
+    pub(crate) gate: StdArc<Gate>,
     state: Mutex<State<R::Writer>>,
 }
 
@@ -107,7 +107,7 @@ impl<R: Runtime> Shared<R> {
             now,
             owners: 0,
         };
-        Self { runtime, gate: Gate::default(), state: Mutex::new(state) }
+        Self { runtime, gate: StdArc::default(), state: Mutex::new(state) }
     }
 
     /// A look at the state, or a change that the node has nothing to say about.
@@ -546,10 +546,6 @@ impl<R: Runtime> Ticket<R> {
     pub(crate) fn new(shared: &Arc<Shared<R>>) -> Self {
         shared.lock().lifecycle.begin_task();
         Self(Arc::clone(shared))
-    }
-
-    pub(crate) const fn shared(&self) -> &Arc<Shared<R>> {
-        &self.0
     }
 }
 

@@ -79,6 +79,13 @@ impl Snapshot {
         snapshot
     }
 
+    /// What two machines knew together.
+    pub(crate) fn merged(mut self, other: Self) -> Self {
+        self.is_open &= other.is_open;
+        self.resources.extend(other.resources);
+        self
+    }
+
     /// The resource with this name, if the node knew it.
     #[must_use]
     pub fn resource(&self, space: SpaceId, name: &[u8]) -> Option<&ResourceEntry> {

@@ -1,4 +1,6 @@
-//! What a node counts about its connections; the rest is in the core's [`Stats`](lockmaster_core::Stats).
+//! What a node counts about its connections; the rest is in the core's [`Stats`]. Counters of machines are added up.
+
+use lockmaster_core::{Stats, Traffic};
 
 /// Counters of a node's connections since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub struct LinkStats {
     pub failed: FailedHandshakes,
     /// Hellos that were refused: another cluster, configuration, version or incarnation.
     pub hellos_refused: u64,
+    /// Of them, hellos of nodes that run another number of machines ([`Builder::machines`](crate::Builder::machines)).
+    pub machines_differ: u64,
     /// Hellos of nodes that were not in the view of one side: one of the two did not know the latest view yet.
     pub strangers: u64,
     /// Connections that were closed because a frame made no sense.
@@ -50,4 +54,131 @@ pub struct FailedHandshakes {
     pub strangers: u64,
     /// This node's membership ended meanwhile: it has begun another life, and says hello anew.
     pub outlived: u64,
+}
+
+/// What two machines counted together.
+pub(crate) fn sum(one: Stats, other: Stats) -> Stats {
+    let Stats {
+        requests,
+        conversions,
+        releases,
+        demands,
+        asked,
+        granted,
+        granted_retained,
+        denied,
+        cancelled,
+        retained_dropped,
+        frames_out,
+        frames_in,
+        messages_out,
+        messages_in,
+        repeats,
+        frames_dropped,
+        messages_dropped,
+        messages_unknown,
+        answers_dropped,
+        renewals,
+        redirects,
+        transfers_out,
+        transfers_in,
+        locks_out,
+        locks_in,
+        chunk_bytes_out,
+        chunk_bytes_in,
+        relayed_out,
+        relayed_in,
+        relays_dropped,
+        views,
+        fenced,
+        locks_lost,
+        locks_purged,
+        locks_rebuilt,
+        slots_rebuilt,
+        report_bytes_out,
+    } = one;
+    Stats {
+        requests: sum_traffic(requests, other.requests),
+        conversions: sum_traffic(conversions, other.conversions),
+        releases: sum_traffic(releases, other.releases),
+        demands: sum_traffic(demands, other.demands),
+        asked: asked + other.asked,
+        granted: granted + other.granted,
+        granted_retained: granted_retained + other.granted_retained,
+        denied: denied + other.denied,
+        cancelled: cancelled + other.cancelled,
+        retained_dropped: retained_dropped + other.retained_dropped,
+        frames_out: frames_out + other.frames_out,
+        frames_in: frames_in + other.frames_in,
+        messages_out: messages_out + other.messages_out,
+        messages_in: messages_in + other.messages_in,
+        repeats: repeats + other.repeats,
+        frames_dropped: frames_dropped + other.frames_dropped,
+        messages_dropped: messages_dropped + other.messages_dropped,
+        messages_unknown: messages_unknown + other.messages_unknown,
+        answers_dropped: answers_dropped + other.answers_dropped,
+        renewals: renewals + other.renewals,
+        redirects: redirects + other.redirects,
+        transfers_out: transfers_out + other.transfers_out,
+        transfers_in: transfers_in + other.transfers_in,
+        locks_out: locks_out + other.locks_out,
+        locks_in: locks_in + other.locks_in,
+        chunk_bytes_out: chunk_bytes_out + other.chunk_bytes_out,
+        chunk_bytes_in: chunk_bytes_in + other.chunk_bytes_in,
+        relayed_out: relayed_out + other.relayed_out,
+        relayed_in: relayed_in + other.relayed_in,
+        relays_dropped: relays_dropped + other.relays_dropped,
+        views: views + other.views,
+        fenced: fenced + other.fenced,
+        locks_lost: locks_lost + other.locks_lost,
+        locks_purged: locks_purged + other.locks_purged,
+        locks_rebuilt: locks_rebuilt + other.locks_rebuilt,
+        slots_rebuilt: slots_rebuilt + other.slots_rebuilt,
+        report_bytes_out: report_bytes_out + other.report_bytes_out,
+    }
+}
+
+const fn sum_traffic(one: Traffic, other: Traffic) -> Traffic {
+    let Traffic { local, outgoing, incoming } = one;
+    Traffic {
+        local: local + other.local,
+        outgoing: outgoing + other.outgoing,
+        incoming: incoming + other.incoming,
+    }
+}
+
+impl LinkStats {
+    /// What two machines counted together; who is connected to both is not in that.
+    pub(crate) const fn sum(self, other: Self) -> Self {
+        Self {
+            up: 0,
+            begun: self.begun + other.begun,
+            ended: self.ended + other.ended,
+            handshakes_failed: self.handshakes_failed + other.handshakes_failed,
+            failed: self.failed.sum(other.failed),
+            hellos_refused: self.hellos_refused + other.hellos_refused,
+            machines_differ: self.machines_differ + other.machines_differ,
+            strangers: self.strangers + other.strangers,
+            malformed: self.malformed + other.malformed,
+            turned_away: self.turned_away + other.turned_away,
+        }
+    }
+}
+
+impl FailedHandshakes {
+    const fn sum(self, other: Self) -> Self {
+        Self {
+            unreachable: self.unreachable + other.unreachable,
+            timed_out: self.timed_out + other.timed_out,
+            one_sided: self.one_sided + other.one_sided,
+            garbled: self.garbled + other.garbled,
+            uncertified: self.uncertified + other.uncertified,
+            expired: self.expired + other.expired,
+            untrusted: self.untrusted + other.untrusted,
+            misnamed: self.misnamed + other.misnamed,
+            rejected: self.rejected + other.rejected,
+            strangers: self.strangers + other.strangers,
+            outlived: self.outlived + other.outlived,
+        }
+    }
 }

@@ -51,6 +51,21 @@ pub(crate) fn handshake_failed(node: NodeId, error: &dyn core::error::Error) {
     tracing::debug!(node = node.0, %error, "handshake failed");
 }
 
+/// A hello was refused; `machines` is how many the peer runs, if that is why.
+pub(crate) fn hello_refused(node: NodeId, error: HelloError, machines: Option<u8>) {
+    #[cfg(feature = "tracing")]
+    match machines {
+        None => tracing::warn!(node = node.0, %error, "hello refused"),
+        Some(machines) => {
+            tracing::warn!(
+                node = node.0,
+                machines,
+                "hello refused: the peer runs another number of machines"
+            );
+        }
+    }
+}
+
 pub(crate) fn accept_failed(node: NodeId, error: &std::io::Error) {
     #[cfg(feature = "tracing")]
     tracing::warn!(node = node.0, %error, "accept failed");
@@ -67,7 +82,6 @@ pub(crate) enum Note {
     Troubled(String),
     PeerUp(NodeId),
     PeerDown(NodeId),
-    HelloRefused(HelloError),
     FrameDropped(NodeId, Dropped),
     Denied(OwnerId, Denial),
     Lost(OwnerId),
@@ -117,7 +131,6 @@ impl Note {
             Self::Troubled(why) => trouble(Some(NodeId(node)), &why),
             Self::PeerUp(peer) => tracing::info!(node, peer = peer.0, "peer connected"),
             Self::PeerDown(peer) => tracing::warn!(node, peer = peer.0, "peer disconnected"),
-            Self::HelloRefused(error) => tracing::warn!(node, %error, "hello refused"),
             Self::FrameDropped(peer, error) => {
                 tracing::warn!(node, peer = peer.0, %error, "frame dropped");
             }

@@ -9,14 +9,15 @@
 //! What comes early is kept, the latest of each kind: the node may not exist yet, or be busy with the end of its
 //! earlier life. Nothing is delivered while the ear's own mutex is held.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use lockmaster_core::{Certainty, Instant};
 
 use super::{ClusterView, Hear};
+use crate::machines::Machines;
 use crate::runtime::Runtime;
 use crate::shared::Shared;
-use crate::sync::{Arc, Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard};
 use crate::trace;
 
 pub(crate) struct Ear<R: Runtime> {
@@ -26,7 +27,7 @@ pub(crate) struct Ear<R: Runtime> {
 
 enum Stage<R: Runtime> {
     /// With the node, if it is there already, at the end of its earlier life.
-    Early(Mail, Option<Arc<Shared<R>>>),
+    Early(Mail, Option<Arc<Machines<R>>>),
     Attached(Attached<R>),
     Over,
 }
@@ -41,24 +42,25 @@ struct Mail {
 
 /// One life of a node.
 struct Attached<R: Runtime> {
-    shared: Arc<Shared<R>>,
-    life: u64,
+    machines: Arc<Machines<R>>,
+    /// Of each machine.
+    lives: Arc<[u64]>,
 }
 
 impl<R: Runtime> Clone for Attached<R> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), life: self.life }
+        Self { machines: Arc::clone(&self.machines), lives: Arc::clone(&self.lives) }
     }
 }
 
 impl<R: Runtime> Ear<R> {
-    pub(crate) fn new(runtime: Arc<R>, node: Option<Arc<Shared<R>>>) -> Self {
+    pub(crate) fn new(runtime: Arc<R>, node: Option<Arc<Machines<R>>>) -> Self {
         Self { runtime, stage: Mutex::new(Stage::Early(Mail::default(), node)) }
     }
 
     /// The node can take what it is told, in this life. What came early is delivered first.
-    pub(crate) fn attach(&self, shared: &Arc<Shared<R>>, life: u64) {
-        let attached = Attached { shared: Arc::clone(shared), life };
+    pub(crate) fn attach(&self, machines: &Arc<Machines<R>>, lives: Box<[u64]>) {
+        let attached = Attached { machines: Arc::clone(machines), lives: lives.into() };
         loop {
             let mail = {
                 let mut stage = self.stage();
@@ -105,10 +107,26 @@ impl Mail {
 impl<R: Runtime> Attached<R> {
     fn deliver(&self, mail: Mail) {
         let Mail { certainty, view, fenced } = mail;
-        let Self { shared, life } = self;
-        certainty.into_iter().for_each(|certainty| shared.hear_certainty(*life, certainty));
-        view.into_iter().for_each(|view| shared.hear_view(*life, view));
-        fenced.into_iter().for_each(|why| shared.hear_fenced(*life, &why));
+        certainty.into_iter().for_each(|certainty| self.certainty(certainty));
+        view.into_iter().for_each(|view| self.view(&view));
+        fenced.into_iter().for_each(|why| self.fenced(&why));
+    }
+
+    fn view(&self, view: &ClusterView) {
+        self.each().for_each(|(machine, life)| machine.hear_view(life, view.clone()));
+    }
+
+    fn certainty(&self, certainty: Certainty) {
+        self.each().for_each(|(machine, life)| machine.hear_certainty(life, certainty));
+    }
+
+    fn fenced(&self, why: &str) {
+        self.each().for_each(|(machine, life)| machine.hear_fenced(life, why));
+    }
+
+    /// The machines, each with its life.
+    fn each(&self) -> impl Iterator<Item = (&Shared<R>, u64)> {
+        self.machines.each().iter().map(|machine| &**machine).zip(self.lives.iter().copied())
     }
 }
 
@@ -121,28 +139,25 @@ impl<R: Runtime> Hear for Ear<R> {
                 mail.view = view.take();
             }
         });
-        if let (Some(Attached { shared, life }), Some(view)) = (attached, view) {
-            shared.hear_view(life, view);
+        if let (Some(attached), Some(view)) = (attached, view) {
+            attached.view(&view);
         }
     }
 
     fn certainty(&self, certainty: Certainty) {
-        if let Some(Attached { shared, life }) = self.attached(|mail| mail.certainty = Some(certainty)) {
-            shared.hear_certainty(life, certainty);
+        if let Some(attached) = self.attached(|mail| mail.certainty = Some(certainty)) {
+            attached.certainty(certainty);
         }
     }
 
     fn fenced(&self, why: &str) {
-        if let Some(Attached { shared, life }) = self.attached(|mail| mail.fenced = Some(why.to_owned())) {
-            shared.hear_fenced(life, why);
+        if let Some(attached) = self.attached(|mail| mail.fenced = Some(why.to_owned())) {
+            attached.fenced(why);
         }
     }
 
     fn trouble(&self, why: &str) {
-        match self.attached(|_| ()) {
-            Some(Attached { shared, .. }) => trace::trouble(Some(shared.id()), why),
-            None => trace::trouble(None, why),
-        }
+        trace::trouble(self.attached(|_| ()).map(|attached| attached.machines.id()), why);
     }
 
     fn now(&self) -> Instant {
@@ -150,20 +165,25 @@ impl<R: Runtime> Hear for Ear<R> {
     }
 
     fn last_alive(&self) -> Instant {
-        match self.attached(|_| ()) {
-            Some(Attached { shared, .. }) => shared.lock().alive,
-            None => self.runtime.now(),
-        }
+        // The machine that has been stuck for longest.
+        let attached = self.attached(|_| ());
+        let alive = attached.and_then(|attached| attached.machines.look(|state| state.alive).min());
+        alive.unwrap_or_else(|| self.runtime.now())
     }
 
     fn is_over(&self) -> bool {
-        let (shared, life) = match &*self.stage() {
+        let attached = match &*self.stage() {
             Stage::Early(_, None) => return false,
             Stage::Over => return true,
-            Stage::Early(_, Some(shared)) => (Arc::clone(shared), None),
-            Stage::Attached(Attached { shared, life }) => (Arc::clone(shared), Some(*life)),
+            Stage::Early(_, Some(machines)) => Err(Arc::clone(machines)),
+            Stage::Attached(attached) => Ok(attached.clone()),
         };
-        let state = shared.lock();
-        state.lifecycle.is_closed() || life.is_some_and(|life| life != state.members.life())
+        match attached {
+            Err(machines) => machines.is_closed(),
+            Ok(attached) => attached.each().any(|(machine, life)| {
+                let state = machine.lock();
+                state.lifecycle.is_closed() || life != state.members.life()
+            }),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The thread that joins, and that calls the session: a provider may block, and a node's tasks must not.
 //!
 //! ```text
-//!               join                        fenced, every loss told
+//!               join                        fenced, every loss told by every machine
 //!   Joining ───────────▶ Joined ─────────────────────────────────────▶ Joining (with a pause, and again until it works)
 //!      │ error            │ announce_leaving, report_reachable (stays)
 //!      ▼                  ▼ the node is shut down
@@ -25,9 +25,10 @@ use super::{Candidate, Ear, Hear, Inbox, Joined, Membership, MembershipError, Se
 use crate::backoff::Backoff;
 use crate::calm::wake_all;
 use crate::lifecycle::Lifecycle;
-use crate::members::Duty;
+use crate::machines::{Machines, reachable};
+use crate::members::{LifeSight, Sight};
 use crate::runtime::Runtime;
-use crate::shared::{Shared, Ticket};
+use crate::shared::{State, Ticket};
 use crate::sync::Arc;
 use crate::trace;
 
@@ -35,7 +36,13 @@ use crate::trace;
 pub(crate) struct Keeper<R: Runtime> {
     ear: StdArc<Ear<R>>,
     joined: StdArc<FirstJoin>,
-    begin: Option<SyncSender<Ticket<R>>>,
+    begin: Option<SyncSender<Begun<R>>>,
+}
+
+/// The node is there; its end waits for the thread's.
+struct Begun<R: Runtime> {
+    machines: StdArc<Machines<R>>,
+    ticket: Ticket<R>,
 }
 
 /// How the first join ended, for who waits for it.
@@ -65,7 +72,49 @@ struct Life<R: Runtime> {
 
 /// Shuts the node down if the provider panics: nobody sees to its membership any more, so it must grant nothing by the
 /// time at which the session is dropped.
-struct Alarm<'a, R: Runtime>(&'a Shared<R>);
+struct Alarm<'a, R: Runtime>(&'a Machines<R>);
+
+/// What has to be done next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Duty {
+    /// Say that the node is about to leave.
+    Announce,
+    /// Say whom the node is connected to.
+    Report(Vec<NodeId>),
+    /// One machine's life is over: end those of the others.
+    Fence,
+    /// This life is over, and every owner knows it: begin another.
+    Rejoin,
+    /// The node was shut down.
+    Leave,
+    /// The node was shut down by a panic, or is none any more: others must not believe that it has nothing any more.
+    Die,
+}
+
+impl Duty {
+    /// What has to be done now, as the machines are. `reported` are the peers of which the engine knows.
+    fn of(machines: &[Sight], reported: &[NodeId]) -> Option<Self> {
+        let any = |wanted: LifeSight| machines.iter().any(|machine| machine.life == wanted);
+        if any(LifeSight::Broken) {
+            return Some(Self::Die);
+        }
+        let is_over = any(LifeSight::Fenced) || any(LifeSight::Mourned);
+        if any(LifeSight::Closed) {
+            return Some(if is_over { Self::Die } else { Self::Leave });
+        }
+        if is_over {
+            if any(LifeSight::GoesOn) {
+                return Some(Self::Fence);
+            }
+            return (!any(LifeSight::Fenced)).then_some(Self::Rejoin);
+        }
+        if machines.iter().any(|machine| machine.is_leave_asked) {
+            return Some(Self::Announce);
+        }
+        let reachable = reachable(machines.iter().map(|machine| &*machine.connected));
+        (reachable != reported).then_some(Self::Report(reachable))
+    }
+}
 
 /// What follows a life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,12 +147,12 @@ impl<R: Runtime> Keeper<R> {
     }
 
     /// The node is there: it hears from now on.
-    pub(crate) fn begin(mut self, shared: &Arc<Shared<R>>) {
-        let life = shared.lock().members.life();
-        self.ear.attach(shared, life);
+    pub(crate) fn begin(mut self, machines: &StdArc<Machines<R>>) {
+        self.ear.attach(machines, machines.look(|state| state.members.life()).collect());
         if let Some(begin) = self.begin.take() {
+            let begun = Begun { machines: StdArc::clone(machines), ticket: Ticket::new(machines.lead()) };
             // If the thread is gone, it has panicked: the ticket counts it as ended, and nobody leaves.
-            let _ = begin.send(Ticket::new(shared));
+            let _ = begin.send(begun);
         }
     }
 }
@@ -158,7 +207,7 @@ impl<R: Runtime> Drop for Alarm<'_, R> {
 }
 
 impl<R: Runtime> Work<R> {
-    fn run(mut self, ear: StdArc<Ear<R>>, first: &Awaited, begun: &Receiver<Ticket<R>>) {
+    fn run(mut self, ear: StdArc<Ear<R>>, first: &Awaited, begun: &Receiver<Begun<R>>) {
         let inbox = Inbox::new(StdArc::clone(&ear) as StdArc<dyn Hear>);
         let Joined { node, incarnation, session } = match self.provider.join(&self.candidate, inbox) {
             Ok(joined) => joined,
@@ -166,48 +215,52 @@ impl<R: Runtime> Work<R> {
         };
         self.candidate.node = Some(node);
         first.0.set(Ok((node, incarnation)));
-        // The node's end waits for this thread's.
-        let Ok(ticket) = begun.recv() else {
+        let Ok(Begun { machines, ticket: _ticket }) = begun.recv() else {
             ear.end();
             return session.leave();
         };
-        self.keep(ticket.shared(), Life { ear, session });
+        self.keep(&machines, Life { ear, session });
     }
 
     /// Sees to one life after the other.
-    fn keep(mut self, shared: &Arc<Shared<R>>, mut life: Life<R>) {
+    fn keep(mut self, machines: &StdArc<Machines<R>>, mut life: Life<R>) {
         loop {
-            if Self::keep_life(shared, life) == Next::Nothing {
+            if Self::keep_life(machines, life) == Next::Nothing {
                 return;
             }
-            let Some(next) = self.rejoin(shared) else { return };
+            let Some(next) = self.rejoin(machines) else { return };
             life = next;
         }
     }
 
     /// Does what a life has to do until its end.
-    fn keep_life(shared: &Arc<Shared<R>>, life: Life<R>) -> Next {
+    fn keep_life(machines: &Machines<R>, life: Life<R>) -> Next {
         let Life { ear, session } = life;
         // After the session, so that it is dropped before it.
-        let _alarm = Alarm(shared);
+        let _alarm = Alarm(machines);
+        let mut reported = Vec::new();
         loop {
-            match block_on(shared.when(|state| state.members.duty(&state.lifecycle)), None) {
-                Some(Duty::Announce) => {
-                    let told = session.announce_leaving();
-                    shared.announced(told);
+            let sight = |state: &mut State<R::Writer>| state.members.sight(&state.lifecycle);
+            match block_on(machines.when(sight, |sights| Duty::of(sights, &reported)), None) {
+                Some(Duty::Announce) => machines.announced(session.announce_leaving()),
+                Some(Duty::Report(reachable)) => {
+                    session.report_reachable(&reachable);
+                    reported = reachable;
                 }
-                Some(Duty::Report(reachable)) => session.report_reachable(&reachable),
+                Some(Duty::Fence) => ear.fenced("it has ended for one of the node's machines"),
                 Some(Duty::Rejoin) => {
                     ear.end();
                     drop(session);
                     return Next::Life;
                 }
                 Some(Duty::Leave) => {
+                    machines.close();
                     ear.end();
                     session.leave();
                     return Next::Nothing;
                 }
                 Some(Duty::Die) | None => {
+                    machines.close();
                     ear.end();
                     drop(session);
                     return Next::Nothing;
@@ -217,19 +270,19 @@ impl<R: Runtime> Work<R> {
     }
 
     /// Joins until it works; nothing if the node is shut down before.
-    fn rejoin(&mut self, shared: &Arc<Shared<R>>) -> Option<Life<R>> {
+    fn rejoin(&mut self, machines: &StdArc<Machines<R>>) -> Option<Life<R>> {
         self.backoff.reset();
-        let _alarm = Alarm(&**shared);
+        let _alarm = Alarm(machines);
         loop {
-            let ear = StdArc::new(Ear::new(Arc::clone(&self.runtime), Some(Arc::clone(shared))));
-            match self.rejoin_once(shared, &ear) {
+            let ear = StdArc::new(Ear::new(Arc::clone(&self.runtime), Some(StdArc::clone(machines))));
+            match self.rejoin_once(machines, &ear) {
                 Ok(life) => return life,
-                Err(error) => trace::join_failed(shared.id(), &error),
+                Err(error) => trace::join_failed(machines.id(), &error),
             }
             ear.end();
             let until = Clock::now() + self.backoff.pause();
-            block_on(shared.until(Lifecycle::is_closed), Some(until));
-            if shared.lock().lifecycle.is_closed() {
+            block_on(machines.lead().until(Lifecycle::is_closed), Some(until));
+            if machines.is_closed() {
                 return None;
             }
         }
@@ -237,7 +290,7 @@ impl<R: Runtime> Work<R> {
 
     fn rejoin_once(
         &self,
-        shared: &Arc<Shared<R>>,
+        machines: &StdArc<Machines<R>>,
         ear: &StdArc<Ear<R>>,
     ) -> Result<Option<Life<R>>, MembershipError> {
         let inbox = Inbox::new(StdArc::clone(ear) as StdArc<dyn Hear>);
@@ -247,9 +300,9 @@ impl<R: Runtime> Work<R> {
             let why = format!("the engine has made node {:?} to node {node}", self.candidate.node);
             return Err(MembershipError::Untrusted(why));
         }
-        match shared.rejoin(incarnation) {
-            Ok(Some(life)) => {
-                ear.attach(shared, life);
+        match machines.rejoin(incarnation) {
+            Ok(Some(lives)) => {
+                ear.attach(machines, lives);
                 Ok(Some(Life { ear: StdArc::clone(ear), session }))
             }
             Ok(None) => {

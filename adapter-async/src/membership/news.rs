@@ -4,9 +4,10 @@ use lockmaster_core::{Certainty, Incarnation, ViewError};
 
 use super::{ClusterView, MembershipError};
 use crate::errands::Errands;
+use crate::machines::Machines;
 use crate::runtime::{Runtime, Writer};
 use crate::shared::{LONG_BUDGET, Shared, State};
-use crate::trace::Note;
+use crate::trace::{self, Note};
 
 impl<R: Runtime> Shared<R> {
     /// There is a new view, in this life.
@@ -40,7 +41,7 @@ impl<R: Runtime> Shared<R> {
         errands.run(self);
     }
 
-    /// The node begins another life, whose number is returned; nothing if it is shut down.
+    /// The machine begins another life, whose number is returned; nothing if it is shut down.
     pub(crate) fn rejoin(&self, incarnation: Incarnation) -> Result<Option<u64>, MembershipError> {
         let now = self.runtime.now();
         let life = self.turn(|state, _| {
@@ -51,15 +52,33 @@ impl<R: Runtime> Shared<R> {
     }
 
     /// The engine was told that the node is about to leave, or could not be.
-    pub(crate) fn announced(&self, told: Result<(), MembershipError>) {
+    fn announced(&self, is_told: bool) {
         let _: Option<()> = self.turn(|state, errands| {
             let now = state.now();
-            if let Err(error) = &told {
-                errands.notes.add(state.node.config().node, Note::Troubled(error.to_string()));
-            }
-            state.members.announced(now, told.is_ok());
+            state.members.announced(now, is_told);
             state.lifecycle.waiters.wake(|waker| errands.wake(waker));
         });
+    }
+}
+
+impl<R: Runtime> Machines<R> {
+    /// Every machine begins another life; nothing if the node is shut down. Returns their numbers.
+    ///
+    /// All machines have had the same lives, and all have ended them: either the first refuses, or none does.
+    pub(crate) fn rejoin(&self, incarnation: Incarnation) -> Result<Option<Box<[u64]>>, MembershipError> {
+        self.each()
+            .iter()
+            .map(|machine| machine.rejoin(incarnation).transpose())
+            .collect::<Option<_>>()
+            .transpose()
+    }
+
+    /// The engine was told that the node is about to leave, or could not be.
+    pub(crate) fn announced(&self, told: Result<(), MembershipError>) {
+        if let Err(error) = &told {
+            trace::trouble(Some(self.id()), &error.to_string());
+        }
+        self.each().iter().for_each(|machine| machine.announced(told.is_ok()));
     }
 }
 

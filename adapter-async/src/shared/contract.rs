@@ -71,7 +71,7 @@ impl<T> Driven<T> {
     fn new(node: &Node<Still>, future: impl Future<Output = T> + 'static) -> Self {
         Self {
             future: Some(Box::pin(future)),
-            shared: Arc::downgrade(&node.life.shared),
+            shared: Arc::downgrade(node.machines().lead()),
             tally: Arc::default(),
             bell: Weak::new(),
             is_new: true,

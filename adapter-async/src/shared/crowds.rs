@@ -94,7 +94,7 @@ fn visit(guard: Guard<Still>, inside: &Inside) {
 
 fn assert_clean(node: &Node<Still>) {
     assert!(node.snapshot().locks().next().is_none(), "nobody holds or waits for anything");
-    let state = node.life.shared.lock();
+    let state = node.machines().lead().lock();
     assert!(state.registry.is_idle() && state.lifecycle.waiters.is_idle(), "nobody is waited for");
 }
 
@@ -129,7 +129,7 @@ fn the_end_of_a_node_in_use() {
                 })
             })
             .collect();
-        let shared = Arc::clone(&node.life.shared);
+        let shared = Arc::clone(node.machines().lead());
         threads.push(thread::spawn(move || block_on(Shared::keep_time(shared))));
         threads.push(thread::spawn(move || {
             if let Ok(guard) = block_on(watched.lock("b", EX)) {
@@ -154,7 +154,7 @@ impl Pair {
         let pipes = [(); 2].map(|()| Pipe::with_room(usize::MAX / 2));
         let mut tasks = Vec::new();
         for (at, peer) in [PEER, ME].into_iter().enumerate() {
-            let shared = Arc::clone(&nodes[at].life.shared);
+            let shared = Arc::clone(nodes[at].machines().lead());
             let link = link_up(&nodes[at], peer, &pipes[at]);
             let writes = keep_writing(Arc::clone(&shared), link);
             tasks.push(thread::spawn(move || block_on(writes)));
@@ -167,7 +167,7 @@ impl Pair {
     }
 
     fn end(self) {
-        self.nodes.iter().for_each(|node| node.life.shared.close());
+        self.nodes.iter().for_each(|node| node.machines().lead().close());
         self.tasks.into_iter().for_each(|task| task.join().unwrap());
     }
 }

@@ -70,7 +70,7 @@ fn model(reach: Reach, act: impl Fn() + Send + Sync + 'static) {
 
 /// Nobody holds or waits for anything, as far as the node and its registry know.
 fn is_clean(node: &Node<Still>) -> bool {
-    node.snapshot().locks().next().is_none() && node.life.shared.lock().registry.is_idle()
+    node.snapshot().locks().next().is_none() && node.machines().lead().lock().registry.is_idle()
 }
 
 /// Another thread locks "a" in this mode, and lets go of it.
@@ -84,7 +84,7 @@ fn take_back_aside(node: &Node<Still>, transfer: TransferId) -> JoinHandle<()> {
     let node = node.clone();
     thread::spawn(move || {
         let now = Instant::from_nanos(1);
-        let taken_back = node.life.shared.turn(|state, _| state.node.withdraw(now, transfer));
+        let taken_back = node.machines().lead().turn(|state, _| state.node.withdraw(now, transfer));
         assert_eq!(taken_back, Some(Ok(())));
     })
 }
@@ -142,7 +142,7 @@ fn an_outcome_waits_for_its_future_while_its_place_is_taken_again() {
         let other = thread::spawn(move || block_on(other.lock_with("a", options)).map(drop));
         // Time passes, so that the wait ends if it has begun; if it has not, it is granted or ends below.
         let late = Instant::from_nanos(1000);
-        node.life.shared.turn(|state, _| {
+        node.machines().lead().turn(|state, _| {
             state.advance(late);
         });
         let another = granted(node.lock("b", EX));
@@ -351,7 +351,7 @@ fn shutdown_ends_every_wait() {
         let node = node(&[ME]);
         let guard = granted(node.lock("a", EX));
         let other = lock_aside(&node, EX);
-        node.life.shared.close();
+        node.machines().lead().close();
         block_on(guard.lost());
         assert_eq!(other.join().unwrap(), Err(LockError::Closed));
     });
@@ -363,7 +363,7 @@ fn shutdown_ends_the_wait_for_a_conversion() {
         let node = node(&[ME]);
         let (mine, mut other) = (granted(node.lock("a", PR)), granted(node.lock("a", PR)));
         let other = thread::spawn(move || block_on(other.convert(EX)));
-        node.life.shared.close();
+        node.machines().lead().close();
         assert_eq!(other.join().unwrap(), Err(ConvertError::Closed));
         drop(mine);
     });
@@ -376,7 +376,7 @@ fn shutdown_ends_the_wait_for_a_transfer() {
         let range = own_slot(&node);
         let other = node.clone();
         let other = thread::spawn(move || block_on(other.transfer(range, PEER)));
-        node.life.shared.close();
+        node.machines().lead().close();
         assert_eq!(other.join().unwrap(), Err(TransferError::Closed));
     });
 }
@@ -399,7 +399,7 @@ fn two_who_shut_down_agree() {
 fn shutdown_waits_for_the_tasks_of_the_node() {
     model(Reach::Complete, || {
         let node = node(&[ME]);
-        let shared = Arc::clone(&node.life.shared);
+        let shared = Arc::clone(node.machines().lead());
         shared.lock().lifecycle.begin_task();
         let ticket = Ticket(Arc::clone(&shared));
         let task = thread::spawn(move || {
@@ -407,7 +407,7 @@ fn shutdown_waits_for_the_tasks_of_the_node() {
             drop(ticket);
         });
         block_on(node.shutdown());
-        assert!(node.life.shared.lock().lifecycle.is_ended());
+        assert!(node.machines().lead().lock().lifecycle.is_ended());
         task.join().unwrap();
     });
 }
@@ -416,7 +416,7 @@ fn shutdown_waits_for_the_tasks_of_the_node() {
 fn the_last_handle_ends_the_node() {
     model(Reach::Complete, || {
         let node = node(&[ME]);
-        let shared = Arc::clone(&node.life.shared);
+        let shared = Arc::clone(node.machines().lead());
         let guard = granted(node.lock("a", EX));
         let other = thread::spawn(move || {
             assert!(!guard.life.shared.lock().lifecycle.is_closed(), "a guard keeps its node running");
@@ -432,7 +432,7 @@ fn the_last_handle_ends_the_node() {
 fn a_future_that_is_dropped_with_the_last_handle_leaves_nothing_behind() {
     model(Reach::Complete, || {
         let node = node(&[ME]);
-        let shared = Arc::clone(&node.life.shared);
+        let shared = Arc::clone(node.machines().lead());
         let guard = granted(node.lock("a", EX));
         let other = thread::spawn(move || {
             let mut waiting = Box::pin(node.lock("a", EX));
@@ -456,7 +456,7 @@ fn who_waits_for_the_members_is_woken() {
         let other = thread::spawn(move || link_up(&other, PEER, &Pipe::with_room(usize::MAX / 2)));
         block_on(node.opened());
         other.join().unwrap();
-        assert!(node.life.shared.lock().lifecycle.waiters.is_idle());
+        assert!(node.machines().lead().lock().lifecycle.waiters.is_idle());
     });
 }
 
@@ -467,8 +467,8 @@ fn a_panic_in_a_turn_ends_every_wait() {
         let guard = granted(node.lock("a", EX));
         let other = lock_aside(&node, EX);
         // What a panic leaves behind, without the panic, which loom would take for a failure of the model.
-        node.life.shared.lock().lifecycle.condemn();
-        drop(Alarm(&node.life.shared));
+        node.machines().lead().lock().lifecycle.condemn();
+        drop(Alarm(node.machines().lead()));
         assert_eq!(other.join().unwrap(), Err(LockError::Closed));
         drop(guard);
     });
@@ -490,9 +490,9 @@ fn what_two_calls_say_is_written_by_one_of_them() {
         let mut waiting = pin!(node.lock(one, EX));
         assert!(poll(waiting.as_mut(), Waker::noop()).is_pending());
         other.join().unwrap();
-        let claim = node.life.shared.lock().links.claim(PEER);
+        let claim = node.machines().lead().lock().links.claim(PEER);
         let claim = claim.expect("whoever wrote last has settled, or left the rest to the writer task");
-        node.life.shared.write(claim);
+        node.machines().lead().write(claim);
         assert!((2..=3).contains(&node.stats().messages_out), "two requests, and perhaps a cancel");
         assert_eq!(pipe.frames().1, 0);
     });
@@ -504,7 +504,7 @@ fn the_writer_task_hears_of_what_is_left() {
         let pipe = Pipe::with_room(FRAME_HEADER_LEN);
         let (node, link) = node_with_peer(&pipe);
         let name = name_at_peer(&node, 0);
-        let shared = Arc::clone(&node.life.shared);
+        let shared = Arc::clone(node.machines().lead());
         let writer = thread::spawn(move || {
             block_on(poll_fn(|context| {
                 let mut stale = Stale::new();
@@ -523,7 +523,7 @@ fn the_writer_task_sends_what_calls_had_time_for() {
         let pipe = Pipe::with_room(usize::MAX / 2);
         let (node, link) = node_with_peer(&pipe);
         let names = [0, 1000].map(|from| name_at_peer(&node, from));
-        let writer = keep_writing(Arc::clone(&node.life.shared), link);
+        let writer = keep_writing(Arc::clone(node.machines().lead()), link);
         let writer = thread::spawn(move || block_on(writer));
         let [mut first, mut second] = names.map(|name| Box::pin(node.lock(name, EX)));
         assert!(poll(first.as_mut(), Waker::noop()).is_pending());
@@ -534,7 +534,7 @@ fn the_writer_task_sends_what_calls_had_time_for() {
             thread::yield_now();
         }
         drop((first, second));
-        node.life.shared.close();
+        node.machines().lead().close();
         writer.join().unwrap();
         assert!(pipe.frames().0 >= 1);
         assert_eq!(pipe.frames().1, 0);
@@ -546,9 +546,10 @@ fn a_writer_task_ends_with_its_connection() {
     model(Reach::Complete, || {
         let (old, new) = (Pipe::with_room(FRAME_HEADER_LEN), Pipe::with_room(usize::MAX / 2));
         let (node, link) = node_with_peer(&old);
-        let writer = keep_writing(Arc::clone(&node.life.shared), link);
+        let writer = keep_writing(Arc::clone(node.machines().lead()), link);
         let writer = thread::spawn(move || block_on(writer));
-        let (_, before) = node.life.shared.lock().links.attach(PEER, Arc::clone(&new), Outgoing::new(None));
+        let (_, before) =
+            node.machines().lead().lock().links.attach(PEER, Arc::clone(&new), Outgoing::new(None));
         before.unwrap().close();
         writer.join().unwrap();
     });
@@ -561,7 +562,7 @@ fn an_earlier_deadline_wakes_the_timer_task() {
     model(Reach::Complete, || {
         let node = node(&[ME]);
         let guard = granted(node.lock("a", EX));
-        let shared = Arc::clone(&node.life.shared);
+        let shared = Arc::clone(node.machines().lead());
         let timer = thread::spawn(move || {
             let sleep = shared.lock().timer.sleep();
             let Sleep::Until(until) = sleep else { return };
@@ -583,7 +584,7 @@ fn an_earlier_deadline_wakes_the_timer_task() {
 fn work_that_is_left_brings_the_timer_task_back() {
     model(Reach::Complete, || {
         let node = node(&[ME]);
-        let shared = Arc::clone(&node.life.shared);
+        let shared = Arc::clone(node.machines().lead());
         let timer = thread::spawn(move || {
             loop {
                 let sleep = shared.lock().timer.sleep();
@@ -594,7 +595,7 @@ fn work_that_is_left_brings_the_timer_task_back() {
                 }));
             }
         });
-        let task = node.life.shared.lock().timer.spend();
+        let task = node.machines().lead().lock().timer.spend();
         task.into_iter().for_each(Waker::wake);
         timer.join().unwrap();
     });

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
 use std::io;
 use std::net::TcpListener;
-use std::sync::Mutex;
+use std::sync::{Arc as StdArc, Mutex};
 
 use lockmaster_core::wire::{Frames, Hello};
 use lockmaster_core::{
@@ -16,7 +16,9 @@ use lockmaster_core::{
 
 use super::{Arc, Balance, HeapMemory, Instant, Members, Node, NodeId, Runtime, Shared, Writer, poll_fn};
 use crate::LockError;
+use crate::division::Division;
 use crate::links::LinkId;
+use crate::machines::Machines;
 use crate::membership::{ClusterMember, ClusterView};
 use crate::outgoing::Outgoing;
 use crate::runtime::{Listener, Reader};
@@ -152,7 +154,7 @@ fn config(id: NodeId) -> Config {
 /// A node that is told of views: a member of one with nobody else, in its first life.
 pub(crate) fn lone_member() -> crate::Node<Still> {
     let node = outsider();
-    node.life.shared.hear_view(1, view(1, 1, &[]));
+    node.machines().lead().hear_view(1, view(1, 1, &[]));
     node
 }
 
@@ -177,10 +179,11 @@ pub(crate) fn member(node: NodeId) -> ClusterMember {
 }
 
 fn node_with(config: Config, members: Members) -> crate::Node<Still> {
+    let division = StdArc::new(Division::new(config.clone(), 1));
     let memory = HeapMemory::new(&Limits::uniform(64), &config);
     let node = Node::new(config, memory).unwrap();
-    let balance = Balance::new(0);
-    crate::Node::new(Arc::new(Shared::new(Arc::new(Still), node, 64, members, balance)))
+    let shared = Arc::new(Shared::new(Arc::new(Still), node, 64, members, Balance::new(0)));
+    crate::Node::new(StdArc::new(Machines::new(vec![shared], division)))
 }
 
 /// A node that has heard its peer, over this pipe.
@@ -192,7 +195,7 @@ pub(crate) fn node_with_peer(pipe: &Arc<Pipe>) -> (crate::Node<Still>, LinkId) {
 
 /// A peer has said hello to a node, which writes to it on this pipe.
 pub(crate) fn link_up(node: &crate::Node<Still>, peer: NodeId, pipe: &Arc<Pipe>) -> LinkId {
-    let link = node.life.shared.turn(|state, _| {
+    let link = node.machines().lead().turn(|state, _| {
         let hello = Hello { node: peer, ..state.node.hello() };
         state.node.handle_hello(Instant::from_nanos(1), &hello).unwrap();
         state.links.attach(peer, Arc::clone(pipe), Outgoing::new(None)).0

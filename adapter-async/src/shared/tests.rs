@@ -50,7 +50,7 @@ impl Wake for Alarmed {
 #[test]
 fn wakers_run_when_the_mutex_is_free() {
     let node = node(&[ME]);
-    let alarmed = Alarmed::new(&node.life.shared);
+    let alarmed = Alarmed::new(node.machines().lead());
     let waker = Waker::from(Arc::clone(&alarmed));
     let guard = granted(node.lock("a", EX));
     let mut waiting = pin!(node.lock("a", EX));
@@ -67,12 +67,12 @@ fn wakers_run_when_the_mutex_is_free() {
 #[test]
 fn a_panic_in_a_turn_shuts_the_node_down_and_wakes_who_waits() {
     let node = node(&[ME]);
-    let alarmed = Alarmed::new(&node.life.shared);
+    let alarmed = Alarmed::new(node.machines().lead());
     let waker = Waker::from(Arc::clone(&alarmed));
     let guard = granted(node.lock("a", EX));
     let mut waiting = pin!(node.lock("a", EX));
     assert!(poll(waiting.as_mut(), &waker).is_pending());
-    let panicking = || node.life.shared.turn(|_, _| panic!("on purpose"));
+    let panicking = || node.machines().lead().turn(|_, _| panic!("on purpose"));
     assert!(catch_unwind(AssertUnwindSafe(panicking)).is_err());
     assert_eq!(alarmed.woken(), 1);
     assert!(matches!(poll(waiting, &waker), Poll::Ready(Err(LockError::Closed))));
@@ -101,7 +101,7 @@ impl Drop for Bomb {
 fn a_waker_that_panics_keeps_nobody_else_from_being_woken_and_nothing_from_being_written() {
     let pipe = Pipe::with_room(usize::MAX / 2);
     let (node, _) = node_with_peer(&pipe);
-    let shared = &node.life.shared;
+    let shared = node.machines().lead();
     let alarmed = Alarmed::new(shared);
     let (bomb, waker) = (|| Waker::from(Arc::new(Bomb)), Waker::from(Arc::clone(&alarmed)));
     let name = name_at_peer(&node, 0);
@@ -157,8 +157,8 @@ fn a_waker_that_panics_does_not_end_the_task_for_deadlines() {
     let options = LockOptions::new(EX).timeout(Duration::from_nanos(1));
     let mut waiting = Box::pin(node.lock_with("a", options));
     assert!(poll(waiting.as_mut(), &bomb).is_pending());
-    node.life.shared.lock().advance(Instant::from_nanos(100));
-    let mut task = Box::pin(Shared::keep_time(Arc::clone(&node.life.shared)));
+    node.machines().lead().lock().advance(Instant::from_nanos(100));
+    let mut task = Box::pin(Shared::keep_time(Arc::clone(node.machines().lead())));
     assert!(poll(task.as_mut(), Waker::noop()).is_pending());
     assert!(matches!(poll(waiting.as_mut(), Waker::noop()), Poll::Ready(Err(LockError::TimedOut))));
     drop(guard);
@@ -169,12 +169,12 @@ fn a_waker_that_panics_does_not_end_the_task_for_deadlines() {
 fn what_was_granted_and_is_over_when_it_is_fetched_is_waited_for_anew() {
     let node = lone_member();
     let end = Instant::from_nanos(1000);
-    node.life.shared.hear_certainty(1, Certainty { suspect_at: end, fenced_at: end });
+    node.machines().lead().hear_certainty(1, Certainty { suspect_at: end, fenced_at: end });
     let guard = granted(node.lock("a", EX));
     let mut waiting = pin!(node.lock("a", EX));
     assert!(poll(waiting.as_mut(), Waker::noop()).is_pending());
     drop(guard);
-    node.life.shared.lock().advance(end);
+    node.machines().lead().lock().advance(end);
     assert!(poll(waiting.as_mut(), Waker::noop()).is_pending());
 }
 
@@ -182,7 +182,7 @@ fn what_was_granted_and_is_over_when_it_is_fetched_is_waited_for_anew() {
 fn who_takes_the_same_lock_for_ever_lets_others_run() {
     const ROUNDS: u32 = 1000;
     let node = node(&[ME]);
-    let alarmed = Alarmed::new(&node.life.shared);
+    let alarmed = Alarmed::new(node.machines().lead());
     let waker = Waker::from(Arc::clone(&alarmed));
     drop(granted(node.lock("a", EX)));
     for _ in 0..ROUNDS {
@@ -219,7 +219,7 @@ fn a_call_writes_its_frame_itself() {
     let mut waiting = pin!(node.lock(name_at_peer(&node, 0), EX));
     assert!(poll(waiting.as_mut(), Waker::noop()).is_pending());
     assert_eq!(pipe.frames(), (1, 0));
-    let mut writing = pin!(keep_writing(Arc::clone(&node.life.shared), link));
+    let mut writing = pin!(keep_writing(Arc::clone(node.machines().lead()), link));
     assert!(poll(writing.as_mut(), Waker::noop()).is_pending());
     assert_eq!(pipe.frames(), (1, 0));
 }
@@ -228,9 +228,9 @@ fn a_call_writes_its_frame_itself() {
 fn the_writer_task_goes_on_where_the_socket_was_full() {
     let pipe = Pipe::with_room(FRAME_HEADER_LEN);
     let (node, link) = node_with_peer(&pipe);
-    let alarmed = Alarmed::new(&node.life.shared);
+    let alarmed = Alarmed::new(node.machines().lead());
     let waker = Waker::from(Arc::clone(&alarmed));
-    let mut writing = pin!(keep_writing(Arc::clone(&node.life.shared), link));
+    let mut writing = pin!(keep_writing(Arc::clone(node.machines().lead()), link));
     assert!(poll(writing.as_mut(), &waker).is_pending());
 
     let first = name_at_peer(&node, 0);
@@ -253,7 +253,7 @@ fn the_writer_task_goes_on_where_the_socket_was_full() {
 fn what_shares_its_way_is_left_to_the_writer_task() {
     let pipe = Pipe::with_room(usize::MAX / 2);
     let (node, link) = node_with_peer(&pipe);
-    let mut writing = pin!(keep_writing(Arc::clone(&node.life.shared), link));
+    let mut writing = pin!(keep_writing(Arc::clone(node.machines().lead()), link));
     assert!(poll(writing.as_mut(), Waker::noop()).is_pending());
     let names = [0, 1000, 2000].map(|from| name_at_peer(&node, from));
     let mut waiting = names.each_ref().map(|name| Box::pin(node.lock(name, EX)));
@@ -280,7 +280,7 @@ fn what_shares_its_way_is_left_to_the_writer_task() {
 fn a_connection_that_is_replaced_ends_its_writer_task() {
     let (old, new) = (Pipe::with_room(0), Pipe::with_room(usize::MAX / 2));
     let (node, link) = node_with_peer(&old);
-    let shared = &node.life.shared;
+    let shared = node.machines().lead();
     let mut writing = pin!(keep_writing(Arc::clone(shared), link));
     assert!(poll(writing.as_mut(), Waker::noop()).is_pending());
     let before = shared.turn(|state, _| state.links.attach(PEER, Arc::clone(&new), Outgoing::new(None)).1);
@@ -300,7 +300,7 @@ fn what_is_sealed_and_not_written_is_left_to_the_writer_task() {
     let (mine, mut theirs) = secured(&lines);
     let (old, pipe) = (Pipe::with_room(0), Pipe::with_room(10));
     let (node, _) = node_with_peer(&old);
-    let shared = &node.life.shared;
+    let shared = node.machines().lead();
     let sealing = Outgoing::new(Some(mine.sealing));
     let attached = shared.turn(|state, _| state.links.attach(PEER, Arc::clone(&pipe), sealing));
     let (link, before) = attached.unwrap();
@@ -342,25 +342,25 @@ fn a_transfer_is_offered_in_the_call() {
 #[test]
 fn a_withdrawn_transfer_wakes_who_waits_for_it() {
     let (node, _) = node_with_peer(&Pipe::with_room(usize::MAX / 2));
-    let alarmed = Alarmed::new(&node.life.shared);
+    let alarmed = Alarmed::new(node.machines().lead());
     let waker = Waker::from(Arc::clone(&alarmed));
     let mut transfer = pin!(node.transfer(own_slot(&node), PEER));
     assert!(poll(transfer.as_mut(), &waker).is_pending());
     transfer.withdraw().unwrap();
     assert_eq!(alarmed.woken(), 1);
     // The end is there, also for who asks after the node was shut down.
-    node.life.shared.close();
+    node.machines().lead().close();
     assert_eq!(poll(transfer, &waker), Poll::Ready(Err(TransferError::Withdrawn)));
 }
 
 #[test]
 fn a_transfer_ends_with_its_node() {
     let (node, _) = node_with_peer(&Pipe::with_room(usize::MAX / 2));
-    let alarmed = Alarmed::new(&node.life.shared);
+    let alarmed = Alarmed::new(node.machines().lead());
     let waker = Waker::from(Arc::clone(&alarmed));
     let mut transfer = pin!(node.transfer(own_slot(&node), PEER));
     assert!(poll(transfer.as_mut(), &waker).is_pending());
-    node.life.shared.close();
+    node.machines().lead().close();
     assert_eq!(alarmed.woken(), 1);
     assert_eq!(poll(transfer, &waker), Poll::Ready(Err(TransferError::Closed)));
 }
@@ -377,13 +377,13 @@ fn dropped_transfers_take_no_place() {
     }
     let mut one_too_many = transfers.next().unwrap();
     assert_eq!(poll(one_too_many.as_mut(), Waker::noop()), Poll::Ready(Err(TransferError::TooMany)));
-    assert!(!node.life.shared.lock().registry.transfers.is_full());
+    assert!(!node.machines().lead().lock().registry.transfers.is_full());
 }
 
 #[test]
 fn a_fence_wakes_who_waits_for_it() {
     let node = lone_member();
-    let alarmed = Alarmed::new(&node.life.shared);
+    let alarmed = Alarmed::new(node.machines().lead());
     let waker = Waker::from(Arc::clone(&alarmed));
     let guard = granted(node.lock("a", EX));
     let mut changed = pin!(node.changed());
@@ -391,20 +391,20 @@ fn a_fence_wakes_who_waits_for_it() {
     assert!(poll(changed.as_mut(), &waker).is_pending());
     assert!(poll(lost.as_mut(), &waker).is_pending());
     assert_eq!(alarmed.woken(), 0);
-    node.life.shared.hear_fenced(1, "by the test");
+    node.machines().lead().hear_fenced(1, "by the test");
     assert_eq!(alarmed.woken(), 2);
     assert!(poll(changed.as_mut(), &waker).is_ready());
     assert!(poll(lost.as_mut(), &waker).is_ready());
     drop(lost);
     drop(guard);
-    assert!(node.life.shared.lock().registry.is_idle());
-    assert!(node.life.shared.lock().lifecycle.waiters.is_idle());
+    assert!(node.machines().lead().lock().registry.is_idle());
+    assert!(node.machines().lead().lock().lifecycle.waiters.is_idle());
 }
 
 #[test]
 fn a_connection_ends_with_its_peers_membership_and_not_before() {
     let node = outsider();
-    let shared = &node.life.shared;
+    let shared = node.machines().lead();
     shared.hear_view(1, view(1, 1, &[PEER]));
     let pipe = Pipe::with_room(usize::MAX / 2);
     let link = link_up(&node, PEER, &pipe);

@@ -66,12 +66,12 @@ fn what_happens_is_told_when_the_mutex_is_free() {
     static LISTEN: Once = Once::new();
     LISTEN.call_once(|| set_global_default(Ears).expect("nobody else listens"));
     let node = outsider();
-    WATCHED.set(Some((Arc::clone(&node.life.shared), Vec::new())));
-    node.life.shared.hear_view(1, view(1, 1, &[]));
+    WATCHED.set(Some((Arc::clone(node.machines().lead()), Vec::new())));
+    node.machines().lead().hear_view(1, view(1, 1, &[]));
     let _guard = granted(node.lock("a", EX));
     // This node twice: a view that contradicts itself.
-    node.life.shared.hear_view(1, view(2, 1, &[ME]));
-    node.life.shared.hear_fenced(1, "on purpose");
+    node.machines().lead().hear_view(1, view(2, 1, &[ME]));
+    node.machines().lead().hear_fenced(1, "on purpose");
     let (_, told) = WATCHED.take().expect("this thread has watched");
     for expected in [
         "new view",

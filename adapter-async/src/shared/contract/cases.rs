@@ -236,7 +236,7 @@ fn the_end_of_the_node() {
         let (node, name) = (rig.nodes[0].clone(), rig.name(PEER, 0));
         let held = rig.hold(1, &name, EX);
         let waits = async move { assert_eq!(node.lock(name, EX).await.map(drop), Err(LockError::Closed)) };
-        Case::new(waits).then(|rig| rig.nodes[0].life.shared.close()).then_drop(held)
+        Case::new(waits).then(|rig| rig.nodes[0].machines().lead().close()).then_drop(held)
     });
 }
 
@@ -252,7 +252,7 @@ fn the_end_of_the_node_for_those_who_hold_and_transfer() {
         rig.others.push(Driven::new(&rig.nodes[0], transfer));
         let holds = async move {
             let guard = node.lock(name, EX).await.unwrap();
-            node.life.shared.close();
+            node.machines().lead().close();
             guard.lost().await;
             node.shutdown().await;
         };
@@ -269,7 +269,7 @@ fn the_end_of_the_node_for_conversions() {
             let mut guard = node.lock(name, PR).await.unwrap();
             assert_eq!(guard.convert(EX).await, Err(ConvertError::Closed));
         };
-        Case::new(converts).then(|rig| rig.nodes[0].life.shared.close()).then_drop(held)
+        Case::new(converts).then(|rig| rig.nodes[0].machines().lead().close()).then_drop(held)
     });
 }
 

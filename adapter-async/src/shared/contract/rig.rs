@@ -22,7 +22,7 @@ impl Rig {
         let nodes = [ME, PEER].map(|id| node_of(id, &[ME, PEER]));
         let pipes = [(); 2].map(|()| Pipe::with_room(usize::MAX / 2));
         let keep_time =
-            |node: &Node<Still>| Driven::new(node, Shared::keep_time(Arc::clone(&node.life.shared)));
+            |node: &Node<Still>| Driven::new(node, Shared::keep_time(Arc::clone(node.machines().lead())));
         let tasks = nodes.iter().map(keep_time).collect();
         Self { nodes, pipes, tasks, others: Vec::new() }
     }
@@ -37,7 +37,7 @@ impl Rig {
     pub(super) fn connect(&mut self) {
         for (at, node) in self.nodes.iter().enumerate() {
             let link = link_up(node, [PEER, ME][at], &self.pipes[at]);
-            self.tasks.push(Driven::new(node, keep_writing(Arc::clone(&node.life.shared), link)));
+            self.tasks.push(Driven::new(node, keep_writing(Arc::clone(node.machines().lead()), link)));
         }
     }
 
@@ -67,7 +67,7 @@ impl Rig {
 
     fn step_frame(&mut self, from: usize) -> bool {
         let Some(frame) = self.pipes[from].take_frame() else { return false };
-        let to = &self.nodes[1 - from].life.shared;
+        let to = self.nodes[1 - from].machines().lead();
         let handled =
             to.turn(|state, _| state.node.handle_frame(Instant::from_nanos(1), [ME, PEER][from], &frame));
         assert!(handled.is_none_or(|handled| handled.is_ok()), "what a node says another understands");
@@ -96,10 +96,10 @@ impl Rig {
     /// Nothing of any future is left: not in the registries, not in the lock tables.
     pub(super) fn assert_clean(&mut self, names: &[String]) {
         assert!(self.others.is_empty(), "others were not held up");
-        let is_open = |node: &Node<Still>| !node.life.shared.lock().lifecycle.is_closed();
+        let is_open = |node: &Node<Still>| !node.machines().lead().lock().lifecycle.is_closed();
         let are_open = self.nodes.iter().all(is_open);
         for node in self.nodes.iter().filter(|node| is_open(node)) {
-            let state = node.life.shared.lock();
+            let state = node.machines().lead().lock();
             assert!(state.registry.is_idle(), "who is gone waits for nothing");
             assert!(state.lifecycle.waiters.is_idle(), "who is gone waits for nothing");
         }
@@ -122,7 +122,7 @@ impl Drop for Rig {
         if std::thread::panicking() {
             return;
         }
-        self.nodes.iter().for_each(|node| node.life.shared.close());
+        self.nodes.iter().for_each(|node| node.machines().lead().close());
         self.settle();
         assert!(self.tasks.iter().all(|task| task.future.is_none()), "a node's tasks end with it");
     }

@@ -11,7 +11,7 @@ use crate::{Certainty, ConvertError, Epoch, Incarnation, Standing};
 
 /// An inbox that leads to no node yet.
 fn inbox(node: &Node<Still>) -> (std::sync::Arc<Ear<Still>>, Inbox) {
-    let runtime = Arc::clone(&node.life.shared.runtime);
+    let runtime = Arc::clone(node.machines().lead().runtime);
     let ear = std::sync::Arc::new(Ear::new(runtime, None));
     let inbox = Inbox::new(std::sync::Arc::clone(&ear) as std::sync::Arc<dyn Hear>);
     (ear, inbox)
@@ -19,8 +19,8 @@ fn inbox(node: &Node<Still>) -> (std::sync::Arc<Ear<Still>>, Inbox) {
 
 /// The node begins its next life, and is told of a view.
 fn come_back(node: &Node<Still>) {
-    let life = node.life.shared.rejoin(Incarnation(2)).expect("every loss was told").expect("it runs");
-    node.life.shared.hear_view(life, view(2, 2, &[]));
+    let life = node.machines().lead().rejoin(Incarnation(2)).expect("every loss was told").expect("it runs");
+    node.machines().lead().hear_view(life, view(2, 2, &[]));
 }
 
 // The inbox.
@@ -34,7 +34,7 @@ fn no_view_is_missed_while_the_node_is_made() {
             inbox.view(view(1, 1, &[]));
             inbox.view(view(2, 1, &[]));
         });
-        ear.attach(&node.life.shared, 1);
+        ear.attach(node.machines(), [1].into());
         provider.join().unwrap();
         assert_eq!(node.view().map(|view| view.epoch), Some(Epoch(2)));
         drop(granted(node.lock("a", EX)));
@@ -47,7 +47,7 @@ fn of_two_who_tell_the_later_view_stays() {
     model(Reach::Complete, || {
         let node = outsider();
         let (ear, inbox) = inbox(&node);
-        ear.attach(&node.life.shared, 1);
+        ear.attach(node.machines(), [1].into());
         let other = inbox.clone();
         let other = thread::spawn(move || other.view(view(1, 1, &[PEER])));
         inbox.view(view(2, 1, &[]));
@@ -66,7 +66,7 @@ fn the_end_that_comes_while_the_node_is_made_is_not_missed() {
             inbox.view(view(1, 1, &[]));
             inbox.fenced("by the model");
         });
-        ear.attach(&node.life.shared, 1);
+        ear.attach(node.machines(), [1].into());
         provider.join().unwrap();
         assert_eq!(node.standing(), Standing::Fenced);
         ear.end();
@@ -78,12 +78,12 @@ fn an_inbox_of_an_earlier_life_ends_no_later_one() {
     model(Reach::Complete, || {
         let node = lone_member();
         let (ear, inbox) = inbox(&node);
-        ear.attach(&node.life.shared, 1);
+        ear.attach(node.machines(), [1].into());
         let provider = thread::spawn(move || {
             inbox.fenced("once");
             inbox.certainty(Certainty { suspect_at: Instant::START, fenced_at: Instant::START });
         });
-        node.life.shared.hear_fenced(1, "twice");
+        node.machines().lead().hear_fenced(1, "twice");
         come_back(&node);
         provider.join().unwrap();
         assert_eq!(node.standing(), Standing::Member);
@@ -102,7 +102,7 @@ fn the_loss_of_a_lock_is_not_missed() {
             block_on(guard.lost());
             assert!(guard.is_lost());
         });
-        node.life.shared.hear_fenced(1, "by the model");
+        node.machines().lead().hear_fenced(1, "by the model");
         holder.join().unwrap();
         assert!(is_clean(&node));
     });
@@ -116,7 +116,7 @@ fn two_who_wait_for_the_loss_are_both_told() {
         let other = Arc::clone(&guard);
         let other = thread::spawn(move || block_on(other.lost()));
         let fence = node.clone();
-        let fence = thread::spawn(move || fence.life.shared.hear_fenced(1, "by the model"));
+        let fence = thread::spawn(move || fence.machines().lead().hear_fenced(1, "by the model"));
         block_on(guard.lost());
         other.join().unwrap();
         fence.join().unwrap();
@@ -130,7 +130,7 @@ fn a_lost_conversion_ends_its_wait() {
         let (mine, mut other) =
             (granted(node.lock("a", Mode::ProtectedRead)), granted(node.lock("a", Mode::ProtectedRead)));
         let other = thread::spawn(move || block_on(other.convert(EX)));
-        node.life.shared.hear_fenced(1, "by the model");
+        node.machines().lead().hear_fenced(1, "by the model");
         assert_eq!(other.join().unwrap(), Err(ConvertError::Lost));
         drop(mine);
         assert!(is_clean(&node));
@@ -144,7 +144,7 @@ fn who_waits_is_granted_in_the_next_life() {
         let guard = granted(node.lock("a", EX));
         let other = node.clone();
         let other = thread::spawn(move || block_on(other.lock("a", EX)).map(drop));
-        node.life.shared.hear_fenced(1, "by the model");
+        node.machines().lead().hear_fenced(1, "by the model");
         come_back(&node);
         // It is lost, so nobody holds the lock any more, and dropping it does nothing.
         assert_eq!(other.join().unwrap(), Ok(()));
@@ -161,7 +161,7 @@ fn a_grant_that_is_lost_before_it_is_fetched_is_asked_for_anew() {
         let mut waiting = Box::pin(node.lock("a", EX));
         assert!(poll(waiting.as_mut(), Waker::noop()).is_pending());
         let releases = thread::spawn(move || drop(guard));
-        node.life.shared.hear_fenced(1, "by the model");
+        node.machines().lead().hear_fenced(1, "by the model");
         come_back(&node);
         releases.join().unwrap();
         let second = block_on(waiting).unwrap();
@@ -179,11 +179,11 @@ fn no_change_is_missed() {
         let node = outsider();
         let other = node.clone();
         let changed = node.changed();
-        let provider = thread::spawn(move || other.life.shared.hear_view(1, view(1, 1, &[])));
+        let provider = thread::spawn(move || other.machines().lead().hear_view(1, view(1, 1, &[])));
         block_on(changed);
         assert!(node.view().is_some());
         provider.join().unwrap();
-        assert!(node.life.shared.lock().lifecycle.waiters.is_idle());
+        assert!(node.machines().lead().lock().lifecycle.waiters.is_idle());
     });
 }
 
@@ -192,10 +192,10 @@ fn the_thread_that_joins_learns_what_it_has_to_do() {
     model(Reach::Complete, || {
         let node = lone_member();
         let guard = granted(node.lock("a", EX));
-        let shared = Arc::clone(&node.life.shared);
+        let shared = Arc::clone(node.machines().lead());
         let keeper =
             thread::spawn(move || block_on(shared.when(|state| state.members.duty(&state.lifecycle))));
-        node.life.shared.hear_fenced(1, "by the model");
+        node.machines().lead().hear_fenced(1, "by the model");
         assert_eq!(keeper.join().unwrap(), Duty::Rejoin);
         drop(guard);
     });
@@ -205,10 +205,10 @@ fn the_thread_that_joins_learns_what_it_has_to_do() {
 fn shutdown_is_an_orderly_end_for_the_thread_that_joins() {
     model(Reach::Complete, || {
         let node = lone_member();
-        let shared = Arc::clone(&node.life.shared);
+        let shared = Arc::clone(node.machines().lead());
         let keeper =
             thread::spawn(move || block_on(shared.when(|state| state.members.duty(&state.lifecycle))));
-        node.life.shared.close();
+        node.machines().lead().close();
         assert_eq!(keeper.join().unwrap(), Duty::Leave);
     });
 }
@@ -217,7 +217,7 @@ fn shutdown_is_an_orderly_end_for_the_thread_that_joins() {
 fn a_member_is_dialled_by_one_task() {
     model(Reach::Complete, || {
         let node = outsider();
-        let shared = &node.life.shared;
+        let shared = node.machines().lead();
         shared.hear_view(1, view(1, 1, &[PEER]));
         assert_eq!(shared.lock().members.undialled(), Some(vec![PEER]));
         let task = Arc::clone(shared);
@@ -235,7 +235,7 @@ fn a_guard_that_is_dropped_while_it_is_lost_releases_nothing_else() {
         let node = lone_member();
         let guard = granted(node.lock("a", EX));
         let holder = thread::spawn(move || drop(guard));
-        node.life.shared.hear_fenced(1, "by the model");
+        node.machines().lead().hear_fenced(1, "by the model");
         come_back(&node);
         let again = granted(node.lock("a", EX));
         holder.join().unwrap();
