@@ -60,31 +60,34 @@ pub mod cases {
 }
 
 /// Makes a test of each case of the [suite](mod@crate::conformance). The argument is the name of a function that makes a
-/// runtime, gives it to a case, and drives the future that comes of it to its end.
+/// runtime, gives it to a case, and drives the future that comes of it to its end. A second one says how many machines
+/// each node of the suite runs, which is one otherwise.
 #[macro_export]
 macro_rules! conformance {
-    ($run:ident) => { $crate::conformance!(@list tests $run); };
+    ($run:ident) => { $crate::conformance!($run, 1); };
 
-    (@tests [$run:ident] $($topic:ident { $($case:ident)* })*) => {
+    ($run:ident, $machines:literal) => { $crate::conformance!(@list tests $run $machines); };
+
+    (@tests [$run:ident $machines:literal] $($topic:ident { $($case:ident)* })*) => {
         $(mod $topic {
             $(#[test]
             fn $case() {
-                super::$run($crate::conformance::cases::$topic::$case);
+                super::$run(|runtime| $crate::conformance::cases::$topic::$case(runtime, $machines));
             })*
         })*
     };
 
     (@functions [] $($topic:ident { $($case:ident)* })*) => {
         $(pub mod $topic {
-            $(pub async fn $case<R: $crate::Runtime + Clone>(runtime: R) {
-                let rig = $crate::conformance::rig::Rig::new(runtime);
+            $(pub async fn $case<R: $crate::Runtime + Clone>(runtime: R, machines: u8) {
+                let rig = $crate::conformance::rig::Rig::new(runtime, machines);
                 $crate::conformance::rig::bounded($crate::conformance::$topic::$case(&rig)).await;
             })*
         })*
     };
 
-    (@list $what:ident $($run:ident)?) => {
-        $crate::conformance! { @$what [$($run)?]
+    (@list $what:ident $($run:ident $machines:literal)?) => {
+        $crate::conformance! { @$what [$($run $machines)?]
             contract {
                 the_clock_never_goes_back
                 the_clock_is_that_of_all_processes

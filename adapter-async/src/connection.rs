@@ -148,15 +148,26 @@ async fn greet_both<R: Runtime>(
             (shared, life, hello)
         }
         Greeter::Accepting(machines) => {
+            let lead = machines.lead();
+            // Where nobody proves anything and no other machine can be meant, there is nothing to wait for.
+            let said = match (&proved, machines.each()) {
+                (None, [only]) => Some(say_hello(only, &mut outgoing, &writer).await?),
+                (None | Some(_), _) => None,
+            };
             let heard = hear_hello(&mut incoming, &mut reader).await;
-            if matches!(heard, Err(Failed::OneSided)) {
+            if said.is_none() && matches!(heard, Err(Failed::OneSided)) {
                 // So that the other side can tell, too.
-                say_hello(machines.lead(), &mut outgoing, &writer).await?;
+                say_hello(lead, &mut outgoing, &writer).await?;
             }
             let hello = heard?;
             is_proved(&hello)?;
-            let shared = &machines.each()[machines.division.machine_meant(&hello)];
-            (shared, say_hello(shared, &mut outgoing, &writer).await?, hello)
+            match said {
+                Some(life) => (lead, life, hello),
+                None => {
+                    let shared = &machines.each()[machines.division.machine_meant(&hello)];
+                    (shared, say_hello(shared, &mut outgoing, &writer).await?, hello)
+                }
+            }
         }
     };
     // A node that has begun another life meanwhile has said what is not so any more.

@@ -3,6 +3,7 @@
 //! A provider lives on threads of its own, so that it works beside any runtime, and talks to the node through an
 //! [`Inbox`]. Nothing of it is called while the node's mutex is held.
 
+pub(crate) mod duty;
 mod ear;
 mod keeper;
 mod news;

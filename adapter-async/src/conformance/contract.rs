@@ -341,7 +341,7 @@ pub(super) async fn who_reads_lets_others_run<R: Runtime + Clone>(rig: &Rig<R>) 
 /// # Panics
 /// If it takes more.
 pub async fn yields_to_its_sockets<R: Runtime + Clone>(runtime: R, times: u32) {
-    let rig = Rig::new(runtime);
+    let rig = Rig::new(runtime, 1);
     for _ in 0..20 {
         let (mut reader, _writer, mut far) = half(&rig).await;
         let waiting = rig.spawn(async move { reader.read(&mut [0]).await });

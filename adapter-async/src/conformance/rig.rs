@@ -28,11 +28,13 @@ const CASE_MAX: Duration = Duration::from_secs(120);
 #[derive(Clone, Debug)]
 pub(super) struct Rig<R> {
     pub(super) runtime: R,
+    /// How many machines a node runs.
+    pub(super) machines: u8,
 }
 
 impl<R: Runtime + Clone> Rig<R> {
-    pub(super) const fn new(runtime: R) -> Self {
-        Self { runtime }
+    pub(super) const fn new(runtime: R, machines: u8) -> Self {
+        Self { runtime, machines }
     }
 
     /// A node before its start, with small tables.
@@ -42,7 +44,7 @@ impl<R: Runtime + Clone> Rig<R> {
 
     /// A node of the cluster with this name, of which nothing else is said yet.
     pub(super) fn named(&self, cluster: &str) -> Builder<R> {
-        Builder::new(cluster, self.runtime.clone())
+        Builder::new(cluster, self.runtime.clone()).machines(self.machines)
     }
 
     /// As many nodes, numbered from 1, connected and open.

@@ -45,7 +45,7 @@ impl<R: Runtime + Clone> Steered<R> {
     /// The runtime of a rig, as it is until something is said.
     pub(super) fn rig(rig: &Rig<R>) -> Rig<Self> {
         let state = State { clock: Clock::Ahead(Duration::ZERO), is_held: false, waiting: Vec::new() };
-        Rig::new(Self { inner: rig.runtime.clone(), helm: Helm(Arc::new(Mutex::new(state))) })
+        Rig::new(Self { inner: rig.runtime.clone(), helm: Helm(Arc::new(Mutex::new(state))) }, rig.machines)
     }
 
     pub(super) fn set(&self, clock: Clock) {

@@ -132,7 +132,7 @@ impl<W: Writer> Writer for Strict<W> {
 }
 
 fn strict<R: Runtime + Clone>(rig: &Rig<R>) -> Rig<Strict<R>> {
-    Rig::new(Strict(rig.runtime.clone()))
+    Rig::new(Strict(rig.runtime.clone()), rig.machines)
 }
 
 pub(super) async fn nodes_share_and_exclude<R: Runtime + Clone>(rig: &Rig<R>) {

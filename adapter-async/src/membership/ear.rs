@@ -9,7 +9,7 @@
 //! What comes early is kept, the latest of each kind: the node may not exist yet, or be busy with the end of its
 //! earlier life. Nothing is delivered while the ear's own mutex is held.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc as StdArc, PoisonError};
 
 use lockmaster_core::{Certainty, Instant};
 
@@ -17,7 +17,7 @@ use super::{ClusterView, Hear};
 use crate::machines::Machines;
 use crate::runtime::Runtime;
 use crate::shared::Shared;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Arc, Mutex, MutexGuard};
 use crate::trace;
 
 pub(crate) struct Ear<R: Runtime> {
@@ -27,7 +27,7 @@ pub(crate) struct Ear<R: Runtime> {
 
 enum Stage<R: Runtime> {
     /// With the node, if it is there already, at the end of its earlier life.
-    Early(Mail, Option<Arc<Machines<R>>>),
+    Early(Mail, Option<StdArc<Machines<R>>>),
     Attached(Attached<R>),
     Over,
 }
@@ -42,25 +42,25 @@ struct Mail {
 
 /// One life of a node.
 struct Attached<R: Runtime> {
-    machines: Arc<Machines<R>>,
+    machines: StdArc<Machines<R>>,
     /// Of each machine.
-    lives: Arc<[u64]>,
+    lives: StdArc<[u64]>,
 }
 
 impl<R: Runtime> Clone for Attached<R> {
     fn clone(&self) -> Self {
-        Self { machines: Arc::clone(&self.machines), lives: Arc::clone(&self.lives) }
+        Self { machines: StdArc::clone(&self.machines), lives: StdArc::clone(&self.lives) }
     }
 }
 
 impl<R: Runtime> Ear<R> {
-    pub(crate) fn new(runtime: Arc<R>, node: Option<Arc<Machines<R>>>) -> Self {
+    pub(crate) fn new(runtime: Arc<R>, node: Option<StdArc<Machines<R>>>) -> Self {
         Self { runtime, stage: Mutex::new(Stage::Early(Mail::default(), node)) }
     }
 
     /// The node can take what it is told, in this life. What came early is delivered first.
-    pub(crate) fn attach(&self, machines: &Arc<Machines<R>>, lives: Box<[u64]>) {
-        let attached = Attached { machines: Arc::clone(machines), lives: lives.into() };
+    pub(crate) fn attach(&self, machines: &StdArc<Machines<R>>, lives: Box<[u64]>) {
+        let attached = Attached { machines: StdArc::clone(machines), lives: lives.into() };
         loop {
             let mail = {
                 let mut stage = self.stage();
@@ -175,7 +175,7 @@ impl<R: Runtime> Hear for Ear<R> {
         let attached = match &*self.stage() {
             Stage::Early(_, None) => return false,
             Stage::Over => return true,
-            Stage::Early(_, Some(machines)) => Err(Arc::clone(machines)),
+            Stage::Early(_, Some(machines)) => Err(StdArc::clone(machines)),
             Stage::Attached(attached) => Ok(attached.clone()),
         };
         match attached {

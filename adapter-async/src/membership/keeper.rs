@@ -21,12 +21,12 @@ use std::time::Instant as Clock;
 
 use lockmaster_core::{Incarnation, NodeId};
 
+use super::duty::Duty;
 use super::{Candidate, Ear, Hear, Inbox, Joined, Membership, MembershipError, Session};
 use crate::backoff::Backoff;
 use crate::calm::wake_all;
 use crate::lifecycle::Lifecycle;
-use crate::machines::{Machines, reachable};
-use crate::members::{LifeSight, Sight};
+use crate::machines::Machines;
 use crate::runtime::Runtime;
 use crate::shared::{State, Ticket};
 use crate::sync::Arc;
@@ -73,48 +73,6 @@ struct Life<R: Runtime> {
 /// Shuts the node down if the provider panics: nobody sees to its membership any more, so it must grant nothing by the
 /// time at which the session is dropped.
 struct Alarm<'a, R: Runtime>(&'a Machines<R>);
-
-/// What has to be done next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Duty {
-    /// Say that the node is about to leave.
-    Announce,
-    /// Say whom the node is connected to.
-    Report(Vec<NodeId>),
-    /// One machine's life is over: end those of the others.
-    Fence,
-    /// This life is over, and every owner knows it: begin another.
-    Rejoin,
-    /// The node was shut down.
-    Leave,
-    /// The node was shut down by a panic, or is none any more: others must not believe that it has nothing any more.
-    Die,
-}
-
-impl Duty {
-    /// What has to be done now, as the machines are. `reported` are the peers of which the engine knows.
-    fn of(machines: &[Sight], reported: &[NodeId]) -> Option<Self> {
-        let any = |wanted: LifeSight| machines.iter().any(|machine| machine.life == wanted);
-        if any(LifeSight::Broken) {
-            return Some(Self::Die);
-        }
-        let is_over = any(LifeSight::Fenced) || any(LifeSight::Mourned);
-        if any(LifeSight::Closed) {
-            return Some(if is_over { Self::Die } else { Self::Leave });
-        }
-        if is_over {
-            if any(LifeSight::GoesOn) {
-                return Some(Self::Fence);
-            }
-            return (!any(LifeSight::Fenced)).then_some(Self::Rejoin);
-        }
-        if machines.iter().any(|machine| machine.is_leave_asked) {
-            return Some(Self::Announce);
-        }
-        let reachable = reachable(machines.iter().map(|machine| &*machine.connected));
-        (reachable != reported).then_some(Self::Report(reachable))
-    }
-}
 
 /// What follows a life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -29,6 +29,13 @@ mod on_an_executor_of_its_own {
 
     lockmaster_async::conformance!(run);
 
+    /// Nodes of several machines.
+    mod with_three_machines {
+        use super::run;
+
+        lockmaster_async::conformance!(run, 3);
+    }
+
     #[test]
     fn who_yields_lets_the_reactor_look() {
         run(|runtime| yields_to_its_sockets(runtime, 3));

@@ -34,6 +34,13 @@ mod on_two_threads {
     }
 
     lockmaster_async::conformance!(run);
+
+    /// Nodes of several machines.
+    mod with_three_machines {
+        use super::run;
+
+        lockmaster_async::conformance!(run, 3);
+    }
 }
 
 #[cfg(test)]

@@ -4,14 +4,16 @@ use super::{
     Arc, EX, Instant, Mode, Node, Poll, Reach, Still, Waker, block_on, granted, is_clean, model, pin, poll,
     thread,
 };
-use crate::members::Duty;
+use crate::machines::Machines;
+use crate::membership::duty::Duty;
 use crate::membership::{Ear, Hear, Inbox};
-use crate::shared::still::{PEER, lone_member, outsider, view};
+use crate::shared::State;
+use crate::shared::still::{PEER, Pipe, lone_member, outsider, view};
 use crate::{Certainty, ConvertError, Epoch, Incarnation, Standing};
 
 /// An inbox that leads to no node yet.
 fn inbox(node: &Node<Still>) -> (std::sync::Arc<Ear<Still>>, Inbox) {
-    let runtime = Arc::clone(node.machines().lead().runtime);
+    let runtime = Arc::clone(node.machines().runtime());
     let ear = std::sync::Arc::new(Ear::new(runtime, None));
     let inbox = Inbox::new(std::sync::Arc::clone(&ear) as std::sync::Arc<dyn Hear>);
     (ear, inbox)
@@ -21,6 +23,15 @@ fn inbox(node: &Node<Still>) -> (std::sync::Arc<Ear<Still>>, Inbox) {
 fn come_back(node: &Node<Still>) {
     let life = node.machines().lead().rejoin(Incarnation(2)).expect("every loss was told").expect("it runs");
     node.machines().lead().hear_view(life, view(2, 2, &[]));
+}
+
+/// The thread that joins, which waits for what it has to do.
+fn keeper(node: &Node<Still>) -> thread::JoinHandle<Duty> {
+    let machines: std::sync::Arc<Machines<Still>> = std::sync::Arc::clone(node.machines());
+    thread::spawn(move || {
+        let sight = |state: &mut State<Pipe>| state.members.sight(&state.lifecycle);
+        block_on(machines.when(sight, |sights| Duty::of(sights, &[])))
+    })
 }
 
 // The inbox.
@@ -192,9 +203,7 @@ fn the_thread_that_joins_learns_what_it_has_to_do() {
     model(Reach::Complete, || {
         let node = lone_member();
         let guard = granted(node.lock("a", EX));
-        let shared = Arc::clone(node.machines().lead());
-        let keeper =
-            thread::spawn(move || block_on(shared.when(|state| state.members.duty(&state.lifecycle))));
+        let keeper = keeper(&node);
         node.machines().lead().hear_fenced(1, "by the model");
         assert_eq!(keeper.join().unwrap(), Duty::Rejoin);
         drop(guard);
@@ -205,9 +214,7 @@ fn the_thread_that_joins_learns_what_it_has_to_do() {
 fn shutdown_is_an_orderly_end_for_the_thread_that_joins() {
     model(Reach::Complete, || {
         let node = lone_member();
-        let shared = Arc::clone(node.machines().lead());
-        let keeper =
-            thread::spawn(move || block_on(shared.when(|state| state.members.duty(&state.lifecycle))));
+        let keeper = keeper(&node);
         node.machines().lead().close();
         assert_eq!(keeper.join().unwrap(), Duty::Leave);
     });
