@@ -37,6 +37,11 @@ impl<R: Runtime + Clone> Rig<R> {
         Self { runtime, machines }
     }
 
+    /// The same with nodes of one machine, for cases in which a peer by hand is one, too.
+    pub(super) fn of_one_machine(&self) -> Self {
+        Self { machines: 1, ..self.clone() }
+    }
+
     /// A node before its start, with small tables.
     pub(super) fn builder(&self, number: u16) -> Builder<R> {
         self.named("test").node(number).limits(Limits::uniform(4096))
