@@ -24,6 +24,7 @@
 //! | `connections` | sockets that are cut, stuck, garbled, refused, and made again |
 //! | `transfers` | slots that move while their locks are in use |
 //! | `membership`, `leaving` | members that come, go, and come back |
+//! | `machines` | nodes that run several machines |
 //! | `tls`, `joining` | nodes that prove themselves, and peers that cannot |
 //!
 //! No case sleeps in the hope that something has happened by then, and none says how long something takes. One that waits
@@ -39,6 +40,7 @@ mod contract;
 mod crowd;
 mod leaving;
 mod locks;
+mod machines;
 mod membership;
 mod proxy;
 mod rig;
@@ -213,6 +215,15 @@ macro_rules! conformance {
                 a_node_that_is_fenced_while_it_leaves_has_nothing_to_wait_for
                 a_node_that_is_shut_down_or_dropped_leaves_as_well
                 nodes_that_all_leave_at_once_wait_for_nobody
+            }
+            machines {
+                a_resource_is_of_the_same_machine_on_all_nodes
+                a_range_of_slots_moves_on_every_machine
+                nodes_with_other_numbers_of_machines_refuse_each_other
+                so_many_machines_as_cannot_be_do_not_start
+                a_fenced_node_comes_back_with_all_machines
+                shutdown_ends_waits_on_every_machine
+                a_node_of_several_machines_leaves_with_nothing_left
             }
             tls {
                 nodes_take_locks_from_one_another

@@ -34,7 +34,10 @@ const WARN_AHEAD: Duration = Duration::from_secs(5);
 /// # Errors
 /// [`Failure`] if it cannot be started.
 pub(crate) fn run(args: &NodeArgs) -> Result<Verdict, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2.max(args.machines.into()))
+        .enable_all()
+        .build();
     runtime.map_err(|error| Failure::Broken(format!("starting the runtime: {error}")))?.block_on(live(args))
 }
 
@@ -78,6 +81,7 @@ fn socket_path(args: &NodeArgs, node: &Node) -> PathBuf {
 /// Starts the node and waits until it grants locks.
 pub(crate) async fn start(args: &NodeArgs, directory: Option<&LocalDir>) -> Result<Node, Failure> {
     let mut builder = Node::builder(&args.cluster).listen(args.listen).limits(limits(args));
+    builder = builder.machines(args.machines);
     if let Some(address) = reached_at(args)? {
         builder = builder.advertise(address);
     }
