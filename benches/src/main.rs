@@ -16,6 +16,7 @@ mod retained;
 mod secured;
 mod served;
 mod table;
+mod threads;
 mod transfer;
 
 use std::path::Path;
@@ -29,6 +30,7 @@ const LINES: &[Line] = &[
     ("table", table::run),
     ("served", served::run),
     ("retained", retained::run),
+    ("threads-retained", threads::run),
     ("remote-one", remote::one_task),
     ("remote-many", remote::many_tasks),
     ("secured-one", secured::one_task),

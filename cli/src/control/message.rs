@@ -172,6 +172,8 @@ pub(crate) struct NodeRow {
     pub(crate) members: u64,
     /// Other members that are connected.
     pub(crate) connected: u64,
+    /// Machines that it runs side by side.
+    pub(crate) machines: u64,
     /// Slots that it masters, and all.
     pub(crate) slots: u32,
     pub(crate) slots_in_all: u32,

@@ -99,6 +99,7 @@ fn node(control: &Control) -> NodeRow {
         epoch: view.as_ref().map(|view| view.epoch.0),
         members: wide(view.map_or(0, |view| view.members.len())),
         connected: wide(node.link_stats().up),
+        machines: wide(node.machine_count()),
         slots: map.slots_of(node.id()),
         slots_in_all: node.all_slots().len,
         resources: u64::from(map.room.resources),

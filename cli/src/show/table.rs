@@ -48,6 +48,7 @@ impl Tables {
             ("up", uptime(Duration::from_millis(node.uptime_ms))),
             ("standing", format!("{}{epoch}{unsettled}", node.standing)),
             ("members", format!("{}, connected to {others}", count(node.members))),
+            ("machines", count(node.machines)),
             (
                 "masters",
                 format!("{} of {}", count(node.slots.into()), counted(node.slots_in_all.into(), "slot")),
