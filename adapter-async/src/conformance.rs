@@ -219,6 +219,7 @@ macro_rules! conformance {
             machines {
                 a_resource_is_of_the_same_machine_on_all_nodes
                 a_range_of_slots_moves_on_every_machine
+                a_part_that_is_refused_takes_the_others_back
                 nodes_with_other_numbers_of_machines_refuse_each_other
                 so_many_machines_as_cannot_be_do_not_start
                 a_fenced_node_comes_back_with_all_machines

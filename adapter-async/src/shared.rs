@@ -602,6 +602,9 @@ mod crowds;
 #[cfg(lockmaster_loom)]
 #[cfg(test)]
 mod models;
+#[cfg(not(any(lockmaster_loom, lockmaster_shuttle)))]
+#[cfg(test)]
+mod several;
 #[cfg(test)]
 #[cfg_attr(lockmaster_shuttle, expect(dead_code, reason = "crowds need less of it than the other tests"))]
 mod still;

@@ -2,10 +2,12 @@
 
 use core::time::Duration;
 
-use super::rig::{EX, PR, Rig, SLOTS, names_at, small_space, socket};
+use super::rig::{EX, PR, Rig, SLOTS, names_at, poll_once, small_space, socket};
 use super::script::Script;
+use super::steered::Steered;
 use crate::{
     LockError, NodeId, Runtime, SlotId, SlotRange, SpaceConfig, SpaceId, Stage, Standing, StartError,
+    TransferError,
 };
 
 const MACHINES: u8 = 3;
@@ -67,6 +69,28 @@ pub(super) async fn a_range_of_slots_moves_on_every_machine<R: Runtime + Clone>(
     }
     let still = (0..24).map(SlotId).filter(|slot| old.slot(*slot).unwrap().master == Some(old.id()));
     assert!(still.eq((0..24).filter(|slot| ![2, 4, 5, 6, 7, 8].contains(slot)).map(SlotId)));
+}
+
+pub(super) async fn a_part_that_is_refused_takes_the_others_back<R: Runtime + Clone>(rig: &Rig<R>) {
+    let rig = Steered::rig(&several(rig));
+    let nodes = rig.cluster_with(2, |builder| builder.space(small_space())).await;
+    let [old, new] = [&nodes[0], &nodes[1]];
+    rig.runtime.hold();
+    // A slot of the last machine is on its way already.
+    let first = SlotRange::one(SlotId(5));
+    let mut moving = old.transfer(first, new.id());
+    assert!(poll_once(&mut moving).await.is_pending());
+    let all = SlotRange { first: SlotId(0), len: 24 };
+    assert_eq!(old.transfer(all, new.id()).await, Err(TransferError::InTransfer));
+    rig.runtime.let_go();
+    assert_eq!(moving.await.unwrap().stage, Stage::Done);
+    let is_back = |slot: SlotId| {
+        let view = old.slot(slot).unwrap();
+        view.master == Some(if first.contains(slot) { new.id() } else { old.id() }) && !view.is_moving
+    };
+    rig.until(|| all.slots().all(is_back)).await;
+    let range = SlotRange { first: SlotId(6), len: 18 };
+    assert_eq!(old.transfer(range, new.id()).await.unwrap().stage, Stage::Done);
 }
 
 pub(super) async fn nodes_with_other_numbers_of_machines_refuse_each_other<R: Runtime + Clone>(rig: &Rig<R>) {

@@ -55,7 +55,7 @@ impl Member {
         // Its own file is held now, so an earlier life of this node has ended.
         let mut members = living(locked, &before.view, Some(node))?;
         if !members.is_empty() && before.digest != candidate.digest {
-            let why = "spaces, slots or the hash seed are not those of the members";
+            let why = "spaces, slots, the hash seed or the number of machines are not those of the members";
             return Err(MembershipError::Configuration(why.to_owned()));
         }
         if members.len() == MEMBERS_MAX {

@@ -140,7 +140,7 @@ pub(crate) fn node_of(id: NodeId, members: &[NodeId]) -> crate::Node<Still> {
     let mut config = config(id);
     config.members.extend_from_slice(members).unwrap();
     let view = ClusterView { epoch: Epoch(1), members: members.iter().copied().map(member).collect() };
-    node_with(config, Members::fixed(id, false, view))
+    node_with(config, 1, || Members::fixed(id, false, view.clone()))
 }
 
 fn config(id: NodeId) -> Config {
@@ -160,9 +160,19 @@ pub(crate) fn lone_member() -> crate::Node<Still> {
 
 /// A node that is told of views, and was told of none yet.
 pub(crate) fn outsider() -> crate::Node<Still> {
+    node_outside(1)
+}
+
+/// The same with so many machines.
+#[cfg(not(any(lockmaster_loom, lockmaster_shuttle)))]
+pub(crate) fn several_outside(machines: u8) -> crate::Node<Still> {
+    node_outside(machines)
+}
+
+fn node_outside(machines: u8) -> crate::Node<Still> {
     let mut config = config(ME);
     config.places = 2;
-    node_with(config, Members::outside(ME, false))
+    node_with(config, machines, || Members::outside(ME, false))
 }
 
 /// A view of this node, in this life, and of others.
@@ -178,12 +188,16 @@ pub(crate) fn member(node: NodeId) -> ClusterMember {
     ClusterMember { node, incarnation: Incarnation(1), joined: Epoch(1), is_leaving: false, address }
 }
 
-fn node_with(config: Config, members: Members) -> crate::Node<Still> {
-    let division = StdArc::new(Division::new(config.clone(), 1));
-    let memory = HeapMemory::new(&Limits::uniform(64), &config);
-    let node = Node::new(config, memory).unwrap();
-    let shared = Arc::new(Shared::new(Arc::new(Still), node, 64, members, Balance::new(0)));
-    crate::Node::new(StdArc::new(Machines::new(vec![shared], division)))
+fn node_with(config: Config, machines: u8, members: impl Fn() -> Members) -> crate::Node<Still> {
+    let division = StdArc::new(Division::new(config, machines));
+    let machine = |at: usize| {
+        let config = division.config(at);
+        let memory = HeapMemory::new(&Limits::uniform(64), &config);
+        let node = Node::new(config, memory).unwrap();
+        Arc::new(Shared::new(Arc::new(Still), node, 64, members(), Balance::new(0)))
+    };
+    let each = (0..division.machines()).map(machine).collect();
+    crate::Node::new(StdArc::new(Machines::new(each, division)))
 }
 
 /// A node that has heard its peer, over this pipe.

@@ -98,7 +98,10 @@ impl Member {
             life.is_some_and(|life| life.record.digest != self.plan.digest)
         });
         let Some(other) = other else { return false };
-        let why = format!("node {} has spaces, slots or a hash seed that this node has not", other.node);
+        let why = format!(
+            "node {} has spaces, slots, a hash seed or a number of machines that this node has not",
+            other.node
+        );
         self.refuse(MembershipError::Configuration(why));
         true
     }
