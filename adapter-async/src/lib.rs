@@ -18,9 +18,18 @@
 //! No waker is run or dropped and no socket is touched while the mutex is held, and the mutex is never held across
 //! an `await`.
 //!
+//! # Machines
+//!
+//! A node is one machine, or several ([`Builder::machines`]): each is a sans-IO node behind a mutex of its own, with its own
+//! part of the resources and slots, its own connections and its own task for deadlines, and is a cluster together with the
+//! same machine of the other nodes. A call concerns one machine, and two calls wait for each other only if it is the same.
+//! The handle puts the machines together: what a provider says is told to each, a peer counts as reached if each reaches it,
+//! the node is what the least of them is, and a life ends for all and begins when it has ended for all. No two mutexes are
+//! held at once.
+//!
 //! # Connections
 //!
-//! Of two nodes the one with the lower number dials: there is one connection for each pair, and none has to be
+//! Of two nodes the one with the lower number dials: there is one connection for each pair and machine, and none has to be
 //! chosen from two. It is dialled again with growing pauses until the node shuts down, or the member departs; where it
 //! is dialled is looked up each time.
 //!

@@ -43,8 +43,8 @@ struct Lives<R: Runtime> {
 
 /// A machine of a node, for who uses it: whoever has one keeps the whole node running. The node's own tasks hold only what
 /// is shared.
-// Guards of different machines count their machine's handle and nothing else. Far enough apart for two lines of a cache,
-// which many processors read together, so that threads which work on different machines do not slow each other.
+// A guard counts its machine's handle and nothing that machines have in common. Handles are two lines of a cache apart,
+// which many processors read together, so that threads at work on different machines do not slow each other.
 #[repr(align(128))]
 pub(crate) struct Life<R: Runtime> {
     pub(crate) shared: Arc<Shared<R>>,

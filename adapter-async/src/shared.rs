@@ -46,6 +46,8 @@ const CALL_FRAMES: u32 = 4;
 /// A node that is a member by a provider's word shows so often that it is alive.
 const ALIVE_EVERY: Duration = Duration::from_millis(500);
 
+// As far apart as `Life`, so that machines share no line of a cache.
+#[repr(align(128))]
 pub(crate) struct Shared<R: Runtime> {
     pub(crate) runtime: Arc<R>,
     /// What every connection passes first.
