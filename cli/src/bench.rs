@@ -22,7 +22,8 @@ use std::sync::Arc;
 
 use crate::args::BenchArgs;
 use crate::bench::figures::Figures;
-use crate::bench::party::{Facts, Party};
+pub(crate) use crate::bench::party::Facts;
+use crate::bench::party::Party;
 use crate::bench::report::Page;
 use crate::bench::stop::Stop;
 use crate::node::Signals;

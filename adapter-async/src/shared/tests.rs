@@ -199,7 +199,7 @@ fn who_takes_the_same_lock_for_ever_lets_others_run() {
 fn who_writes_the_same_value_block_for_ever_lets_others_run() {
     const ROUNDS: u32 = 1000;
     let node = node(&[ME]);
-    let alarmed = Alarmed::new(&node.life.shared);
+    let alarmed = Alarmed::new(node.machines().lead());
     let waker = Waker::from(Arc::clone(&alarmed));
     for round in 0..ROUNDS {
         let mut taken = pin!(node.lock_with("a", LockOptions::new(EX).value(true)));

@@ -10,6 +10,7 @@ use lockmaster_tokio::Mode;
 
 use crate::args::node::EtcdArgs;
 use crate::args::{NodeArgs, Retain, TlsArgs, seconds};
+use crate::bench::Facts;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(group = ArgGroup::new("engine").args(["dir", "etcd"]).required(true))]
@@ -82,14 +83,7 @@ impl BenchArgs {
     }
 
     /// What the node at this place is told.
-    pub(crate) fn node(
-        &self,
-        at: u16,
-        retention: Retain,
-        cluster: &str,
-        spaces: &[String],
-        slots: u32,
-    ) -> NodeArgs {
+    pub(crate) fn node(&self, at: u16, retention: Retain, facts: &Facts) -> NodeArgs {
         let mut etcd_args = self.etcd_args.clone();
         // What a node must not forget is its own.
         etcd_args.etcd_state = etcd_args.etcd_state.map(|state| state.join(format!("bench-{}", at + 1)));
@@ -100,10 +94,11 @@ impl BenchArgs {
             id: self.id.map(|first| first + at),
             listen: self.listen,
             advertise: self.advertise,
-            cluster: cluster.to_owned(),
+            cluster: facts.cluster.clone(),
             socket: None,
-            spaces: spaces.to_vec(),
-            slots,
+            spaces: facts.spaces.clone(),
+            slots: facts.slots,
+            machines: facts.machines,
             retention,
             locks: self.room,
             resources: self.room,

@@ -31,12 +31,14 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(30);
 /// What the cluster is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
-    pub(super) cluster: String,
-    pub(super) spaces: Vec<String>,
+    pub(crate) cluster: String,
+    pub(crate) spaces: Vec<String>,
     /// Slots of each space.
-    pub(super) slots: u32,
+    pub(crate) slots: u32,
+    /// Machines that each node runs side by side.
+    pub(crate) machines: u8,
     /// Members, those of the bench among them.
-    pub(super) members: u64,
+    pub(crate) members: u64,
 }
 
 impl Facts {
@@ -62,6 +64,7 @@ impl Facts {
             cluster: node.cluster,
             slots: node.slots_in_all / spaces,
             spaces: node.spaces,
+            machines: u8::try_from(node.machines).unwrap_or(u8::MAX),
             members: node.members,
         })
     }
@@ -82,7 +85,7 @@ impl Party {
         retention: Retain,
     ) -> Result<(), Failure> {
         for at in 0..args.nodes {
-            let args = args.node(at, retention, &facts.cluster, &facts.spaces, facts.slots);
+            let args = args.node(at, retention, facts);
             let directory = args.dir.as_ref().map(LocalDir::new);
             self.nodes.push(node::start(&args, directory.as_ref()).await?);
         }
