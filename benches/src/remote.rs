@@ -80,7 +80,7 @@ pub(crate) fn one_task() -> Vec<Row> {
     let plan = Plan {
         what: "remote lock + unlock, not retained, one task",
         baseline: "raw tokio loopback echo",
-        aim: 1.5,
+        aim: 1.2,
         batch: BATCH_ONE,
         warm_up: WARM_UP,
         rounds: 400,
@@ -105,7 +105,7 @@ pub(crate) fn many_tasks() -> Vec<Row> {
     let plan = Plan {
         what: "remote lock + unlock, not retained, 1024 tasks, one connection",
         baseline: "1024 tasks, request and response, one connection, echo server",
-        aim: 3.0,
+        aim: 2.0,
         batch: TASKS * TURNS,
         warm_up: WARM_UP,
         rounds: 150,

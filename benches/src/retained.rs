@@ -25,7 +25,7 @@ pub(crate) fn run() -> Vec<Row> {
     let plan = Plan {
         what: "tokio: lock + unlock of a retained resource, 10 000 resources",
         baseline: "parking_lot lock, hashbrown lookup by name, unlock",
-        aim: 5.0,
+        aim: 3.0,
         batch: BATCH,
         warm_up: WARM_UP,
         rounds: 400,

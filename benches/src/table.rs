@@ -23,7 +23,7 @@ pub(crate) fn run() -> Vec<Row> {
     let plan = Plan {
         what: "core: lock + unlock, made and dropped, 1 M others resident",
         baseline: "hashbrown: remove + insert of random names among 1 M",
-        aim: 3.0,
+        aim: 2.0,
         batch: BATCH,
         warm_up: WARM_UP,
         rounds: 400,

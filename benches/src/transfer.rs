@@ -234,7 +234,7 @@ pub(crate) fn alone() -> Vec<Row> {
     let plan = Plan {
         what: "transfer of 1 M locks, a lock",
         baseline: "1 M records of that size: read, sent over TCP, inserted there, deleted here",
-        aim: 5.0,
+        aim: 3.0,
         batch: 2 * LOCKS,
         warm_up: 1,
         rounds: ROUNDS,
