@@ -2,13 +2,14 @@
 
 use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
 use lockmaster_core::{Grant, Instant, LockId, Request};
 
+use crate::errands::Errands;
 use crate::error::LockError;
 use crate::guard::{Block, Guard};
-use crate::node::{Life, Node};
+use crate::node::{Handle, Node};
 use crate::options::LockOptions;
 use crate::registry::Unmet;
 use crate::runtime::{Runtime, Writer};
@@ -37,7 +38,7 @@ pub struct Acquire<'a, R: Runtime, N> {
 enum Stage<'a, R: Runtime> {
     New,
     /// At the machine of the resource.
-    Waiting(&'a Arc<Life<R>>, LockId),
+    Waiting(&'a Arc<Handle<R>>, LockId),
     Over,
 }
 
@@ -65,8 +66,8 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
         *stage = Stage::Over;
         // Whose code that is, is not known: it runs before the mutex is locked.
         let name = name.as_ref();
-        let life = node.life_of(options.space, name);
-        let shared = &life.shared;
+        let handle = node.handle_of(options.space, name);
+        let shared = &handle.shared;
         let request = |state: &mut State<R::Writer>| Request {
             space: options.space,
             name,
@@ -94,34 +95,16 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
                 state.rested += 1;
                 return Ok(Begun::Granted(lock, grant, state.begin_guard(options, lock)));
             }
-            state.registry.wait(lock, &mut errands.stale);
-            if state.registry.waiting() > 1 {
-                // Others are on the way too: one frame can carry all that ask in this round.
-                errands.defer();
-            }
-            // The answer may be there already: then there is no wait.
-            state.drain(&*shared.runtime, errands, CALL_BUDGET);
-            match state.registry.poll(lock, context.waker(), &mut errands.stale) {
-                Poll::Pending => {
-                    state.rested = 0;
-                    Ok(Begun::Waiting(lock))
-                }
-                Poll::Ready(Ok(grant)) => {
-                    state.rested += 1;
-                    Ok(Begun::Granted(lock, grant, state.begin_guard(options, lock)))
-                }
-                Poll::Ready(Err(Unmet::Denied(denied))) => Err(LockError::from(denied.reason)),
-                Poll::Ready(Err(Unmet::Lost)) => Ok(Begun::Lost),
-            }
+            state.begin_wait(&*shared.runtime, errands, options, lock, context.waker())
         });
         match begun {
             None => Poll::Ready(Err(LockError::Closed)),
             Some(Err(error)) => Poll::Ready(Err(error)),
             Some(Ok(Begun::Granted(lock, grant, block))) => {
-                Poll::Ready(Ok(Guard::new(life, lock, grant, block)))
+                Poll::Ready(Ok(Guard::new(handle, lock, grant, block)))
             }
             Some(Ok(Begun::Waiting(lock))) => {
-                *stage = Stage::Waiting(life, lock);
+                *stage = Stage::Waiting(handle, lock);
                 Poll::Pending
             }
             Some(Ok(Begun::Lost)) => self.begin(context),
@@ -136,12 +119,12 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
     /// Any later poll: has the wait ended?
     fn go_on(
         &mut self,
-        life: &Arc<Life<R>>,
+        handle: &Arc<Handle<R>>,
         lock: LockId,
         context: &Context<'_>,
     ) -> Poll<Result<Guard<R>, LockError>> {
         let mut stale = Stale::new();
-        let mut state = life.shared.lock();
+        let mut state = handle.shared.lock();
         if state.lifecycle.is_closed() {
             self.stage = Stage::Over;
             state.registry.forget(lock, &mut stale);
@@ -154,7 +137,7 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
         let now = if state.node.certain_until() == Instant::NEVER {
             state.now()
         } else {
-            state.advance(life.shared.runtime.now())
+            state.advance(handle.shared.runtime.now())
         };
         match outcome {
             // Its time was over before anybody fetched it: it goes on waiting, too.
@@ -165,7 +148,7 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
             Ok(grant) => {
                 let block = state.begin_guard(&self.options, lock);
                 drop(state);
-                Poll::Ready(Ok(Guard::new(life, lock, grant, block)))
+                Poll::Ready(Ok(Guard::new(handle, lock, grant, block)))
             }
             Err(Unmet::Denied(denied)) => Poll::Ready(Err(denied.reason.into())),
             // It was granted, but nobody had fetched it when the node was fenced: it goes on waiting, as a new request.
@@ -184,7 +167,7 @@ impl<R: Runtime, N: AsRef<[u8]>> Future for Acquire<'_, R, N> {
         let this = self.get_mut();
         match this.stage {
             Stage::New => this.begin(context),
-            Stage::Waiting(life, lock) => this.go_on(life, lock, context),
+            Stage::Waiting(handle, lock) => this.go_on(handle, lock, context),
             Stage::Over => panic!("a lock's future was polled after it resolved"),
         }
     }
@@ -192,9 +175,9 @@ impl<R: Runtime, N: AsRef<[u8]>> Future for Acquire<'_, R, N> {
 
 impl<R: Runtime, N> Drop for Acquire<'_, R, N> {
     fn drop(&mut self) {
-        let Stage::Waiting(life, lock) = self.stage else { return };
+        let Stage::Waiting(handle, lock) = self.stage else { return };
         // Nothing if the node is shut down: the lock went with it.
-        let _: Option<()> = life.shared.turn(|state, errands| {
+        let _: Option<()> = handle.shared.turn(|state, errands| {
             state.registry.forget(lock, &mut errands.stale);
             // A request that was denied has ended already.
             let _ = state.node.abandon(lock);
@@ -211,6 +194,35 @@ impl<W: Writer> State<W> {
         self.rested += 1;
         self.guards += 1;
         Some((asked.lock, grant))
+    }
+
+    /// Begins the wait for an answer. It may be there once the node was driven: then there is no wait.
+    fn begin_wait<R: Runtime<Writer = W>>(
+        &mut self,
+        runtime: &R,
+        errands: &mut Errands<W>,
+        options: &LockOptions,
+        lock: LockId,
+        waker: &Waker,
+    ) -> Result<Begun, LockError> {
+        self.registry.wait(lock, &mut errands.stale);
+        if self.registry.waiting() > 1 {
+            // Others are on the way too: one frame can carry all that ask in this round.
+            errands.defer();
+        }
+        self.drain(runtime, errands, CALL_BUDGET);
+        match self.registry.poll(lock, waker, &mut errands.stale) {
+            Poll::Pending => {
+                self.rested = 0;
+                Ok(Begun::Waiting(lock))
+            }
+            Poll::Ready(Ok(grant)) => {
+                self.rested += 1;
+                Ok(Begun::Granted(lock, grant, self.begin_guard(options, lock)))
+            }
+            Poll::Ready(Err(Unmet::Denied(denied))) => Err(LockError::from(denied.reason)),
+            Poll::Ready(Err(Unmet::Lost)) => Ok(Begun::Lost),
+        }
     }
 
     /// Counts a guard that is about to be, and gives the value block that its grant brought if that was asked for.

@@ -137,7 +137,8 @@ impl<R: Runtime> Builder<R> {
     /// Most transfers at a time that the node begins by itself to bring the map nearer to balance, and to empty itself
     /// when it leaves; 2 unless it is named. With 0 slots stay where they are, and a node that leaves gives nothing away.
     ///
-    /// Where members never change, slots move only when [`Node::transfer`] says so.
+    /// Where members never change, slots move only when [`Node::transfer`] says so. With several machines each begins its
+    /// part of them, rounded up.
     pub fn balance(mut self, most: usize) -> Self {
         self.balance = Some(most);
         self
@@ -156,8 +157,7 @@ impl<R: Runtime> Builder<R> {
     /// A machine has a mutex, tables and connections of its own, and a part of the resources: as many threads can lock at
     /// once as there are machines, if their resources are of different ones. With one core, or few threads, one is best.
     /// Which machine a resource is of is chosen by a hash of its name, and the slots of a space are those of the machines in
-    /// turn. [`Builder::limits`] and retained locks are divided, and of transfers that balance the map each machine begins one
-    /// at least.
+    /// turn. [`Builder::limits`], retained locks and [`Builder::balance`] are divided among them, rounded up.
     pub fn machines(mut self, machines: u8) -> Self {
         self.machines = machines;
         self
@@ -192,6 +192,7 @@ impl<R: Runtime> Builder<R> {
     }
 
     /// Most bytes of a transfer that are on their way at a time, at least a chunk: 131072 unless it is named.
+    /// With several machines that is for each of them.
     pub fn window(mut self, bytes: u32) -> Self {
         self.window = Some(bytes);
         self
@@ -227,7 +228,7 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// Allow addresses that can be reached from other machines also without [`Builder::tls`], although then nobody
+    /// Allow addresses that can be reached from other hosts also without [`Builder::tls`], although then nobody
     /// proves who he is and nothing is encrypted.
     pub fn insecure(mut self) -> Self {
         self.is_insecure = true;
@@ -370,7 +371,7 @@ impl<R: Runtime> Builder<R> {
         ClusterId(hash(0, SpaceId(0), self.cluster.as_bytes()))
     }
 
-    /// May addresses be used that other machines reach?
+    /// May addresses be used that other hosts reach?
     const fn reaches_far(&self) -> bool {
         self.tls.is_some() || self.is_insecure
     }

@@ -45,7 +45,7 @@ impl<'g, R: Runtime> Convert<'g, R> {
         self.guard.settle();
         let (lock, write, mode, conversion) =
             (self.guard.lock, self.guard.write(), self.mode, self.conversion);
-        let shared = &self.guard.life.shared;
+        let shared = &self.guard.handle.shared;
         let now = shared.runtime.now();
         let begun = shared.turn(|state, errands| {
             let now = state.advance(now);
@@ -76,7 +76,7 @@ impl<'g, R: Runtime> Convert<'g, R> {
         let lock = self.guard.lock;
         let mut stale = Stale::new();
         let (outcome, value) = {
-            let mut state = self.guard.life.shared.lock();
+            let mut state = self.guard.handle.shared.lock();
             if state.lifecycle.is_closed() {
                 state.registry.stop(lock, &mut stale);
                 return Poll::Ready(Err(ConvertError::Closed));
@@ -156,7 +156,7 @@ impl<R: Runtime> Guard<R> {
         let Some(flags) = self.converting.take() else { return };
         let lock = self.lock;
         loop {
-            let shared = &self.life.shared;
+            let shared = &self.handle.shared;
             let settled = shared.turn(|state, errands| {
                 if let Some(outcome) = state.registry.take(lock) {
                     return Settled::Ended(outcome, state.value(lock));

@@ -13,7 +13,7 @@ use lockmaster_core::{
 use crate::convert::Convert;
 use crate::error::SetValueError;
 use crate::loss::Lost;
-use crate::node::Life;
+use crate::node::Handle;
 use crate::registry::WatchId;
 use crate::runtime::{Runtime, Writer};
 use crate::shared::State;
@@ -29,7 +29,7 @@ use crate::sync::Arc;
 /// writes it back if it was set. A conversion from PW to EX reads: write first what must not be lost.
 #[must_use = "a lock is released when its guard is dropped"]
 pub struct Guard<R: Runtime> {
-    pub(crate) life: Arc<Life<R>>,
+    pub(crate) handle: Arc<Handle<R>>,
     pub(crate) lock: LockId,
     pub(crate) grant: Grant,
     /// Mode held: that of the last grant, or NL after a demotion without a grant.
@@ -56,8 +56,13 @@ impl Block {
 }
 
 impl<R: Runtime> Guard<R> {
-    pub(crate) fn new(life: &Arc<Life<R>>, lock: LockId, grant: Grant, block: Option<Box<Block>>) -> Self {
-        Self { life: Arc::clone(life), lock, grant, mode: grant.mode, block, converting: None }
+    pub(crate) fn new(
+        handle: &Arc<Handle<R>>,
+        lock: LockId,
+        grant: Grant,
+        block: Option<Box<Block>>,
+    ) -> Self {
+        Self { handle: Arc::clone(handle), lock, grant, mode: grant.mode, block, converting: None }
     }
 
     /// Mode in which the lock is held.
@@ -158,8 +163,8 @@ impl<R: Runtime> Guard<R> {
     /// Is the lock lost? Asks the clock, so it is true from the instant on at which the lock is lost.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        let now = self.life.shared.runtime.now();
-        self.life.shared.lock().is_lost(now, self.lock)
+        let now = self.handle.shared.runtime.now();
+        self.handle.shared.lock().is_lost(now, self.lock)
     }
 
     /// Until when the lock is certain to be held, on the clock of [`Node::now`](crate::Node::now), as far as is known
@@ -168,16 +173,16 @@ impl<R: Runtime> Guard<R> {
     /// Once the lock is lost it is [`Instant::START`].
     #[must_use]
     pub fn certain_until(&self) -> Instant {
-        let now = self.life.shared.runtime.now();
-        let mut state = self.life.shared.lock();
+        let now = self.handle.shared.runtime.now();
+        let mut state = self.handle.shared.lock();
         if state.is_lost(now, self.lock) { Instant::START } else { state.node.certain_until() }
     }
 
     /// Is the lock held, and has the node's membership been renewed lately? If not, begin nothing that takes long.
     #[must_use]
     pub fn is_certain(&self) -> bool {
-        let now = self.life.shared.runtime.now();
-        let mut state = self.life.shared.lock();
+        let now = self.handle.shared.runtime.now();
+        let mut state = self.handle.shared.lock();
         !state.is_lost(now, self.lock) && state.node.standing(now) == Standing::Member
     }
 
@@ -200,7 +205,7 @@ impl<R: Runtime> Drop for Guard<R> {
             (write == ValueWrite::Keep && state.release_at_rest(lock)).then_some(())
         };
         // Nothing if the node is shut down: the lock went with it.
-        let _: Option<()> = self.life.shared.turn_at_rest(rest, |state, errands| {
+        let _: Option<()> = self.handle.shared.turn_at_rest(rest, |state, errands| {
             // The next request takes the release along, if it comes soon.
             errands.defer();
             state.guards -= 1;
@@ -245,7 +250,7 @@ impl<R: Runtime> Future for Contended<'_, R> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Mode> {
         let guard = self.guard;
         let watch = &mut self.watch;
-        let mode = guard.life.shared.turn(|state, errands| {
+        let mode = guard.handle.shared.turn(|state, errands| {
             // A lock that is lost has no place to wait in.
             state.node.held(guard.lock).ok()?;
             let stale = &mut errands.stale;
@@ -268,6 +273,6 @@ impl<R: Runtime> Drop for Contended<'_, R> {
     fn drop(&mut self) {
         let Some(watch) = self.watch else { return };
         let mut stale = Stale::new();
-        self.guard.life.shared.lock().registry.unwatch(self.guard.lock, watch, &mut stale);
+        self.guard.handle.shared.lock().registry.unwatch(self.guard.lock, watch, &mut stale);
     }
 }

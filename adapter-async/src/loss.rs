@@ -31,9 +31,9 @@ impl<R: Runtime> Future for Lost<'_, R> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let guard = self.guard;
-        let now = guard.life.shared.runtime.now();
+        let now = guard.handle.shared.runtime.now();
         let mut stale = Stale::new();
-        let mut state = guard.life.shared.lock();
+        let mut state = guard.handle.shared.lock();
         if state.is_lost(now, guard.lock) {
             if let Some(watch) = self.watch.take() {
                 state.registry.unwatch(guard.lock, watch, &mut stale);
@@ -49,7 +49,7 @@ impl<R: Runtime> Drop for Lost<'_, R> {
     fn drop(&mut self) {
         let Some(watch) = self.watch else { return };
         let mut stale = Stale::new();
-        self.guard.life.shared.lock().registry.unwatch(self.guard.lock, watch, &mut stale);
+        self.guard.handle.shared.lock().registry.unwatch(self.guard.lock, watch, &mut stale);
     }
 }
 

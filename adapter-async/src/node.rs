@@ -31,13 +31,13 @@ use crate::transfer::Transfer;
 /// A node is one machine, or several side by side ([`Builder::machines`]), which is the same to whoever uses it. What is
 /// asked of the node as a whole is asked of one machine after the other.
 pub struct Node<R: Runtime> {
-    lives: Arc<Lives<R>>,
+    handles: Arc<Handles<R>>,
 }
 
 /// What the clones of a handle have in common.
-struct Lives<R: Runtime> {
+struct Handles<R: Runtime> {
     /// One for each machine.
-    each: Box<[Arc<Life<R>>]>,
+    each: Box<[Arc<Handle<R>>]>,
     machines: StdArc<Machines<R>>,
 }
 
@@ -46,7 +46,7 @@ struct Lives<R: Runtime> {
 // A guard counts its machine's handle and nothing that machines have in common. Handles are two lines of a cache apart,
 // which many processors read together, so that threads at work on different machines do not slow each other.
 #[repr(align(128))]
-pub(crate) struct Life<R: Runtime> {
+pub(crate) struct Handle<R: Runtime> {
     pub(crate) shared: Arc<Shared<R>>,
     _whole: Arc<Whole<R>>,
 }
@@ -64,20 +64,21 @@ impl<R: Runtime + Default> Node<R> {
 impl<R: Runtime> Node<R> {
     pub(crate) fn new(machines: StdArc<Machines<R>>) -> Self {
         let whole = Arc::new(Whole(StdArc::clone(&machines)));
-        let life = |shared: &Arc<Shared<R>>| Life { shared: Arc::clone(shared), _whole: Arc::clone(&whole) };
-        let each = machines.each().iter().map(|shared| Arc::new(life(shared))).collect();
-        Self { lives: Arc::new(Lives { each, machines }) }
+        let handle =
+            |shared: &Arc<Shared<R>>| Handle { shared: Arc::clone(shared), _whole: Arc::clone(&whole) };
+        let each = machines.each().iter().map(|shared| Arc::new(handle(shared))).collect();
+        Self { handles: Arc::new(Handles { each, machines }) }
     }
 
     pub(crate) fn machines(&self) -> &StdArc<Machines<R>> {
-        &self.lives.machines
+        &self.handles.machines
     }
 
     /// The machine of a resource, for who keeps the node running.
-    pub(crate) fn life_of(&self, space: SpaceId, name: &[u8]) -> &Arc<Life<R>> {
-        match &*self.lives.each {
+    pub(crate) fn handle_of(&self, space: SpaceId, name: &[u8]) -> &Arc<Handle<R>> {
+        match &*self.handles.each {
             [only] => only,
-            each => &each[self.lives.machines.division.machine_of(space, name)],
+            each => &each[self.handles.machines.division.machine_of(space, name)],
         }
     }
 
@@ -293,7 +294,8 @@ impl<R: Runtime> Node<R> {
         maps.reduce(MasterMap::merged).expect("a node has a machine")
     }
 
-    /// What this node counted since its start.
+    /// What this node counted since its start. What its machines counted is added up, but for views and ends of
+    /// membership; a transfer counts once for each machine that has a part of it.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let each = self.machines().look(|state| *state.node.stats());
@@ -338,7 +340,7 @@ const fn worse(standing: Standing) -> u8 {
 
 impl<R: Runtime> Clone for Node<R> {
     fn clone(&self) -> Self {
-        Self { lives: Arc::clone(&self.lives) }
+        Self { handles: Arc::clone(&self.handles) }
     }
 }
 
@@ -348,9 +350,9 @@ impl<R: Runtime> fmt::Debug for Node<R> {
     }
 }
 
-impl<R: Runtime> fmt::Debug for Life<R> {
+impl<R: Runtime> fmt::Debug for Handle<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Life").finish_non_exhaustive()
+        f.debug_struct("Handle").finish_non_exhaustive()
     }
 }
 

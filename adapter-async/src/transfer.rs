@@ -85,8 +85,8 @@ impl<'a, R: Runtime> Transfer<'a, R> {
     /// Takes it back before it has moved a record; the future then resolves to [`TransferError::Withdrawn`].
     ///
     /// # Errors
-    /// [`WithdrawError::Begun`] if records are on their way, and [`WithdrawError::Unknown`] if it has ended or was
-    /// never polled. Nothing has changed then, but where a node runs several machines those are taken back that have moved
+    /// [`WithdrawError::Begun`] if records are on their way, and [`WithdrawError::Unknown`] if it, or a part of it, has
+    /// ended or if it was never polled. Nothing has changed then, but where a node runs several machines those are taken back that have moved
     /// nothing.
     pub fn withdraw(&self) -> Result<(), WithdrawError> {
         let Phase::Waiting(parts) = &self.phase else { return Err(WithdrawError::Unknown) };
@@ -191,7 +191,7 @@ impl<'a, R: Runtime> Transfer<'a, R> {
     }
 }
 
-/// How far a part has come, of which the last counts.
+/// How far a stage is; of several parts the one that is least far counts.
 const fn last_stage(stage: Stage) -> u8 {
     match stage {
         Stage::Offered => 0,
@@ -202,7 +202,7 @@ const fn last_stage(stage: Stage) -> u8 {
     }
 }
 
-/// How well a part has ended, of which the worst counts.
+/// How good an end is; of several parts the worst counts.
 const fn worst_end(stage: Stage) -> u8 {
     match stage {
         Stage::Cut => 0,

@@ -19,9 +19,9 @@ const BATCH: u32 = 20_000;
 /// Nodes with more and more machines; with one it is what is to be bettered.
 pub(crate) fn run() -> Vec<Row> {
     let plans = [
-        (1, "tokio: the same, two threads on different resources, 1 machine", 1.0),
-        (4, "tokio: the same, two threads on different resources, 4 machines", 0.6),
-        (16, "tokio: the same, two threads on different resources, 16 machines", 0.6),
+        (1, "tokio: lock + unlock of retained resources, two threads, 1 machine", 1.0),
+        (4, "tokio: lock + unlock of retained resources, two threads, 4 machines", 0.6),
+        (16, "tokio: lock + unlock of retained resources, two threads, 16 machines", 0.6),
     ];
     plans.into_iter().flat_map(|(machines, what, aim)| beside_one_thread(machines, what, aim)).collect()
 }

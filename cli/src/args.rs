@@ -87,11 +87,11 @@ pub(crate) enum Command {
     ///
     /// Locks are taken inside the process that needs them, so the bench joins the cluster with nodes of its own, two if
     /// not told otherwise, and leaves it when it is done. While they are members they get their share of the slots. The
-    /// locks are on resources with names of this run alone, below bench-; those of others are not touched.
+    /// locks are on resources whose names begin with bench- and a number by lot; those of others are not touched.
     ///
-    /// Of the cluster a node that runs already is asked: its name, its spaces and slots. The workloads run one after the
-    /// other. Times are those until a lock is granted; giving it back is not waited for. Ctrl-C ends the run early, with
-    /// the table of what was done.
+    /// Of the cluster a node that runs already is asked: its name, its spaces, slots and number of machines. The workloads
+    /// run one after the other. Times are those until a lock is granted, for value until it is given back; what a release
+    /// causes elsewhere is not waited for. Ctrl-C ends the run early, with the table of what was done.
     Bench(Box<BenchArgs>),
     /// Run a small shared-disk cluster on this machine and say whether its locks held
     ///

@@ -10,7 +10,7 @@
 //! their own, one after the other. A signal ends the measuring and leads to the end; a second one ends the process.
 
 mod figures;
-mod machine;
+mod host;
 mod meter;
 mod party;
 mod report;
@@ -70,7 +70,7 @@ fn check(args: &BenchArgs) -> Result<(), Failure> {
     } else if args.nodes > 1 && (args.listen.port() != 0 || args.advertise.is_some()) {
         "a port is one node's: say --nodes 1 with it"
     } else if args.resources.max(args.tasks) > args.room / 2 {
-        "there must be room for twice the resources: see --room"
+        "--room must be at least twice --resources, and twice --tasks"
     } else {
         return Ok(());
     };

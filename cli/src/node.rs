@@ -34,6 +34,7 @@ const WARN_AHEAD: Duration = Duration::from_secs(5);
 /// # Errors
 /// [`Failure`] if it cannot be started.
 pub(crate) fn run(args: &NodeArgs) -> Result<Verdict, Failure> {
+    // As many threads as machines, so that all of them can be at work.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2.max(args.machines.into()))
         .enable_all()

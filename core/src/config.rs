@@ -59,7 +59,8 @@ pub struct SpaceConfig {
     pub retention: Retention,
     /// Most physical locks that one node retains without an owner.
     pub retained_max: u32,
-    /// New local grants that are still made once a demand is known, if the physical lock covers them.
+    /// New local grants that are still made once a demand is known, if the physical lock covers them. 65 535 and more are
+    /// as many.
     pub grants_after_demand: u32,
 }
 

@@ -149,7 +149,7 @@ pub(crate) struct Member {
     is_stuck: bool,
     is_garbled: bool,
 
-    /// Whom it can talk to, as it was told last, if it was.
+    /// The members that it can talk to, as it was told last; nothing until it was told.
     reachable: Option<Vec<NodeId>>,
     /// Members that this node cannot talk to, and since when.
     unreachable: BTreeMap<Life, Instant>,
@@ -258,7 +258,7 @@ impl Member {
         self.note_unreachable(now);
     }
 
-    /// A life that came with a view and was never connected is cut as well as one that was.
+    /// Notes since when each life of the view cannot be reached, also one that has just come and was never connected.
     fn note_unreachable(&mut self, now: Instant) {
         let Some(reachable) = &self.reachable else { return };
         let seats = self.view.as_ref().map_or(&[][..], |view| &view.members);

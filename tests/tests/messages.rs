@@ -17,7 +17,7 @@ const LATER: Duration = Duration::from_secs(30);
 struct Row {
     operation: &'static str,
     retention: Retention,
-    /// Those that are promised, at most.
+    /// Messages that it may cost, at most.
     promised: usize,
     /// What the nodes did before.
     before: fn(&mut Cluster),

@@ -54,8 +54,8 @@ impl<R: Runtime> Clone for Attached<R> {
 }
 
 impl<R: Runtime> Ear<R> {
-    pub(crate) fn new(runtime: Arc<R>, node: Option<StdArc<Machines<R>>>) -> Self {
-        Self { runtime, stage: Mutex::new(Stage::Early(Mail::default(), node)) }
+    pub(crate) fn new(runtime: Arc<R>, machines: Option<StdArc<Machines<R>>>) -> Self {
+        Self { runtime, stage: Mutex::new(Stage::Early(Mail::default(), machines)) }
     }
 
     /// The node can take what it is told, in this life. What came early is delivered first.
@@ -172,18 +172,17 @@ impl<R: Runtime> Hear for Ear<R> {
     }
 
     fn is_over(&self) -> bool {
-        let attached = match &*self.stage() {
+        let (machines, lives) = match &*self.stage() {
             Stage::Early(_, None) => return false,
             Stage::Over => return true,
-            Stage::Early(_, Some(machines)) => Err(StdArc::clone(machines)),
-            Stage::Attached(attached) => Ok(attached.clone()),
+            // The life that is to begin has no number yet.
+            Stage::Early(_, Some(machines)) => (StdArc::clone(machines), None),
+            Stage::Attached(Attached { machines, lives }) => {
+                (StdArc::clone(machines), Some(StdArc::clone(lives)))
+            }
         };
-        match attached {
-            Err(machines) => machines.is_closed(),
-            Ok(attached) => attached.each().any(|(machine, life)| {
-                let state = machine.lock();
-                state.lifecycle.is_closed() || life != state.members.life()
-            }),
-        }
+        let is_another =
+            |lives: StdArc<[u64]>| machines.look(|state| state.members.life()).ne(lives.iter().copied());
+        machines.is_closed() || lives.is_some_and(is_another)
     }
 }

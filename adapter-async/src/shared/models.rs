@@ -212,7 +212,7 @@ fn a_cancelled_conversion_keeps_the_mode_that_the_node_keeps() {
         let (mine, mut other) = (granted(node.lock("a", PR)), granted(node.lock("a", PR)));
         let other = thread::spawn(move || {
             let _ = poll(pin!(other.convert(EX)), Waker::noop());
-            let node_says = other.life.shared.lock().node.held(other.lock).unwrap();
+            let node_says = other.handle.shared.lock().node.held(other.lock).unwrap();
             assert_eq!(Some(other.mode()), node_says);
             other.mode()
         });
@@ -419,7 +419,7 @@ fn the_last_handle_ends_the_node() {
         let shared = Arc::clone(node.machines().lead());
         let guard = granted(node.lock("a", EX));
         let other = thread::spawn(move || {
-            assert!(!guard.life.shared.lock().lifecycle.is_closed(), "a guard keeps its node running");
+            assert!(!guard.handle.shared.lock().lifecycle.is_closed(), "a guard keeps its node running");
             drop(guard);
         });
         drop(node);

@@ -70,7 +70,7 @@ pub(crate) struct BenchArgs {
     pub(crate) report: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
-    /// Allow an address that other machines can reach also without --tls
+    /// Allow an address that other hosts can reach also without --tls
     #[arg(long)]
     pub(crate) insecure: bool,
 }

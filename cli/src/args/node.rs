@@ -58,7 +58,7 @@ pub(crate) struct NodeArgs {
     pub(crate) leave_within: Duration,
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
-    /// Allow an address that other machines can reach also without --tls, although then nobody proves who he is and nothing is encrypted
+    /// Allow an address that other hosts can reach also without --tls, although then nobody proves who he is and nothing is encrypted
     #[arg(long)]
     pub(crate) insecure: bool,
 }

@@ -19,13 +19,15 @@ use crate::control::client::Reach;
 use crate::control::message::{Ask, Row};
 use crate::{Failure, node};
 
-/// How often the bench looks whether the slots have come to rest after its nodes joined, and how often they must have.
+/// How often the bench looks whether the slots have come to rest after its nodes joined.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Looks in a row that have to find them at rest.
 const LOOKS: u32 = 4;
 /// After so long it goes on all the same: what still moves is marked.
 const REST_WITHIN: Duration = Duration::from_secs(20);
-/// Longest time that tasks may take to end, and nodes to leave.
+/// Longest time that tasks may take to end.
 const END_WITHIN: Duration = Duration::from_secs(5);
+/// Longest time that nodes may take to leave.
 const LEAVE_WITHIN: Duration = Duration::from_secs(30);
 
 /// What the cluster is.
@@ -153,11 +155,11 @@ impl Party {
             Workload::Mix => args.resources,
             Workload::Retained | Workload::Remote | Workload::Value => args.resources.max(all),
         };
-        // Names of this run alone, so that nobody else has them.
-        let run = fastrand::u32(..);
-        let names: Arc<[String]> = task::names(workload, &self.nodes[0], run, count, &ours).into();
+        // Names that nobody else has.
+        let lot = fastrand::u32(..);
+        let names: Arc<[String]> = task::names(workload, &self.nodes[0], lot, count, &ours).into();
         if names.len() < all as usize && workload == Workload::Remote {
-            return Err(Failure::Broken("no other node masters enough for `remote`".to_owned()));
+            return Err(Failure::Broken("the other nodes master too little for `remote`: leave it out with --workload, or say fewer --nodes or --tasks".to_owned()));
         }
         let of_node = |(number, node): (u32, &Node)| -> Vec<Task> {
             let task = |task| Task {

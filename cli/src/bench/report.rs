@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 use crate::Failure;
 use crate::args::{BenchArgs, Workload};
 use crate::bench::figures::{Figures, TITLES, described};
-use crate::bench::{Run, machine};
+use crate::bench::{Run, host};
 
 /// The page around what is measured.
 const FRAME: &str = include_str!("report/page.html");
@@ -54,10 +54,11 @@ impl Page {
 pub(super) fn page(args: &BenchArgs, run: &Run) -> String {
     let parts: String = run.figures.iter().map(part).collect();
     FRAME
-        .replace("@RUN@", &escaped(&described(args, run)))
-        .replace("@MACHINE@", &escaped(&machine::described()))
+        .replace("@HOST@", &escaped(&host::described()))
         .replace("@TABLE@", &table(run))
         .replace("@PARTS@", &parts)
+        // Last: it has the cluster's name, which may say anything.
+        .replace("@RUN@", &escaped(&described(args, run)))
 }
 
 fn table(run: &Run) -> String {

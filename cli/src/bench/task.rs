@@ -13,7 +13,7 @@ const SPACE: SpaceId = SpaceId(0);
 /// Names that are looked at for one that another node masters.
 const TRIES: u32 = 10_000;
 
-/// Who of whom a task is.
+/// Which of all tasks it is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     /// Places of its node and of itself among the node's tasks.
@@ -48,8 +48,8 @@ impl Place {
 }
 
 /// Names of a workload's resources, which nobody else uses. Those of `remote` are mastered by none of these nodes.
-pub(super) fn names(workload: Workload, node: &Node, run: u32, count: u32, ours: &[NodeId]) -> Vec<String> {
-    let name = |number: u32| format!("bench-{run:08x}/{}{number}", &workload.name()[..2]);
+pub(super) fn names(workload: Workload, node: &Node, lot: u32, count: u32, ours: &[NodeId]) -> Vec<String> {
+    let name = |number: u32| format!("bench-{lot:08x}/{number}");
     let is_remote = |name: &String| node.master_of(SPACE, name).is_some_and(|master| !ours.contains(&master));
     match workload {
         Workload::Remote => (0..count.saturating_add(TRIES).saturating_mul(4))
@@ -98,12 +98,9 @@ impl Task {
         while tally.goes_on() {
             let name = &names[lots.usize(..names.len())];
             let began = Instant::now();
-            match self.node.lock_with(name, self.options(Mode::Exclusive)).await {
-                Ok(guard) => {
-                    tally.done(began);
-                    drop(guard);
-                }
-                Err(error) => self.refused(tally, error).await,
+            if let Some(guard) = self.take(name, Mode::Exclusive, tally).await {
+                tally.done(began);
+                drop(guard);
             }
         }
     }
@@ -114,12 +111,9 @@ impl Task {
         let name = &self.names[if self.place.nodes == 1 { 0 } else { self.place.task as usize }];
         while tally.goes_on() {
             let began = Instant::now();
-            match self.node.lock_with(name, self.options(Mode::Exclusive)).await {
-                Ok(guard) => {
-                    tally.done(began);
-                    wanted(&guard, tally).await;
-                }
-                Err(error) => self.refused(tally, error).await,
+            if let Some(guard) = self.take(name, Mode::Exclusive, tally).await {
+                tally.done(began);
+                wanted(&guard, tally).await;
             }
         }
     }
@@ -129,12 +123,9 @@ impl Task {
             let mode = self.mix.draw(&mut self.lots);
             let name = &self.names[self.lots.usize(..self.names.len())];
             let began = Instant::now();
-            match self.node.lock_with(name, self.options(mode)).await {
-                Ok(guard) => {
-                    tally.done(began);
-                    drop(guard);
-                }
-                Err(error) => self.refused(tally, error).await,
+            if let Some(guard) = self.take(name, mode, tally).await {
+                tally.done(began);
+                drop(guard);
             }
         }
     }
@@ -145,25 +136,28 @@ impl Task {
             let names = &self.names[self.place.own(self.names.len())];
             let name = &names[self.lots.usize(..names.len())];
             let began = Instant::now();
-            match self.node.lock_with(name, self.options(Mode::Exclusive)).await {
-                Ok(mut guard) => {
-                    written += 1;
-                    let set = guard.set_value(&written.to_be_bytes());
-                    drop(guard);
-                    match set {
-                        Ok(()) => tally.done(began),
-                        Err(error) => tally.refused(error),
-                    }
-                }
-                Err(error) => self.refused(tally, error).await,
+            let Some(mut guard) = self.take(name, Mode::Exclusive, tally).await else { continue };
+            written += 1;
+            let set = guard.set_value(&written.to_be_bytes());
+            drop(guard);
+            match set {
+                Ok(()) => tally.done(began),
+                Err(error) => tally.refused(error),
             }
         }
     }
 
-    /// Who is refused lets others run before he tries again.
-    async fn refused(&self, tally: &mut Tally, error: LockError) {
-        tally.refused(error);
-        tokio::task::yield_now().await;
+    /// Takes a lock; nothing if it was refused.
+    async fn take(&self, name: &str, mode: Mode, tally: &mut Tally) -> Option<Guard> {
+        match self.node.lock_with(name, self.options(mode)).await {
+            Ok(guard) => Some(guard),
+            Err(error) => {
+                tally.refused(error);
+                // Others run before it is tried again.
+                tokio::task::yield_now().await;
+                None
+            }
+        }
     }
 }
 

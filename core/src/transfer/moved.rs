@@ -109,6 +109,7 @@ impl Machine<'_> {
             Queue::<_, Chain>::remove(&mut slot.resources, &mut self.resources, resource);
             Queue::<_, Chain>::push_back(&mut slot.resources, &mut self.resources, resource);
             if !is_coming {
+                // Those who have departed go out of it, and it takes part from now on.
                 if self.resources[resource].passage == Passage::Rebuilt {
                     self.purge(resource);
                 }

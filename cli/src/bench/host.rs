@@ -3,7 +3,7 @@
 use std::fs::read_to_string;
 use std::thread::available_parallelism;
 
-/// The machine and the program, as far as the system tells.
+/// The host and the program, as far as the system tells.
 pub(super) fn described() -> String {
     let cores = available_parallelism().map_or_else(|_| "some".to_owned(), |cores| cores.to_string());
     let processor = processor().unwrap_or_else(|| std::env::consts::ARCH.to_owned());
