@@ -518,7 +518,9 @@ pub(crate) async fn keep_accepting<R: Runtime>(
 fn accept<R: Runtime>(machines: &StdArc<Machines<R>>, socket: (R::Reader, R::Writer)) {
     let lead = machines.lead();
     let mut state = lead.lock();
-    if !state.lifecycle.is_closed() && state.guests < GUESTS_MAX {
+    let machine_count = u32::try_from(machines.each().len()).expect("machines are few");
+    let most = GUESTS_MAX * machine_count;
+    if !state.lifecycle.is_closed() && state.guests < most {
         state.guests += 1;
         drop(state);
         Shared::spawn(lead, answer(StdArc::clone(machines), socket));

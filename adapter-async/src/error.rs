@@ -127,6 +127,9 @@ impl From<Denial> for ConvertError {
 }
 
 /// Why slots were not transferred. This node is their master as before, but for [`TransferError::Closed`].
+///
+/// Where a node runs several machines, each of them transfers its own slots of the range: then some may have gone to the
+/// other node although others were refused or withdrawn. [`Node::slot`](crate::Node::slot) says which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransferError {

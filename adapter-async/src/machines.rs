@@ -28,6 +28,9 @@ impl<R: Runtime> Machines<R> {
     /// At least one.
     pub(crate) fn new(each: Vec<Arc<Shared<R>>>, division: StdArc<Division>) -> Self {
         assert_eq!(each.len(), division.machines(), "there is a machine for each part");
+        for (machine, shared) in (0..).zip(&each) {
+            shared.lock().take_part(machine, each.len() as u64);
+        }
         Self { each: each.into_boxed_slice(), division }
     }
 

@@ -216,7 +216,8 @@ pub enum MembershipError {
     /// The number is taken by a living node: use another, or stop that one.
     #[error("node {0} is a member already")]
     Taken(NodeId),
-    /// The cluster is configured otherwise: spaces, slots and hash seed must be the same on every node.
+    /// The cluster is configured otherwise: spaces, slots, machines and hash seed must be the same on every
+    /// node.
     #[error("the cluster is configured otherwise: {0}")]
     Configuration(String),
     /// Nobody wants the membership any more: the node was shut down meanwhile.

@@ -76,6 +76,8 @@ pub(crate) struct State<W> {
     /// The latest instant that anybody came with.
     now: Instant,
     owners: u64,
+    /// Which of the node's machines this is, of how many.
+    part: (u64, u64),
 }
 
 /// Shuts the node down unless it is disarmed: a panic under the mutex may have left the tables in disorder.
@@ -108,6 +110,7 @@ impl<R: Runtime> Shared<R> {
             alive: now,
             now,
             owners: 0,
+            part: (0, 1),
         };
         Self { runtime, gate: StdArc::default(), state: Mutex::new(state) }
     }
@@ -360,11 +363,17 @@ impl<W: Writer> State<W> {
         self.now
     }
 
-    /// An owner that nobody else is.
+    /// This is one of several machines.
+    pub(crate) const fn take_part(&mut self, machine: u64, machines: u64) {
+        self.part = (machine, machines);
+    }
+
+    /// An owner that nobody else is, at none of the node's machines.
     pub(crate) const fn fresh_owner(&mut self) -> OwnerId {
+        let (machine, machines) = self.part;
         self.owners += 1;
         // Owners that the application numbers itself count from below.
-        OwnerId(u64::MAX - self.owners)
+        OwnerId(u64::MAX - (self.owners * machines + machine))
     }
 
     /// The value block that a grant gives its owner.
@@ -391,6 +400,7 @@ impl<W: Writer> State<W> {
             balance: &mut self.balance,
             errands,
             node: self.node.config().node,
+            machine: self.part.0,
         };
         let wait = drive::run(self.now, &mut self.node, &mut drain, budget);
         if errands.claims().len() > claimed {
@@ -492,6 +502,7 @@ struct Drain<'a, W> {
     balance: &'a mut Balance,
     errands: &'a mut Errands<W>,
     node: NodeId,
+    machine: u64,
 }
 
 impl<W: Writer> Outlet for Drain<'_, W> {
@@ -510,7 +521,7 @@ impl<W: Writer> Outlet for Drain<'_, W> {
                 return self.registry.lose(lock, |waker| self.errands.wake(waker));
             }
             Event::Transfer(progress) => {
-                self.errands.notes.add(self.node, Note::Transfer(progress));
+                self.errands.notes.add(self.node, Note::Transfer(self.machine, progress));
                 if !progress.stage.is_end() {
                     return;
                 }

@@ -76,7 +76,10 @@ pub(crate) fn accept_failed(node: NodeId, error: &std::io::Error) {
 #[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "without the feature nothing is told"))]
 pub(crate) enum Note {
     Opened,
-    Viewed { epoch: Epoch, members: usize },
+    Viewed {
+        epoch: Epoch,
+        members: usize,
+    },
     Stands(Standing),
     Fenced(String),
     Troubled(String),
@@ -85,7 +88,8 @@ pub(crate) enum Note {
     FrameDropped(NodeId, Dropped),
     Denied(OwnerId, Denial),
     Lost(OwnerId),
-    Transfer(Progress),
+    /// By this machine, whose slots are named.
+    Transfer(u64, Progress),
 }
 
 /// Notes of a node, in their order.
@@ -136,30 +140,30 @@ impl Note {
             }
             Self::Denied(owner, reason) => tracing::debug!(node, owner = owner.0, ?reason, "lock denied"),
             Self::Lost(owner) => tracing::error!(node, owner = owner.0, "lock lost"),
-            Self::Transfer(progress) => tell_transfer(node, &progress),
+            Self::Transfer(machine, progress) => tell_transfer(node, machine, &progress),
         }
     }
 }
 
 #[cfg(feature = "tracing")]
-fn tell_transfer(node: u16, progress: &Progress) {
+fn tell_transfer(node: u16, machine: u64, progress: &Progress) {
     use lockmaster_core::Stage;
     let Progress { range, to, stage, resources, locks, bytes, relayed, transfer: _ } = *progress;
     match stage {
         Stage::Offered | Stage::Moving | Stage::Announced => {
-            tracing::debug!(node, %range, to = to.0, ?stage, resources, locks, bytes, relayed, "transfer goes on");
+            tracing::debug!(node, machine, %range, to = to.0, ?stage, resources, locks, bytes, relayed, "transfer goes on");
         }
         Stage::Done => {
-            tracing::info!(node, %range, to = to.0, resources, locks, bytes, relayed, "slots transferred");
+            tracing::info!(node, machine, %range, to = to.0, resources, locks, bytes, relayed, "slots transferred");
         }
         Stage::Refused(reason) => {
-            tracing::warn!(node, %range, to = to.0, %reason, "transfer refused");
+            tracing::warn!(node, machine, %range, to = to.0, %reason, "transfer refused");
         }
         Stage::Withdrawn => {
-            tracing::info!(node, %range, to = to.0, "transfer withdrawn");
+            tracing::info!(node, machine, %range, to = to.0, "transfer withdrawn");
         }
         Stage::Cut => {
-            tracing::warn!(node, %range, to = to.0, "transfer cut: the other node left");
+            tracing::warn!(node, machine, %range, to = to.0, "transfer cut: the other node left");
         }
     }
 }

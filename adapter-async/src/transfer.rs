@@ -133,14 +133,13 @@ impl<'a, R: Runtime> Transfer<'a, R> {
         context: &Context<'_>,
     ) -> Poll<Result<Progress, TransferError>> {
         let machines = self.node.machines();
-        let had_failed = parts.iter().any(Part::has_failed);
         if !parts.iter_mut().all(|part| part.go_on(machines, context)) {
             parts.iter().for_each(|part| part.forget(machines));
             return self.resolve(None, Err(TransferError::Closed));
         }
-        if !had_failed && parts.iter().any(Part::has_failed) {
+        if parts.iter().any(Part::has_failed) {
             for part in parts.iter().filter(|part| part.end.is_none()) {
-                // What has moved records goes on.
+                // What has moved records goes on, and what is being withdrawn already.
                 let _ = part.withdraw(machines);
             }
         }

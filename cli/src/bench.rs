@@ -39,7 +39,13 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Verdict, Failure> {
     let page = args.report.as_deref().map(Page::begin).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Broken(format!("starting the runtime: {error}")))?;
-    let run = runtime.block_on(measure(args))?;
+    let mut run = runtime.block_on(measure(args))?;
+    let trouble = run.trouble.take();
+    if run.figures.is_empty()
+        && let Some(failure) = trouble
+    {
+        return Err(failure);
+    }
     if args.json {
         print(&figures::rows(&run.figures));
     } else {
@@ -48,10 +54,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Verdict, Failure> {
     if let Some(page) = page {
         page.end(&report::page(args, &run))?;
     }
-    match run.left_behind {
-        Some(text) => Err(Failure::Broken(text)),
-        None => Ok(Verdict::Clean),
-    }
+    trouble.map_or(Ok(Verdict::Clean), Err)
 }
 
 /// What was seen.
@@ -59,8 +62,8 @@ pub(crate) struct Run {
     facts: Facts,
     figures: Vec<Figures>,
     was_interrupted: bool,
-    /// What the nodes of the bench could not give back when they left.
-    left_behind: Option<String>,
+    /// Why it ended early, or what the nodes of the bench could not give back when they left.
+    trouble: Option<Failure>,
 }
 
 /// What does not go together.
@@ -80,34 +83,29 @@ fn check(args: &BenchArgs) -> Result<(), Failure> {
 async fn measure(args: &BenchArgs) -> Result<Run, Failure> {
     let interrupt = listen()?;
     let facts = Facts::ask(args).await?;
-    let mut run = Run { facts, figures: Vec::new(), was_interrupted: false, left_behind: None };
+    let mut run = Run { facts, figures: Vec::new(), was_interrupted: false, trouble: None };
     for workloads in args.chosen().chunk_by(|one, other| one.retention() == other.retention()) {
-        if interrupt.is_said() {
+        if run.trouble.is_some() || interrupt.is_said() {
             break;
         }
         let mut party = Party::default();
-        let joined = tokio::select! {
-            joined = party.join(args, &run.facts, workloads[0].retention()) => joined,
-            () = interrupt.said() => Ok(()),
-        };
+        run.trouble = party.join(args, &run.facts, workloads[0].retention(), &interrupt).await.err();
         for workload in workloads {
-            if joined.is_err() || interrupt.is_said() {
+            if run.trouble.is_some() || interrupt.is_said() {
                 break;
             }
             let (nodes, tasks) = (counted(args.nodes.into(), "node"), counted(args.tasks.into(), "task"));
             eprintln!("running: {}, {nodes} with {tasks} each", workload.name());
             match party.measure(args, *workload, &interrupt).await {
                 Ok(figures) => run.figures.push(figures),
-                Err(failure) => {
-                    party.leave().await;
-                    return Err(failure);
-                }
+                Err(failure) => run.trouble = Some(failure),
             }
         }
         run.facts.members = party.members().max(run.facts.members);
-        let left = party.leave().await;
-        joined?;
-        run.left_behind = run.left_behind.take().or(left);
+        if let Some(left) = party.leave().await {
+            eprintln!("{left}");
+            run.trouble.get_or_insert(Failure::Broken(left));
+        }
     }
     run.was_interrupted = interrupt.is_said();
     Ok(run)

@@ -80,7 +80,14 @@ fn socket_path(args: &NodeArgs, node: &Node) -> PathBuf {
 }
 
 /// Starts the node and waits until it grants locks.
-pub(crate) async fn start(args: &NodeArgs, directory: Option<&LocalDir>) -> Result<Node, Failure> {
+async fn start(args: &NodeArgs, directory: Option<&LocalDir>) -> Result<Node, Failure> {
+    let node = join(args, directory).await?;
+    node.opened().await;
+    Ok(node)
+}
+
+/// Starts the node, which is a member then.
+pub(crate) async fn join(args: &NodeArgs, directory: Option<&LocalDir>) -> Result<Node, Failure> {
     let mut builder = Node::builder(&args.cluster).listen(args.listen).limits(limits(args));
     builder = builder.machines(args.machines);
     if let Some(address) = reached_at(args)? {
@@ -110,9 +117,7 @@ pub(crate) async fn start(args: &NodeArgs, directory: Option<&LocalDir>) -> Resu
         };
         builder = builder.space(space);
     }
-    let node = builder.start().await.map_err(|error| Failure::Usage(reason(&error)))?;
-    node.opened().await;
-    Ok(node)
+    builder.start().await.map_err(|error| Failure::Usage(reason(&error)))
 }
 
 /// Where the others reach the node, if that is not where it listens.

@@ -25,8 +25,9 @@ pub(crate) enum Duty {
 }
 
 impl Duty {
-    /// What has to be done now, as the machines are. `reported` are the peers of which the engine knows.
-    pub(crate) fn of(machines: &[Sight], reported: &[NodeId]) -> Option<Self> {
+    /// What has to be done now, as the machines are. `reported` are the peers of which the engine was told in this life, if
+    /// it was told at all.
+    pub(crate) fn of(machines: &[Sight], reported: Option<&[NodeId]>) -> Option<Self> {
         let any = |wanted: LifeSight| machines.iter().any(|machine| machine.life == wanted);
         if any(LifeSight::Broken) {
             return Some(Self::Die);
@@ -45,7 +46,7 @@ impl Duty {
             return Some(Self::Announce);
         }
         let reachable = reachable(machines.iter().map(|machine| &*machine.connected));
-        (reachable != reported).then_some(Self::Report(reachable))
+        (reported != Some(&*reachable)).then_some(Self::Report(reachable))
     }
 }
 

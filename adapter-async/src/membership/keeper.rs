@@ -196,14 +196,14 @@ impl<R: Runtime> Work<R> {
         let Life { ear, session } = life;
         // After the session, so that it is dropped before it.
         let _alarm = Alarm(machines);
-        let mut reported = Vec::new();
+        let mut reported: Option<Vec<NodeId>> = None;
         loop {
             let sight = |state: &mut State<R::Writer>| state.members.sight(&state.lifecycle);
-            match block_on(machines.when(sight, |sights| Duty::of(sights, &reported)), None) {
+            match block_on(machines.when(sight, |sights| Duty::of(sights, reported.as_deref())), None) {
                 Some(Duty::Announce) => machines.announced(session.announce_leaving()),
                 Some(Duty::Report(reachable)) => {
                     session.report_reachable(&reachable);
-                    reported = reachable;
+                    reported = Some(reachable);
                 }
                 Some(Duty::Fence) => ear.fenced("it has ended for one of the node's machines"),
                 Some(Duty::Rejoin) => {

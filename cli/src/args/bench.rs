@@ -29,7 +29,7 @@ pub(crate) struct BenchArgs {
     /// Nodes of the bench
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = value_parser!(u16).range(1..=8))]
     pub(crate) nodes: u16,
-    /// Number of the first of them, which the others follow; without this they get the lowest that are free
+    /// Number of the first of them, which the others follow; without this it is a high one by lot
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=60_000))]
     pub(crate) id: Option<u16>,
     /// Address on which they listen for the others
@@ -91,7 +91,7 @@ impl BenchArgs {
             dir: self.dir.clone(),
             etcd: self.etcd.clone(),
             etcd_args,
-            id: self.id.map(|first| first + at),
+            id: Some(facts.first + at),
             listen: self.listen,
             advertise: self.advertise,
             cluster: facts.cluster.clone(),

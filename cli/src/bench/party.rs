@@ -30,6 +30,11 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 /// Longest time that nodes may take to leave.
 const LEAVE_WITHIN: Duration = Duration::from_secs(30);
 
+/// Numbers of the bench's nodes, if nobody names them.
+const LOT: core::ops::Range<u16> = 50_000..59_000;
+/// Members that nodes of this program have room for.
+const PLACES: u64 = 16;
+
 /// What the cluster is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
@@ -41,6 +46,8 @@ pub(crate) struct Facts {
     pub(crate) machines: u8,
     /// Members, those of the bench among them.
     pub(crate) members: u64,
+    /// Number of the bench's first node.
+    pub(crate) first: u16,
 }
 
 impl Facts {
@@ -62,13 +69,28 @@ impl Facts {
             .await?;
         let node = facts.ok_or_else(|| Failure::Broken("the node does not say what it is".to_owned()))?;
         let spaces = u32::try_from(node.spaces.len()).unwrap_or(u32::MAX).max(1);
-        Ok(Self {
+        Self {
             cluster: node.cluster,
             slots: node.slots_in_all / spaces,
             spaces: node.spaces,
             machines: u8::try_from(node.machines).unwrap_or(u8::MAX),
             members: node.members,
-        })
+            // Far from those of members that are down at the moment.
+            first: args.id.unwrap_or_else(|| fastrand::u16(LOT)),
+        }
+        .checked(args)
+    }
+}
+
+impl Facts {
+    /// More members than there is room for would keep every view from being taken.
+    fn checked(self, args: &BenchArgs) -> Result<Self, Failure> {
+        let members = self.members;
+        if members + u64::from(args.nodes) <= PLACES {
+            return Ok(self);
+        }
+        let most = PLACES.saturating_sub(members);
+        Err(Failure::Usage(format!("of {PLACES} places {members} are taken: --nodes can be {most} at most")))
     }
 }
 
@@ -79,17 +101,24 @@ pub(super) struct Party {
 }
 
 impl Party {
-    /// Nodes join, and wait until the slots have come to rest.
+    /// Nodes join, and wait until the slots have come to rest, unless somebody ends that. Who has joined is among the
+    /// nodes in any case, so that it leaves.
     pub(super) async fn join(
         &mut self,
         args: &BenchArgs,
         facts: &Facts,
         retention: Retain,
+        interrupt: &Stop,
     ) -> Result<(), Failure> {
         for at in 0..args.nodes {
             let args = args.node(at, retention, facts);
             let directory = args.dir.as_ref().map(LocalDir::new);
-            self.nodes.push(node::start(&args, directory.as_ref()).await?);
+            let node = node::join(&args, directory.as_ref()).await?;
+            self.nodes.push(node.clone());
+            tokio::select! {
+                () = node.opened() => {}
+                () = interrupt.said() => return Ok(()),
+            }
         }
         let mut looks = interval(LOOK_EVERY);
         let rest = async {
@@ -101,7 +130,10 @@ impl Party {
             }
         };
         // If they do not, the page has marks.
-        let _in_time = timeout(REST_WITHIN, rest).await;
+        tokio::select! {
+            _in_time = timeout(REST_WITHIN, rest) => {}
+            () = interrupt.said() => {}
+        }
         Ok(())
     }
 

@@ -31,8 +31,9 @@ impl Page {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             Some(_) | None => Path::new("."),
         };
-        if path.is_dir() {
-            return Err(Failure::Usage(format!("{}: that is a directory", path.display())));
+        // What is there is replaced in the end: a device or a link must not be.
+        if path.symlink_metadata().is_ok_and(|known| !known.is_file()) {
+            return Err(Failure::Usage(format!("{}: that is there, and no file", path.display())));
         }
         let mut file = tempfile::Builder::new();
         // What the user's mask takes away is not in it.
