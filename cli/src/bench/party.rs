@@ -84,7 +84,7 @@ impl Facts {
 
 impl Facts {
     /// More members than there is room for would keep every view from being taken.
-    fn checked(self, args: &BenchArgs) -> Result<Self, Failure> {
+    pub(super) fn checked(self, args: &BenchArgs) -> Result<Self, Failure> {
         let members = self.members;
         if members + u64::from(args.nodes) <= PLACES {
             return Ok(self);

@@ -90,6 +90,16 @@ fn what_does_not_go_together_is_refused() {
 }
 
 #[test]
+fn a_cluster_is_not_made_larger_than_it_has_places() {
+    let facts = |members| Facts { members, ..run(&args("")).facts };
+    assert!(facts(14).checked(&args("")).is_ok());
+    for (members, words) in [(15, ""), (10, "--nodes 7"), (17, "--nodes 1")] {
+        assert!(matches!(facts(members).checked(&args(words)), Err(Failure::Usage(_))), "{members} {words}");
+    }
+    assert!(facts(15).checked(&args("--nodes 1")).is_ok());
+}
+
+#[test]
 fn those_that_are_not_retained_come_last() {
     let order = |words: &str| args(words).chosen().iter().map(|workload| workload.name()).collect::<Vec<_>>();
     assert_eq!(order(""), ["retained", "handover", "mix", "value", "remote"]);

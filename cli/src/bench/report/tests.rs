@@ -153,7 +153,11 @@ fn a_page_has_its_name_when_it_is_whole() {
 #[test]
 fn where_no_page_can_be_is_said_before_anything_is_measured() {
     let directory = tempfile::tempdir().unwrap();
-    for path in [directory.path().to_owned(), directory.path().join("none/page.html")] {
+    let link = directory.path().join("link.html");
+    std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+    for path in
+        [directory.path().to_owned(), directory.path().join("none/page.html"), link, "/dev/null".into()]
+    {
         let failure = Page::begin(&path).err().unwrap();
         assert!(
             matches!(&failure, Failure::Usage(text) if text.contains(&*path.to_string_lossy())),
