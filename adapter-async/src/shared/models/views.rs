@@ -30,7 +30,7 @@ fn keeper(node: &Node<Still>) -> thread::JoinHandle<Duty> {
     let machines: std::sync::Arc<Machines<Still>> = std::sync::Arc::clone(node.machines());
     thread::spawn(move || {
         let sight = |state: &mut State<Pipe>| state.members.sight(&state.lifecycle);
-        block_on(machines.when(sight, |sights| Duty::of(sights, &[])))
+        block_on(machines.when(sight, |sights| Duty::of(sights, Some(&[]))))
     })
 }
 
