@@ -154,8 +154,9 @@ impl<R: Runtime> Builder<R> {
     /// How many machines each node of the cluster runs side by side, 1 to 16; one unless it is named. Every node must say the
     /// same, and every space must have at least as many slots.
     ///
-    /// A machine has a mutex, tables and connections of its own, and a part of the resources: as many threads can lock at
-    /// once as there are machines, if their resources are of different ones. With one core, or few threads, one is best.
+    /// A machine has a mutex, tables and connections of its own, and a part of the resources: threads whose resources are of
+    /// different machines do not wait for each other. Threads that use all machines in turn gain little, for what one core
+    /// wrote last the other has to fetch; then one machine is best.
     /// Which machine a resource is of is chosen by a hash of its name, and the slots of a space are those of the machines in
     /// turn. [`Builder::limits`], retained locks and [`Builder::balance`] are divided among them, rounded up.
     pub fn machines(mut self, machines: u8) -> Self {
