@@ -82,8 +82,8 @@ impl BenchArgs {
         Workload::ALL.into_iter().filter(is_chosen).collect()
     }
 
-    /// What the node at this place is told.
-    pub(crate) fn node(&self, at: u16, retention: Retain, facts: &Facts) -> NodeArgs {
+    /// What the node at this place is told, which has this number.
+    pub(crate) fn node(&self, at: u16, number: u16, retention: Retain, facts: &Facts) -> NodeArgs {
         let mut etcd_args = self.etcd_args.clone();
         // What a node must not forget is its own.
         etcd_args.etcd_state = etcd_args.etcd_state.map(|state| state.join(format!("bench-{}", at + 1)));
@@ -91,7 +91,7 @@ impl BenchArgs {
             dir: self.dir.clone(),
             etcd: self.etcd.clone(),
             etcd_args,
-            id: Some(facts.first + at),
+            id: Some(number),
             listen: self.listen,
             advertise: self.advertise,
             cluster: facts.cluster.clone(),

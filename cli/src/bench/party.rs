@@ -46,8 +46,6 @@ pub(crate) struct Facts {
     pub(crate) machines: u8,
     /// Members, those of the bench among them.
     pub(crate) members: u64,
-    /// Number of the bench's first node.
-    pub(crate) first: u16,
 }
 
 impl Facts {
@@ -75,8 +73,6 @@ impl Facts {
             spaces: node.spaces,
             machines: u8::try_from(node.machines).unwrap_or(u8::MAX),
             members: node.members,
-            // Far from those of members that are down at the moment.
-            first: args.id.unwrap_or_else(|| fastrand::u16(LOT)),
         }
         .checked(args)
     }
@@ -110,8 +106,10 @@ impl Party {
         retention: Retain,
         interrupt: &Stop,
     ) -> Result<(), Failure> {
+        // Far from those of members that are down at the moment, and others than those that have just left.
+        let first = args.id.unwrap_or_else(|| fastrand::u16(LOT));
         for at in 0..args.nodes {
-            let args = args.node(at, retention, facts);
+            let args = args.node(at, first + at, retention, facts);
             let directory = args.dir.as_ref().map(LocalDir::new);
             let node = node::join(&args, directory.as_ref()).await?;
             self.nodes.push(node.clone());

@@ -23,7 +23,6 @@ pub(super) fn run(args: &BenchArgs) -> Run {
         slots: 64,
         machines: 3,
         members: 4,
-        first: 50_000,
     };
     let figures = args.chosen().into_iter().map(figures).collect();
     Run { facts, figures, was_interrupted: true, trouble: None }
