@@ -41,7 +41,7 @@ pub(crate) struct NodeArgs {
     /// Slots of each space, the same on every node: how finely its resources can be spread over the nodes
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = value_parser!(u32).range(1..=65_536))]
     pub(crate) slots: u32,
-    /// Machines that each node runs side by side, the same on every node: as many threads can take locks at once
+    /// Machines that each node runs side by side, the same on every node: threads whose resources are of different machines do not wait for each other
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u8).range(1..=16))]
     pub(crate) machines: u8,
     /// How long the node keeps a lock that nobody on it uses: `demanded`, `idle:MS` or `never`
