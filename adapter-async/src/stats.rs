@@ -96,6 +96,7 @@ pub(crate) fn sum(one: Stats, other: Stats) -> Stats {
         locks_purged: one.locks_purged + other.locks_purged,
         locks_rebuilt: one.locks_rebuilt + other.locks_rebuilt,
         slots_rebuilt: one.slots_rebuilt + other.slots_rebuilt,
+        resources_early: one.resources_early + other.resources_early,
         report_bytes_out: one.report_bytes_out + other.report_bytes_out,
     }
 }

@@ -72,8 +72,14 @@ pub struct Report {
 }
 
 /// What became of members, as seen from outside and from nodes' own counters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChangeCounts([u64; Change::ALL.len()]);
+
+impl Default for ChangeCounts {
+    fn default() -> Self {
+        Self([0; Change::ALL.len()])
+    }
+}
 
 /// Something that becomes of members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +109,7 @@ pub(crate) enum Change {
     MoveRefused,
     Withdrawn,
     RebuiltSlots,
+    Early,
     RebuiltLocks,
     PurgedLocks,
     Invalid,
@@ -114,7 +121,7 @@ pub(crate) enum Change {
 
 impl Change {
     /// Every kind, and what is counted of it.
-    const ALL: [(Self, &'static str); 32] = [
+    const ALL: [(Self, &'static str); 33] = [
         (Self::View, "views made"),
         (Self::Installed, "views installed"),
         (Self::Missed, "views missed"),
@@ -140,6 +147,7 @@ impl Change {
         (Self::MoveRefused, "transfers refused"),
         (Self::Withdrawn, "transfers withdrawn"),
         (Self::RebuiltSlots, "slots rebuilt"),
+        (Self::Early, "resources opened before their slots"),
         (Self::RebuiltLocks, "locks rebuilt"),
         (Self::PurgedLocks, "locks purged"),
         (Self::Invalid, "values read as invalid"),

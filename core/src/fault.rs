@@ -97,8 +97,15 @@ impl Faults {
     /// The value block is lost with whoever departs, whatever that member held.
     pub const PURGE_LOSES_VALUE: Self = Self(1 << 42);
 
+    /// A resource is opened before its slot when not all who could know have answered.
+    pub const EARLY_HALF: Self = Self(1 << 43);
+    /// What was opened before its slot stays open in the next view.
+    pub const EARLY_STAYS: Self = Self(1 << 44);
+    /// What others said of a resource alone is forgotten when its slot's turn comes.
+    pub const EARLY_CLEARED: Self = Self(1 << 45);
+
     /// All switches, with the names that the tests print.
-    pub const ALL: [(&'static str, Self); 43] = [
+    pub const ALL: [(&'static str, Self); 46] = [
         ("a Downgrade or Cancel reuses its request's number", Self::NUMBER_REUSED),
         ("a Grant is believed because its number is not lower", Self::GRANT_NOT_LOWER),
         ("numbers are counted per resource", Self::NUMBER_PER_RESOURCE),
@@ -142,6 +149,9 @@ impl Faults {
         ("a rebuilt queue is in the order of nodes", Self::REBUILD_BY_NODE),
         ("a copy in a report is not taken", Self::COPY_UNHEARD),
         ("a value is lost with any member", Self::PURGE_LOSES_VALUE),
+        ("a resource is opened before all have answered", Self::EARLY_HALF),
+        ("a resource stays open in the next view", Self::EARLY_STAYS),
+        ("what was said of a resource alone is forgotten", Self::EARLY_CLEARED),
     ];
 
     /// Is it a rule about views?

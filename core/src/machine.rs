@@ -411,8 +411,9 @@ impl<'a> Machine<'a> {
             Course::Packing(_) => passage != Passage::Packed || crate::fault_on!(self, AUTHORITY_LATE),
             Course::Incoming(_) => passage == Passage::Installed,
             Course::Rebuilding if crate::fault_on!(self, REBUILD_HEARS) => true,
-            // It is not known yet who decides, or nobody does.
-            Course::Reporting | Course::Rebuilding => return NOBODY,
+            // It is not known yet who decides, or nobody does, but for what was opened before its slot.
+            Course::Reporting | Course::Rebuilding if passage != Passage::Early => return NOBODY,
+            Course::Reporting | Course::Rebuilding => false,
         };
         if is_mine { self.s.me } else { slot.master }
     }
@@ -560,7 +561,7 @@ impl<'a> Machine<'a> {
         }
         match resource.passage {
             Passage::None | Passage::Rebuilt => false,
-            Passage::Coming | Passage::Packed => true,
+            Passage::Coming | Passage::Packed | Passage::Asked | Passage::Early => true,
             Passage::Installed => {
                 let slot = self.slot(resource.slot);
                 let is_complete = self.is_me(slot.master) || !matches!(slot.course, Course::Incoming(_));

@@ -143,6 +143,9 @@ impl Machine<'_> {
             self.s.stats.messages_dropped += 1;
             return;
         }
+        if is_masters && !matches!(body, Body::Redirect(_)) {
+            self.note_early(from, at, slot);
+        }
         match body {
             Body::Position(position) => self.handle_position(from, at, named, hash, position),
             Body::Queued(queued) => self.handle_queued(at, queued),
@@ -315,6 +318,9 @@ impl Machine<'_> {
                 push @ (Push::Said | Push::Passed | Push::Full | Push::Nothing) => push,
             };
         };
+        if self.is_wanted_from(member, at) {
+            return self.write_wanted(member, at, writer);
+        }
         if self.master_at(&self.resources[at]) != member {
             // The slot has moved since: the position goes where the map says now.
             self.unlink_position(at);

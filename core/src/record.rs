@@ -75,6 +75,10 @@ pub(crate) enum Passage {
     Rebuilt,
     /// The old master has packed it: it is the new master's, and a copy that nothing changes any more.
     Packed,
+    /// Somebody waits for it, and its slot is closed: its new master asks all others about it alone.
+    Asked,
+    /// Its slot is closed, but the new master has heard all others about it, and decides.
+    Early,
 }
 
 /// Member whose outbox or repeat timers a resource is in.

@@ -87,6 +87,8 @@ pub struct Stats {
     pub locks_rebuilt: u64,
     /// Slots that this node was given without their records, and decides about again.
     pub slots_rebuilt: u64,
+    /// Resources of such slots that somebody waited for, and that were decided about before their slots were.
+    pub resources_early: u64,
     /// Bytes of reports sent, those that were sent again included.
     pub report_bytes_out: u64,
 }

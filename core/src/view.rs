@@ -11,12 +11,14 @@
 //! ```
 //!
 //! `install` takes a view in, `agree` makes one map of all members' maps, `report` says what this node holds in slots
-//! whose master was lost, `rebuild` makes records of what all have said, and `clear` makes room for them. `purge` forgets
-//! who has departed, `fence` ends a life, `balance` spreads the slots. The rules are those of `docs/views.md`.
+//! whose master was lost, `rebuild` makes records of what all have said, `early` does so for a single resource that
+//! somebody waits for, and `clear` makes room. `purge` forgets who has departed, `fence` ends a life, `balance` spreads the
+//! slots. The rules are those of `docs/views.md`.
 
 mod agree;
 mod balance;
 mod clear;
+mod early;
 mod fence;
 mod install;
 mod purge;
@@ -25,6 +27,7 @@ mod report;
 
 pub(crate) use agree::Agreeing;
 pub use agree::Claimed;
+pub(crate) use early::Early;
 pub use fence::RejoinError;
 pub(crate) use rebuild::Hearing;
 pub(crate) use report::Reporting;
@@ -178,6 +181,7 @@ pub(crate) struct Views {
     opening: Option<u32>,
     /// The chains of so many of those slots were read ahead.
     followed: u8,
+    pub(crate) early: Early,
     /// What is held finds no room: what is merely wanted is being given up.
     clearing: Option<clear::Clearing>,
     /// No slot before this one is being rebuilt, here or elsewhere.
@@ -224,6 +228,7 @@ impl Views {
             frontier: 0,
             opening: None,
             followed: 0,
+            early: Early::new(),
             clearing: None,
             first_closed: 0,
             is_rebuild_due: false,
@@ -236,6 +241,7 @@ impl Views {
         feed.put(&(&self.view, self.life, self.coordinator, self.knowing, self.is_decided, self.installed));
         feed.put(&(self.departed, self.purge_at, self.frontier, self.opening));
         feed.put(&(self.clearing, self.is_rebuild_due));
+        self.early.fingerprint(feed);
         for until in [self.certainty.suspect_at, self.certainty.fenced_at] {
             feed.put_until(until);
         }
@@ -254,7 +260,8 @@ impl Views {
     /// Is there nothing to do about views before the next input?
     pub(crate) const fn is_quiet(&self) -> bool {
         let is_ending = matches!(self.life, Life::Ending(_));
-        self.purge_at.is_none() && self.clearing.is_none() && !self.is_rebuild_due && !is_ending
+        let is_asking = self.early.is_due();
+        self.purge_at.is_none() && self.clearing.is_none() && !self.is_rebuild_due && !is_asking && !is_ending
     }
 
     /// When the node has to look at its certainty again.
@@ -282,6 +289,9 @@ impl Machine<'_> {
                 ViewMessage::MapInstalled(until) => self.handle_map_told(from, until, true),
                 ViewMessage::Report(report) => self.handle_report(from, &report),
                 ViewMessage::Reported(reported) => self.handle_reported(from, reported),
+                ViewMessage::Wanted(unit) => self.handle_wanted(from, unit),
+                ViewMessage::Ask(ask) => self.handle_ask(from, &ask),
+                ViewMessage::Told(told) => self.handle_told(from, &told),
             };
         if !is_heard {
             self.s.stats.messages_dropped += 1;
@@ -291,22 +301,29 @@ impl Machine<'_> {
 
     /// Is there something short to say about the view to a peer?
     pub(crate) fn has_view_output(&self, member: Member) -> bool {
-        self.has_agreeing_output(member) || self.has_hearing_output(member)
+        self.has_agreeing_output(member) || self.has_hearing_output(member) || self.has_early_output(member)
     }
 
     /// Says the next thing about the view to a peer, but for reports.
     pub(crate) fn write_view(&mut self, member: Member, writer: &mut FrameWriter<'_>) -> Push {
         if self.has_agreeing_output(member) {
             self.write_agreeing(member, writer)
-        } else {
+        } else if self.has_hearing_output(member) {
             self.write_hearing(member, writer)
+        } else {
+            self.write_early(member, writer)
         }
     }
 
     /// Does some of the work that a view has left, of `most` records at most; returns of how many.
     pub(crate) fn work_on_views(&mut self, most: u32) -> u32 {
-        let steps =
-            [Self::work_on_end, Self::work_on_clearing, Self::work_on_rebuild, Self::work_on_departed];
+        let steps = [
+            Self::work_on_end,
+            Self::work_on_early,
+            Self::work_on_clearing,
+            Self::work_on_rebuild,
+            Self::work_on_departed,
+        ];
         steps.into_iter().map(|step| step(self, most)).find(|done| *done > 0).unwrap_or(0)
     }
 

@@ -26,8 +26,8 @@ pub use transfer::{
 pub(crate) use units::encode_unit;
 pub use units::{DemandUnit, LockUnit, RecordUnit, Unit, Units};
 pub use view::{
-    MapPage, MapRun, MapRuns, PageKind, Report, ReportHead, ReportUnit, ReportUnits, Reported, ViewMessage,
-    encode_view,
+    Ask, MapPage, MapRun, MapRuns, PageKind, Report, ReportHead, ReportUnit, ReportUnits, Reported, Told,
+    ViewMessage, encode_view,
 };
 
 /// Bytes of the smallest frame that any one message, and any one unit in a chunk of its own, fits.

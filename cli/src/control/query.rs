@@ -248,6 +248,7 @@ fn stats(node: &Node) -> StatsRow {
         ("locks_purged", stats.locks_purged),
         ("locks_rebuilt", stats.locks_rebuilt),
         ("slots_rebuilt", stats.slots_rebuilt),
+        ("resources_early", stats.resources_early),
         ("report_bytes_out", stats.report_bytes_out),
         ("connections_up", wide(links.up)),
         ("connections_begun", links.begun),

@@ -205,13 +205,22 @@ impl Machine<'_> {
 
     pub(crate) fn link_position(&mut self, at: Idx<Resource>) {
         let route = self.master_at(&self.resources[at]);
-        self.resources[at].route = route;
         if route == NOBODY {
-            self.s.limbo.push_back(&mut self.resources, at);
-            return;
+            return self.link_undecided(at);
         }
+        self.link_to(at, route);
+    }
+
+    pub(crate) fn link_to(&mut self, at: Idx<Resource>, route: Member) {
+        self.resources[at].route = route;
         self.peers[usize::from(route)].positions.push_back(&mut self.resources, at);
         self.mark_ready(route);
+    }
+
+    /// It waits until it is known who decides.
+    pub(crate) fn link_limbo(&mut self, at: Idx<Resource>) {
+        self.resources[at].route = NOBODY;
+        self.s.limbo.push_back(&mut self.resources, at);
     }
 
     pub(crate) fn unlink_position(&mut self, at: Idx<Resource>) {

@@ -66,13 +66,17 @@ impl Machine<'_> {
         entry.master = master;
         entry.version = version;
         entry.heir = NOBODY;
-        if entry.course == Course::Reporting {
+        let was_reporting = entry.course == Course::Reporting;
+        if was_reporting {
             // Who gives a slot away decides about it: nobody waits for its reports any more.
             entry.course = Course::Still;
         }
         entry.moved_left = resources;
         if resources > 0 {
             self.s.moved.enter(&mut self.slots, Idx::new(slot as usize), false);
+        }
+        if was_reporting {
+            self.unmark_open();
         }
     }
 
@@ -109,12 +113,7 @@ impl Machine<'_> {
             Queue::<_, Chain>::remove(&mut slot.resources, &mut self.resources, resource);
             Queue::<_, Chain>::push_back(&mut slot.resources, &mut self.resources, resource);
             if !is_coming {
-                // Those who have departed go out of it, and it takes part from now on.
-                if self.resources[resource].passage == Passage::Rebuilt {
-                    self.purge(resource);
-                }
-                self.resources[resource].passage = Passage::None;
-                self.forget_if_lost(resource);
+                self.look_at_moved(resource);
             }
             self.route_anew(resource);
             self.settle();
@@ -123,8 +122,21 @@ impl Machine<'_> {
         most
     }
 
+    fn look_at_moved(&mut self, at: Idx<Resource>) {
+        // Those who have departed go out of it, and it takes part from now on.
+        if self.resources[at].passage == Passage::Rebuilt {
+            self.purge(at);
+        }
+        if !self.is_marked(at) {
+            self.resources[at].passage = Passage::None;
+        }
+        if !self.is_asked_alone(at) {
+            self.forget_if_lost(at);
+        }
+    }
+
     /// What is on record of a resource whose slot this node has lost is of no use.
-    fn forget_if_lost(&mut self, at: Idx<Resource>) {
+    pub(crate) fn forget_if_lost(&mut self, at: Idx<Resource>) {
         let resource = &self.resources[at];
         let is_mastered = !resource.mastery.queues.is_empty() || resource.mastery.value.is_some();
         let slot = self.slot(resource.slot);

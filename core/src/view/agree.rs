@@ -274,6 +274,8 @@ impl Machine<'_> {
         self.begin_reports();
         self.s.views.is_rebuild_due = true;
         self.reports_may_come();
+        self.want_all();
+        self.want_refused();
     }
 
     /// A peer has as much of this node's report, or of the map.

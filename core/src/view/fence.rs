@@ -85,6 +85,7 @@ impl Machine<'_> {
         self.s.ready = 0;
         self.s.hurried = 0;
         self.s.stats.fenced += 1;
+        self.end_early();
         self.end_transfers();
         while let Some(slot) = self.s.moved.head() {
             self.s.moved.remove(&mut self.slots, slot);

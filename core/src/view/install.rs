@@ -71,6 +71,7 @@ impl Machine<'_> {
             staying |= self.place_of(member).map_or(0, |place| 1 << place);
         }
         let departing = self.s.present & !staying;
+        self.end_early();
         // What can be said of a slot is what was true before this view changed anything.
         for slot in 0..self.slot_count() {
             let claim = self.claim_of(slot, departing);

@@ -5,6 +5,7 @@ use super::report::{position_of, slot_at};
 use super::{Life, Machine};
 use crate::error::Full;
 use crate::flags::Flags;
+use crate::holder::Named;
 use crate::id::{Number, QueueTicket, SlotId, Token};
 use crate::machine::{Member, places};
 use crate::mode::Mode;
@@ -32,13 +33,22 @@ pub(crate) struct Hearing {
     is_due: bool,
     is_full: bool,
     is_again: bool,
+    /// What it waits for, and was not taken up, is to be said again.
+    pub(super) is_wanted_again: bool,
     /// Something came before this node knew that it is the master.
     is_early: bool,
 }
 
 impl Hearing {
-    pub(crate) const NONE: Self =
-        Self { position: 0, done: 0, is_due: false, is_full: false, is_again: false, is_early: false };
+    pub(crate) const NONE: Self = Self {
+        position: 0,
+        done: 0,
+        is_due: false,
+        is_full: false,
+        is_again: false,
+        is_wanted_again: false,
+        is_early: false,
+    };
 }
 
 impl Machine<'_> {
@@ -153,7 +163,7 @@ impl Machine<'_> {
         head.position == position_of(slot) && !(slot_at(heard)..slot).any(is_due)
     }
 
-    fn tell_hearing(&mut self, member: Member) {
+    pub(super) fn tell_hearing(&mut self, member: Member) {
         self.peer(member).hearing.is_due = true;
         self.mark_ready(member);
     }
@@ -192,6 +202,7 @@ impl Machine<'_> {
             frontier: SlotId(self.s.views.frontier),
             is_full: hearing.is_full,
             is_again: hearing.is_again,
+            is_wanted_again: hearing.is_wanted_again,
         };
         if !writer.push_view(&ViewMessage::Reported(reported)) {
             return Push::Full;
@@ -200,6 +211,7 @@ impl Machine<'_> {
         hearing.is_due = false;
         hearing.is_full = false;
         hearing.is_again = false;
+        hearing.is_wanted_again = false;
         Push::Said
     }
 
@@ -223,13 +235,22 @@ impl Machine<'_> {
     }
 
     /// The same of a resource that is known to be this one, or not known at all.
-    fn install_report_of(
+    pub(super) fn install_report_of(
         &mut self,
         from: Member,
         hash: u64,
         found: Option<Idx<Resource>>,
         unit: &ReportUnit<'_>,
     ) -> Result<(), Full> {
+        if let Some(at) = found.filter(|at| self.resources[*at].passage == Passage::Early) {
+            // It is decided about already: there this is the position that it looks like.
+            if self.is_suspect() {
+                return Ok(());
+            }
+            let (space, name) = self.name_at(at);
+            self.handle_position(from, found, Named { space, name }, hash, &unit.position);
+            return Ok(());
+        }
         let record = found.and_then(|at| self.record_of(at, from));
         if record.is_some_and(|record| self.physical[record].number >= unit.position.number) {
             return Ok(());
@@ -238,7 +259,9 @@ impl Machine<'_> {
         let at = found.unwrap_or_else(|| self.make_resource(unit.space, unit.name, hash));
         self.stand_rebuilt(at, from, record, unit);
         self.rebuild_value(at, unit);
-        self.resources[at].passage = Passage::Rebuilt;
+        if self.resources[at].passage != Passage::Asked {
+            self.resources[at].passage = Passage::Rebuilt;
+        }
         self.s.stats.locks_rebuilt += 1;
         Ok(())
     }
@@ -317,7 +340,8 @@ impl Machine<'_> {
     /// A copy that is current is what the block is; without any, it may have been lost (rule W15).
     fn rebuild_value(&mut self, at: Idx<Resource>, unit: &ReportUnit<'_>) {
         let has_value = self.resources[at].mastery.value.is_some();
-        if !has_value && self.resources[at].passage != Passage::Rebuilt {
+        let is_first = !matches!(self.resources[at].passage, Passage::Rebuilt | Passage::Asked);
+        if !has_value && is_first {
             self.resources[at].is_value_lost = !crate::fault_on!(self, LOST_VALUE_ABSENT);
         }
         if needs_value(unit) {
@@ -388,6 +412,7 @@ impl Machine<'_> {
                 self.s.views.followed = self.s.views.followed.saturating_sub(1);
                 self.slot_mut(slot).course = Course::Still;
                 self.s.stats.slots_rebuilt += 1;
+                self.unmark_open();
                 self.look_at_all(slot);
                 self.set_frontier(slot + 1);
                 return opened + 1;
@@ -414,8 +439,8 @@ impl Machine<'_> {
         most
     }
 
-    fn report_own(&mut self, at: Idx<Resource>) -> Result<(), Full> {
-        if !self.is_reported(at) {
+    pub(super) fn report_own(&mut self, at: Idx<Resource>) -> Result<(), Full> {
+        if !self.is_reported(at) || self.resources[at].passage == Passage::Early {
             return Ok(());
         }
         let resource = &self.resources[at];

@@ -287,6 +287,9 @@ impl Machine<'_> {
     }
 
     pub(super) fn handle_reported(&mut self, from: Member, reported: Reported) -> bool {
+        if reported.is_wanted_again {
+            self.want_again(from);
+        }
         if !self.peer(from).reporting.is_active {
             return true;
         }
@@ -347,6 +350,7 @@ impl Machine<'_> {
                 self.look_at_all(slot);
             }
         }
+        self.unmark_open();
         let reporting = &mut self.peer(from).reporting;
         reporting.opened = opened.max(frontier);
         if frontier > last {

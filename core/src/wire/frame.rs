@@ -7,7 +7,7 @@ use super::transfer::{ChunkHead, TransferMessage, encode_chunk_head, encode_tran
 use super::units::{LOCK_MAX, RECORD_MAX, Unit, encode_unit};
 use super::view::{
     MapRun, PageKind, ReportHead, ReportUnit, ViewMessage, encode_page, encode_report_head,
-    encode_report_unit, encode_view, finish_report,
+    encode_report_unit, encode_told, encode_view, encode_wanted, finish_report,
 };
 use crate::error::Dropped;
 use crate::id::{ClusterId, Epoch, Incarnation, MapVersion, NodeId, Number, SlotId, SlotRange};
@@ -316,6 +316,24 @@ impl<'a> FrameWriter<'a> {
         let (len, slots) = encode_page(kind, first, room, runs, &mut rest[..most])?;
         self.used += len;
         Some(slots)
+    }
+
+    /// Appends what a member holds of a resource that it waits for; `false` if it does not fit, the frame is then as it was.
+    #[must_use]
+    pub fn push_wanted(&mut self, unit: &ReportUnit<'_>) -> bool {
+        let Some(rest) = self.buf.get_mut(self.used..) else { return false };
+        let Some(len) = encode_wanted(unit, rest) else { return false };
+        self.used += len;
+        true
+    }
+
+    /// Appends the answer to a question; `false` if it does not fit, the frame is then as it was.
+    #[must_use]
+    pub fn push_told(&mut self, question: u32, unit: Option<&ReportUnit<'_>>) -> bool {
+        let Some(rest) = self.buf.get_mut(self.used..) else { return false };
+        let Some(len) = encode_told(question, unit, rest) else { return false };
+        self.used += len;
+        true
     }
 
     /// Begins a part of a report; nothing if it does not fit.

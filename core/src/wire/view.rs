@@ -19,6 +19,8 @@ const RUN_LEN: usize = 4 + 1 + 2 + 4 + 8;
 const PAGE_FIXED: usize = 4 + 4 * 4;
 /// Slot, position, end, number, bits.
 const REPORT_FIXED: usize = 4 + 8 + 8 + 8 + 1;
+/// The number of a question before its answer.
+const TOLD_FIXED: usize = 4;
 /// Most bytes of a report before its units.
 pub(super) const REPORT_HEAD_MAX: usize = HEADER_LEN + REPORT_FIXED;
 /// Most bytes of a unit of a report.
@@ -32,6 +34,7 @@ const LAST: u8 = 1;
 /// Bits of an answer to reports.
 const FULL: u8 = 1;
 const AGAIN: u8 = 1 << 1;
+const WANTED_AGAIN: u8 = 1 << 2;
 /// Stands for no master.
 const NO_NODE: u16 = u16::MAX;
 
@@ -63,6 +66,32 @@ pub enum ViewMessage<'a> {
     Report(Report<'a>),
     /// That master to a member: how much of its reports is here, and which slots are decided about again.
     Reported(Reported),
+    /// Member to such a master: somebody here waits for this resource, so open it before its slot. One unit.
+    Wanted(ReportUnits<'a>),
+    /// That master to a member: what do you hold and want of this resource?
+    Ask(Ask<'a>),
+    /// The answer.
+    Told(Told<'a>),
+}
+
+/// A question about one resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask<'a> {
+    /// Number of the question, for the answer.
+    pub question: u32,
+    /// Space of the resource.
+    pub space: SpaceId,
+    /// Its name.
+    pub name: &'a [u8],
+}
+
+/// The answer to a question about one resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told<'a> {
+    /// Number of the question.
+    pub question: u32,
+    /// The position; none if nothing is held or wanted.
+    pub units: ReportUnits<'a>,
 }
 
 /// Some slots of a map, in order.
@@ -140,6 +169,8 @@ pub struct Reported {
     pub is_full: bool,
     /// A part came too early, or one before it is missing: everything after `position` is to be said again.
     pub is_again: bool,
+    /// What the member waits for was not all taken up, and is to be said again.
+    pub is_wanted_again: bool,
 }
 
 /// One position of a report.
@@ -196,6 +227,9 @@ pub(super) enum ViewKind {
     MapInstalled,
     Report,
     Reported,
+    Wanted,
+    Ask,
+    Told,
 }
 
 impl ViewKind {
@@ -208,6 +242,9 @@ impl ViewKind {
             ViewMessage::MapInstalled(_) => Self::MapInstalled,
             ViewMessage::Report(_) => Self::Report,
             ViewMessage::Reported(_) => Self::Reported,
+            ViewMessage::Wanted(_) => Self::Wanted,
+            ViewMessage::Ask(_) => Self::Ask,
+            ViewMessage::Told(_) => Self::Told,
         }
     }
 
@@ -220,6 +257,9 @@ impl ViewKind {
             Self::MapInstalled => 25,
             Self::Report => 26,
             Self::Reported => 27,
+            Self::Wanted => 28,
+            Self::Ask => 29,
+            Self::Told => 30,
         }
     }
 
@@ -232,6 +272,9 @@ impl ViewKind {
             25 => Self::MapInstalled,
             26 => Self::Report,
             27 => Self::Reported,
+            28 => Self::Wanted,
+            29 => Self::Ask,
+            30 => Self::Told,
             _ => return None,
         })
     }
@@ -241,8 +284,8 @@ impl ViewKind {
 
 /// Writes a message to the front of `buf` and gives its length in bytes; `None` if it does not fit.
 ///
-/// Pages of maps and reports are written by [`FrameWriter`](super::FrameWriter), piece by piece; one that is given here
-/// is not written.
+/// Pages of maps, reports and single units are written by [`FrameWriter`](super::FrameWriter), piece by piece; one that is
+/// given here is not written.
 #[must_use]
 pub fn encode_view(message: &ViewMessage<'_>, buf: &mut [u8]) -> Option<usize> {
     let (header, rest) = buf.split_first_chunk_mut::<HEADER_LEN>()?;
@@ -251,11 +294,21 @@ pub fn encode_view(message: &ViewMessage<'_>, buf: &mut [u8]) -> Option<usize> {
     match message {
         ViewMessage::Here { known } => writer.u32(known.0).ok()?,
         ViewMessage::MapReported(slot) | ViewMessage::MapInstalled(slot) => writer.u32(slot.0).ok()?,
-        ViewMessage::MapReport(_) | ViewMessage::MapInstall(_) | ViewMessage::Report(_) => return None,
+        ViewMessage::MapReport(_)
+        | ViewMessage::MapInstall(_)
+        | ViewMessage::Report(_)
+        | ViewMessage::Wanted(_)
+        | ViewMessage::Told(_) => return None,
         ViewMessage::Reported(reported) => {
             writer.u64(reported.position).ok()?;
             writer.u32(reported.frontier.0).ok()?;
-            writer.u8(bit(reported.is_full, FULL) | bit(reported.is_again, AGAIN)).ok()?;
+            let wanted_again = bit(reported.is_wanted_again, WANTED_AGAIN);
+            writer.u8(bit(reported.is_full, FULL) | bit(reported.is_again, AGAIN) | wanted_again).ok()?;
+        }
+        ViewMessage::Ask(ask) => {
+            writer.u32(ask.question).ok()?;
+            writer.u16(ask.space.0).ok()?;
+            encode_name(ask.name, &mut writer).ok()?;
         }
     }
     let len = room - writer.room();
@@ -331,6 +384,27 @@ pub(super) fn finish_report(bytes: &mut [u8], end: u64, is_last: bool) {
     bytes[REPORT_HEAD_MAX - 1] = if is_last { LAST } else { 0 };
 }
 
+/// Writes the one unit that somebody waits for, as a message, and gives its length.
+pub(super) fn encode_wanted(unit: &ReportUnit<'_>, buf: &mut [u8]) -> Option<usize> {
+    let len = encode_report_unit(unit, buf.get_mut(HEADER_LEN..)?)?;
+    finish_view(ViewKind::Wanted, len, buf)
+}
+
+/// Writes the answer to a question, and gives its length.
+pub(super) fn encode_told(question: u32, unit: Option<&ReportUnit<'_>>, buf: &mut [u8]) -> Option<usize> {
+    let (number, rest) = buf.get_mut(HEADER_LEN..)?.split_first_chunk_mut::<TOLD_FIXED>()?;
+    *number = question.to_le_bytes();
+    let len = unit.map_or(Some(0), |unit| encode_report_unit(unit, rest))?;
+    finish_view(ViewKind::Told, TOLD_FIXED + len, buf)
+}
+
+/// Writes the header before a body of this length.
+fn finish_view(kind: ViewKind, len: usize, buf: &mut [u8]) -> Option<usize> {
+    let header = message_header(kind.to_u8(), len).ok()?;
+    buf[..HEADER_LEN].copy_from_slice(&header);
+    Some(HEADER_LEN + len)
+}
+
 /// Writes a unit to the front of `buf` and gives its length; `None` if it does not fit or cannot be.
 pub(super) fn encode_report_unit(unit: &ReportUnit<'_>, buf: &mut [u8]) -> Option<usize> {
     let room = buf.len();
@@ -385,9 +459,32 @@ pub(super) fn decode_view(kind: ViewKind, bytes: &[u8]) -> Result<ViewMessage<'_
             let (position, frontier) = (reader.u64()?, SlotId(reader.u32()?));
             let bits = reader.u8()?;
             let (is_full, is_again) = (bits & FULL != 0, bits & AGAIN != 0);
-            ViewMessage::Reported(Reported { position, frontier, is_full, is_again })
+            let is_wanted_again = bits & WANTED_AGAIN != 0;
+            ViewMessage::Reported(Reported { position, frontier, is_full, is_again, is_wanted_again })
+        }
+        ViewKind::Wanted => ViewMessage::Wanted(decode_single(&mut reader)?.ok_or(DecodeError::Malformed)?),
+        ViewKind::Ask => {
+            let (question, space) = (reader.u32()?, SpaceId(reader.u16()?));
+            ViewMessage::Ask(Ask { question, space, name: decode_name(&mut reader)? })
+        }
+        ViewKind::Told => {
+            let question = reader.u32()?;
+            let units = decode_single(&mut reader)?.unwrap_or(ReportUnits(&[]));
+            ViewMessage::Told(Told { question, units })
         }
     })
+}
+
+/// What is left, if anything, as one unit of a report. What a newer version appended to it is passed over.
+fn decode_single<'a>(reader: &mut Reader<'a>) -> Result<Option<ReportUnits<'a>>, DecodeError> {
+    let rest = reader.rest();
+    if rest.is_empty() {
+        return Ok(None);
+    }
+    let mut after = Reader::new(rest);
+    decode_report_unit(&mut after)?;
+    let len = rest.len() - after.rest().len();
+    Ok(Some(ReportUnits(&rest[..len])))
 }
 
 /// A page that says something of at least one slot, and of none twice or beyond the last number of a slot.

@@ -48,6 +48,9 @@ pub enum Word {
     MapInstalled,
     Report,
     Reported,
+    Wanted,
+    Ask,
+    Told,
 }
 
 /// A unit with a name of its own, to be kept and compared.
@@ -335,6 +338,9 @@ impl Word {
                 ViewMessage::MapInstalled(_) => Self::MapInstalled,
                 ViewMessage::Report(_) => Self::Report,
                 ViewMessage::Reported(_) => Self::Reported,
+                ViewMessage::Wanted(_) => Self::Wanted,
+                ViewMessage::Ask(_) => Self::Ask,
+                ViewMessage::Told(_) => Self::Told,
             },
         }
     }

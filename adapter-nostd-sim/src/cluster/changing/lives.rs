@@ -99,6 +99,7 @@ impl<S: Storage> Cluster<S> {
         let stats = *self.member(node).node.stats();
         let changes = &mut self.report.changes;
         changes.add(Change::RebuiltSlots, stats.slots_rebuilt);
+        changes.add(Change::Early, stats.resources_early);
         changes.add(Change::RebuiltLocks, stats.locks_rebuilt);
         changes.add(Change::PurgedLocks, stats.locks_purged);
     }
