@@ -18,6 +18,7 @@ use crate::name::Name;
 use crate::peer::Push;
 use crate::record::{Course, NOBODY, Outbox, Passage, Resource};
 use crate::table::{Idx, Queue};
+use crate::transfer::Room;
 use crate::wire::{Ask, FrameWriter, ReportUnits, Told, ViewMessage};
 
 /// Resources at a time about which others are asked alone.
@@ -65,8 +66,7 @@ struct Asked {
 struct Question {
     from: Member,
     number: u32,
-    /// What is known of the resource, and its hash.
-    at: Option<(Idx<Resource>, u64)>,
+    at: Option<Idx<Resource>>,
 }
 
 impl Early {
@@ -105,7 +105,7 @@ impl Early {
             feed.put(&(asked.question, asked.silent, asked.unasked));
         }
         for question in &self.questions {
-            feed.put(&(question.from, question.number, question.at.map(|(_, hash)| hash)));
+            feed.put(&(question.from, question.number, question.at.is_some()));
         }
         feed.put(&(self.last_question, self.refused, self.due, self.is_open_due));
     }
@@ -290,9 +290,14 @@ impl Machine<'_> {
         if self.slot(slot).course != Course::Rebuilding || !is_knowing || !unit.position.makes_sense() {
             return false;
         }
-        if self.s.views.early.asked.is_full() && found.is_none_or(|at| self.is_not_asked(at)) {
-            self.refuse_wanted(from);
-            return true;
+        if found.is_none_or(|at| self.is_not_asked(at)) {
+            if !self.has_ample_room() {
+                return true;
+            }
+            if self.s.views.early.asked.is_full() {
+                self.refuse_wanted(from);
+                return true;
+            }
         }
         if let Some(at) = found {
             self.clean_alone(at);
@@ -307,6 +312,19 @@ impl Machine<'_> {
         true
     }
 
+    /// Is so much free that what is granted now will hardly be in the way of what is held already, and not reported yet?
+    fn has_ample_room(&self) -> bool {
+        // A table may have no places at all, for want of long names or value blocks.
+        let least = |len: usize| if len == 0 { 0 } else { u32::try_from(len / 4 + 2).unwrap_or(u32::MAX) };
+        let least = Room {
+            resources: least(self.resources.len()),
+            physical: least(self.physical.len()),
+            names: least(self.names.len()),
+            values: least(self.values.len()),
+        };
+        least.beyond(self.free_room().minus(self.s.transfers.reserved)).is_none()
+    }
+
     fn is_not_asked(&self, at: Idx<Resource>) -> bool {
         self.s.views.early.find_resource(at).is_none()
     }
@@ -317,7 +335,8 @@ impl Machine<'_> {
 
     /// An owner of this node waits for a resource of a slot that is rebuilt here.
     fn want_own(&mut self, at: Idx<Resource>) {
-        if !self.is_agreed() || self.s.views.life != Life::Alive || self.is_suspect() {
+        let may_grant = self.s.views.life == Life::Alive && !self.is_suspect();
+        if !self.is_agreed() || !may_grant || !self.has_ample_room() {
             return;
         }
         if self.s.views.early.asked.is_full() {
@@ -478,7 +497,7 @@ impl Machine<'_> {
         if !is_asking || !is_knowing {
             return false;
         }
-        let at = self.find(ask.space, ask.name, hash).map(|at| (at, hash));
+        let at = self.find(ask.space, ask.name, hash);
         let question = Question { from, number: ask.question, at };
         if self.s.views.early.questions.push(question).is_err() {
             self.s.stats.answers_dropped += 1;
@@ -498,11 +517,8 @@ impl Machine<'_> {
         let early = &self.s.views.early;
         if let Some(nth) = early.questions.iter().position(|question| question.from == member) {
             let Question { number, at, .. } = early.questions[nth];
-            let is_known = |at: &(Idx<Resource>, u64)| {
-                let resource = &self.resources[at.0];
-                resource.is_used && resource.hash == at.1 && self.is_reported(at.0)
-            };
-            let unit = at.filter(is_known).map(|(at, _)| self.report_unit(at));
+            // If it is another one by now, its name says so.
+            let unit = at.filter(|at| self.is_reported(*at)).map(|at| self.report_unit(at));
             if !writer.push_told(number, unit.as_ref()) {
                 return Push::Full;
             }

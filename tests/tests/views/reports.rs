@@ -245,7 +245,7 @@ fn a_page_of_the_map_is_acknowledged_as_it_was_said_first() {
 #[test]
 fn what_is_converted_gives_way_to_what_is_held() {
     // Room for the value blocks of what the reporter holds, and for no more.
-    const BLOCKS: u32 = 4;
+    const BLOCKS: u32 = 1;
     let others = [MASTER, REPORTER];
     let slots = slots_to_be(&others);
     let mut world = joined(&others, Limits { values: BLOCKS + 1, ..Limits::uniform(64) });
