@@ -1,5 +1,6 @@
-//! Clusters whose members come and go (rules W1 to W18 of `docs/views.md`).
+//! Clusters whose members come and go (rules W1 to W19 of `docs/views.md`).
 
+mod early;
 mod fences;
 mod maps;
 mod places;
