@@ -12,6 +12,9 @@ use crate::time::Instant;
 /// Expired deadlines that one call works off; the rest follow while the node is driven.
 const EXPIRED_A_CALL: u32 = 64;
 
+/// As how many records one of long work counts while a map is agreed on, or resources are asked about alone.
+const EARLY_PRICE: u32 = 8;
+
 impl Machine<'_> {
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.see(now);
@@ -61,8 +64,13 @@ impl Machine<'_> {
         if most == 0 {
             return 0;
         }
+        // What somebody waits for comes first: meanwhile each record of the rest counts as several.
+        let is_waited_for = !self.is_agreed() || self.s.views.early.is_asking();
+        let price = if is_waited_for { EARLY_PRICE } else { 1 };
+        let most = most.div_ceil(price);
         let of_transfers = self.work_on_transfers(most);
-        if of_transfers > 0 { of_transfers } else { self.work_on_views(most) }
+        let done = if of_transfers > 0 { of_transfers } else { self.work_on_views(most) };
+        done.saturating_mul(price)
     }
 
     fn work_off_overdue(&mut self) {

@@ -22,14 +22,14 @@ use crate::transfer::Room;
 use crate::wire::{Ask, FrameWriter, ReportUnits, Told, ViewMessage};
 
 /// Resources at a time about which others are asked alone.
-const ASKED_MAX: usize = 128;
+const ASKED_MAX: usize = 256;
 
 /// Resources of closed slots that have a mark: those that are asked about here or were at their new master, and those that
 /// are open.
 const MARKED_MAX: usize = 512;
 
 /// Questions of new masters that wait to be answered.
-const QUESTIONS_MAX: usize = 256;
+const QUESTIONS_MAX: usize = 512;
 
 /// Positions that one call looks through, in each queue where they may wait, for what is wanted.
 const LOOKED_THROUGH: usize = 512;
@@ -84,6 +84,11 @@ impl Early {
 
     pub(super) const fn is_due(&self) -> bool {
         self.is_open_due
+    }
+
+    /// Does somebody wait for an answer about a resource alone?
+    pub(crate) fn is_asking(&self) -> bool {
+        !self.asked.is_empty() || !self.questions.is_empty()
     }
 
     /// Is nothing marked, and nobody asked?
