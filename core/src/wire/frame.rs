@@ -291,7 +291,7 @@ impl<'a> FrameWriter<'a> {
         Some(ChunkWriter { frame: self, units_at, end: units_at })
     }
 
-    /// Appends a message about a view that is no page of a map and no report; `false` if it does not fit, the frame is
+    /// Appends a message about a view that is no page of a map and has no units; `false` if it does not fit, the frame is
     /// then as it was.
     #[must_use]
     pub fn push_view(&mut self, message: &ViewMessage<'_>) -> bool {
