@@ -74,10 +74,19 @@ fn push_view(frame: &mut FrameWriter<'_>, message: &ViewMessage<'_>) -> bool {
             writer.finish(report.end, report.is_last);
             true
         }
+        ViewMessage::Wanted(units) => {
+            let mut units = *units;
+            units.next().is_some_and(|unit| frame.push_wanted(&unit))
+        }
+        ViewMessage::Told(told) => {
+            let mut units = told.units;
+            frame.push_told(told.question, units.next().as_ref())
+        }
         ViewMessage::Here { .. }
         | ViewMessage::MapReported(_)
         | ViewMessage::MapInstalled(_)
-        | ViewMessage::Reported(_) => frame.push_view(message),
+        | ViewMessage::Reported(_)
+        | ViewMessage::Ask(_) => frame.push_view(message),
     }
 }
 
@@ -163,14 +172,30 @@ fn check_again(message: &Message<'_>) {
         assert!(chunk.units.records().eq(records), "{message:?}: locks are passed over as they are read");
         return;
     }
-    if let (Message::View(ViewMessage::Report(one)), Message::View(ViewMessage::Report(other))) =
-        (message, &again)
-    {
-        assert_eq!((one.head, one.end, one.is_last), (other.head, other.end, other.is_last));
-        assert!(one.units.eq(other.units), "{message:?}, {again:?}");
-        return;
+    if let (Message::View(message), Message::View(again)) = (message, &again) {
+        return check_same_view(message, again);
     }
     assert_eq!(*message, again);
+}
+
+/// Two messages about a view say the same; units are compared as they are read.
+fn check_same_view(message: &ViewMessage<'_>, again: &ViewMessage<'_>) {
+    match (message, again) {
+        (ViewMessage::Report(one), ViewMessage::Report(other)) => {
+            assert_eq!((one.head, one.end, one.is_last), (other.head, other.end, other.is_last));
+            assert!(one.units.eq(other.units), "{message:?}, {again:?}");
+        }
+        (ViewMessage::Wanted(one), ViewMessage::Wanted(other)) => {
+            assert_eq!(one.count(), 1, "{message:?}");
+            assert!((*one).eq(*other), "{message:?}, {again:?}");
+        }
+        (ViewMessage::Told(one), ViewMessage::Told(other)) => {
+            assert!(one.units.count() <= 1, "{message:?}");
+            assert_eq!(one.question, other.question);
+            assert!(one.units.eq(other.units), "{message:?}, {again:?}");
+        }
+        _ => assert_eq!(message, again),
+    }
 }
 
 /// Every byte of a message in turn, wrong in every way.

@@ -2,6 +2,7 @@
 
 extern crate std;
 
+use std::boxed::Box;
 use std::vec::Vec;
 
 use super::super::*;
@@ -300,7 +301,7 @@ impl Random {
     }
 
     fn view_message(&mut self, pieces: usize) -> ViewSample {
-        match self.below(9) {
+        match self.below(13) {
             0 => ViewSample::Short(ViewMessage::Here { known: Epoch(self.u32()) }),
             1 => ViewSample::Short(ViewMessage::MapReported(SlotId(self.u32()))),
             2 => ViewSample::Short(ViewMessage::MapInstalled(SlotId(self.u32()))),
@@ -309,9 +310,17 @@ impl Random {
                 frontier: SlotId(self.u32()),
                 is_full: self.one_in(2),
                 is_again: self.one_in(2),
+                is_wanted_again: self.one_in(2),
             })),
             4 => ViewSample::Page(self.page(PageKind::Report, pieces)),
             5 => ViewSample::Page(self.page(PageKind::Install, pieces)),
+            6 | 7 => ViewSample::Wanted(Box::new(self.report_unit())),
+            8 => {
+                let (question, space, name) = (self.u32(), SpaceId(self.u16()), self.name().leak());
+                ViewSample::Short(ViewMessage::Ask(Ask { question, space, name }))
+            }
+            9 => ViewSample::Told(self.u32(), None),
+            10 => ViewSample::Told(self.u32(), Some(Box::new(self.report_unit()))),
             _ => ViewSample::Report(self.report(pieces)),
         }
     }

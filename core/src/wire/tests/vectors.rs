@@ -2,6 +2,7 @@
 
 extern crate std;
 
+use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::format;
 use std::vec;
@@ -251,7 +252,7 @@ fn example_lost_chunk() -> ChunkParts<'static> {
 }
 
 /// The messages about views of the documentation's vectors, by title.
-fn example_views() -> [(&'static str, ViewSample); 9] {
+fn example_views() -> [(&'static str, ViewSample); 14] {
     let room = Room { resources: 0x30, physical: 0x40, names: 2, values: 5 };
     let old = MapVersion { epoch: Epoch(1), count: 6 };
     let run = |len, claim, master: u16, version| {
@@ -272,9 +273,18 @@ fn example_views() -> [(&'static str, ViewSample); 9] {
     let head = ReportHead { slot: SlotId(0x60), position: 0x60_0000_0007, number: Number(0x0105) };
     let report_of =
         |head, end, is_last, units| ViewSample::Report(ReportSample { head, end, is_last, units });
-    let reported =
-        Reported { position: 0x61_0000_0000, frontier: SlotId(0x61), is_full: false, is_again: false };
+    let reported = Reported {
+        position: 0x61_0000_0000,
+        frontier: SlotId(0x61),
+        is_full: false,
+        is_again: false,
+        is_wanted_again: false,
+    };
     let refused = Reported { is_full: true, is_again: true, ..reported };
+    let wanted_again = Reported { is_wanted_again: true, ..reported };
+    let wanted = ViewSample::Wanted(Box::new(waiting.clone()));
+    let ask = Ask { question: 0x71, space: SpaceId(3), name: NAME };
+    let told = ViewSample::Told(0x71, Some(Box::new(unit.clone())));
     [
         ("here", ViewSample::Short(ViewMessage::Here { known: Epoch(1) })),
         ("map-report", page(PageKind::Report, room, report)),
@@ -288,6 +298,11 @@ fn example_views() -> [(&'static str, ViewSample); 9] {
         ),
         ("reported", ViewSample::Short(ViewMessage::Reported(reported))),
         ("reported-again", ViewSample::Short(ViewMessage::Reported(refused))),
+        ("reported-wanted-again", ViewSample::Short(ViewMessage::Reported(wanted_again))),
+        ("wanted", wanted),
+        ("ask", ViewSample::Short(ViewMessage::Ask(ask))),
+        ("told", told),
+        ("told-nothing", ViewSample::Told(0x71, None)),
     ]
 }
 

@@ -1,13 +1,14 @@
-//! Messages about views: short ones, pages of maps, and reports.
+//! Messages about views: short ones, pages of maps, reports, and single positions.
 
 extern crate std;
 
+use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
 
 use super::super::view::{REPORT_HEAD_MAX, REPORT_UNIT_MAX};
 use super::super::*;
-use super::random::view_samples;
+use super::random::{Random, view_samples};
 use super::{check_each_byte_wrong, decoded, encoded_view, example_header, push_view, token, write_len};
 use crate::flags::Flags;
 use crate::id::{DemandId, Epoch, MapVersion, NodeId, Number, Priority, QueueTicket, SlotId, SpaceId, Token};
@@ -24,6 +25,9 @@ const POSITION_AT: usize = 4 + 4;
 const END_AT: usize = POSITION_AT + 8;
 const BITS_AT: usize = END_AT + 8 + 8;
 const UNITS_AT: usize = BITS_AT + 1;
+/// Offsets of the one unit of a message that has no more.
+const WANTED_AT: usize = 4;
+const TOLD_AT: usize = 4 + 4;
 
 /// A message about a view that owns its pieces.
 #[derive(Clone, Debug)]
@@ -31,6 +35,9 @@ pub(super) enum ViewSample {
     Short(ViewMessage<'static>),
     Page(PageSample),
     Report(ReportSample),
+    Wanted(Box<ReportUnitSample>),
+    /// The number of the question, and what is told.
+    Told(u32, Option<Box<ReportUnitSample>>),
 }
 
 #[derive(Clone, Debug)]
@@ -107,6 +114,9 @@ impl ViewSample {
             Self::Short(message) => frame.push_view(message),
             Self::Page(page) => page.push_to(frame, FRAME_MAX) == Some(page.slots()),
             Self::Report(report) => report.push_to(frame),
+            Self::Wanted(unit) => frame.push_wanted(&unit.unit()),
+            Self::Told(question, None) => frame.push_told(*question, None),
+            Self::Told(question, Some(unit)) => frame.push_told(*question, Some(&unit.unit())),
         }
     }
 
@@ -129,6 +139,10 @@ impl ViewSample {
                 said.is_said_by(PageKind::Install, page)
             }
             (Self::Report(said), Message::View(ViewMessage::Report(report))) => said.is_said_by(report),
+            (Self::Wanted(said), Message::View(ViewMessage::Wanted(units))) => (*units).eq([said.unit()]),
+            (Self::Told(question, said), Message::View(ViewMessage::Told(told))) => {
+                told.question == *question && told.units.eq(said.iter().map(|unit| unit.unit()))
+            }
             _ => false,
         }
     }
@@ -144,7 +158,8 @@ fn messages_come_back_as_they_went() {
 
 #[test]
 fn each_kind_has_its_number_and_its_length() {
-    let reported = Reported { position: 1, frontier: SlotId(2), is_full: true, is_again: false };
+    let (position, frontier) = (1, SlotId(2));
+    let reported = Reported { position, frontier, is_full: true, is_again: false, is_wanted_again: false };
     for (sample, kind, len) in [
         (ViewSample::Short(ViewMessage::Here { known: Epoch(1) }), 21, 4),
         (page(PageKind::Report, 0, &[1, 2]), 22, 20 + 2 * 19),
@@ -154,6 +169,13 @@ fn each_kind_has_its_number_and_its_length() {
         (report(&[]), 26, 29),
         (report(&[longest_unit()]), 26, 29 + 327),
         (ViewSample::Short(ViewMessage::Reported(reported)), 27, 13),
+        (wanted(shortest_unit()), 28, 18),
+        (wanted(longest_unit()), 28, 327),
+        (ask(&[7]), 29, 8),
+        (ask(&[7; 64]), 29, 71),
+        (told(None), 30, 4),
+        (told(Some(shortest_unit())), 30, 4 + 18),
+        (told(Some(longest_unit())), 30, 4 + 327),
     ] {
         let bytes = sample.encoded();
         assert_eq!((bytes[0], bytes.len()), (kind, 4 + len), "{sample:?}");
@@ -163,14 +185,25 @@ fn each_kind_has_its_number_and_its_length() {
 #[test]
 fn the_smallest_frame_holds_the_longest_unit() {
     assert_eq!((REPORT_HEAD_MAX, REPORT_UNIT_MAX), (33, 327));
-    let mut buf = [0; FRAME_LEAST];
-    let mut frame = FrameWriter::new(example_header(), &mut buf);
-    assert!(report(&[longest_unit()]).push_to(&mut frame));
-    assert_eq!(frame.finish(), FRAME_HEADER_LEN + REPORT_HEAD_MAX + REPORT_UNIT_MAX);
+    for (sample, units_at) in [
+        (report(&[longest_unit()]), UNITS_AT),
+        (wanted(longest_unit()), WANTED_AT),
+        (told(Some(longest_unit())), TOLD_AT),
+    ] {
+        let mut buf = [0; FRAME_LEAST];
+        let mut frame = FrameWriter::new(example_header(), &mut buf);
+        assert!(sample.push_to(&mut frame));
+        assert_eq!(frame.finish(), FRAME_HEADER_LEN + units_at + REPORT_UNIT_MAX);
+    }
     check_samples(500, 1, |sample, bytes| {
-        if let ViewSample::Report(_) = sample {
-            assert!(bytes.len() <= REPORT_HEAD_MAX + REPORT_UNIT_MAX);
-        }
+        let most = match sample {
+            ViewSample::Report(_) => REPORT_HEAD_MAX + REPORT_UNIT_MAX,
+            ViewSample::Wanted(_) => WANTED_AT + REPORT_UNIT_MAX,
+            ViewSample::Told(..) => TOLD_AT + REPORT_UNIT_MAX,
+            ViewSample::Short(_) => 75,
+            ViewSample::Page(_) => return,
+        };
+        assert!(bytes.len() <= most, "{sample:?}");
     });
 }
 
@@ -221,8 +254,15 @@ fn a_page_has_as_many_runs_as_fit() {
 }
 
 #[test]
-fn pages_and_reports_are_not_written_as_one_piece() {
-    for sample in [page(PageKind::Report, 0, &[1]), page(PageKind::Install, 0, &[1]), report(&[])] {
+fn pages_and_units_are_not_written_as_one_piece() {
+    for sample in [
+        page(PageKind::Report, 0, &[1]),
+        page(PageKind::Install, 0, &[1]),
+        report(&[]),
+        wanted(shortest_unit()),
+        told(None),
+        told(Some(shortest_unit())),
+    ] {
         let bytes = sample.encoded();
         let Message::View(message) = decoded(&bytes) else { panic!("it is about a view") };
         assert_eq!(encode_view(&message, &mut [0; FRAME_LEAST]), None);
@@ -266,22 +306,29 @@ fn any_byte_may_be_wrong() {
 
 #[test]
 fn random_bytes_of_any_kind_are_read_or_refused() {
-    let mut random = super::random::Random(47);
-    let mut read = [0; 7];
-    for _ in 0..40_000 {
-        let kind = random.below(7);
+    let mut random = Random(47);
+    let (mut read, mut units) = ([0; 10], 0);
+    for _ in 0..60_000 {
+        let kind = random.below(read.len());
         let pieces = random.below(4);
         let len = if [1, 3].contains(&kind) { 20 + RUN_LEN * pieces } else { random.below(120) };
         let mut bytes = vec![21 + u8::try_from(kind).unwrap(), 0, 0, 0];
         bytes.extend(random.bytes(len));
         write_len(&mut bytes);
+        let unit_at = [(5, UNITS_AT), (7, WANTED_AT), (9, TOLD_AT)].into_iter().find(|(of, _)| *of == kind);
+        if let Some((_, at)) = unit_at.filter(|_| !random.one_in(4)) {
+            begin_unit(&mut random, bytes.get_mut(at..).unwrap_or_default());
+        }
         if let Ok((message, len)) = decode_message(&bytes) {
             assert_eq!(len, bytes.len());
-            super::check_again(&message.unwrap());
+            let message = message.unwrap();
+            super::check_again(&message);
             read[kind] += 1;
+            units += usize::from(has_unit(&message));
         }
     }
     assert!(read.iter().all(|read| *read > 10), "some of every kind are read: {read:?}");
+    assert!(units > 1000, "units are read: {units}");
 }
 
 #[test]
@@ -293,7 +340,12 @@ fn fields_of_a_newer_version_are_passed_over_where_they_can_be() {
         write_len(&mut longer);
         match sample {
             ViewSample::Short(message) => assert_eq!(decoded(&longer), Message::View(*message)),
-            ViewSample::Page(_) | ViewSample::Report(_) => {
+            // Of units the same bytes are left.
+            ViewSample::Wanted(_) | ViewSample::Told(_, Some(_)) => {
+                assert_eq!(decoded(&longer), decoded(bytes))
+            }
+            // There is no unit after which it could stand, and as one it has no name.
+            ViewSample::Told(_, None) | ViewSample::Page(_) | ViewSample::Report(_) => {
                 assert_eq!(decode_message(&longer), Err(DecodeError::Malformed), "{sample:?}");
             }
         }
@@ -305,14 +357,16 @@ fn bits_of_a_newer_version_are_ignored() {
     check_samples(500, 1, |sample, bytes| {
         let mut newer = bytes.to_vec();
         match sample {
-            ViewSample::Short(ViewMessage::Reported(_)) => newer[4 + 12] |= 0xfc,
+            ViewSample::Short(ViewMessage::Reported(_)) => newer[4 + 12] |= 0xf8,
             ViewSample::Report(report) => {
                 newer[BITS_AT] |= 0xfe;
                 if let [unit] = &report.units[..] {
-                    newer[fields_at(unit, bytes)] |= 0xf0;
+                    newer[fields_at(unit, UNITS_AT)] |= 0xf0;
                 }
             }
-            ViewSample::Short(_) | ViewSample::Page(_) => return,
+            ViewSample::Wanted(unit) => newer[fields_at(unit, WANTED_AT)] |= 0xf0,
+            ViewSample::Told(_, Some(unit)) => newer[fields_at(unit, TOLD_AT)] |= 0xf0,
+            ViewSample::Short(_) | ViewSample::Page(_) | ViewSample::Told(_, None) => return,
         }
         assert_ne!(newer, bytes);
         assert!(sample.is_said_by(&decoded(&newer)), "{sample:?}");
@@ -400,37 +454,86 @@ fn a_report_takes_at_least_a_step() {
 #[test]
 fn values_of_a_unit_that_cannot_be_are_malformed() {
     let unit = longest_unit();
-    let good = report(core::slice::from_ref(&unit)).encoded();
-    let fields = fields_at(&unit, &good);
-    let (name, kind, position) = (UNITS_AT + 2, UNITS_AT + 3 + 64, UNITS_AT + 4 + 64);
-    let state = fields + 1 + 16 + 12 + 16;
-    for (at, wrong) in [
-        (name, 0),
-        (name, 65),
-        (name, 255),
-        (kind, 0),
-        (kind, 4),
-        (kind, 10),
-        (kind, 255),
-        (position + 8, 0x6f),
-        (position + 9, 0x0e),
-        (state, 3),
-        (state, 255),
-        (state + 1, 65),
-        (state + 1, 255),
+    for (sample, at) in [
+        (report(core::slice::from_ref(&unit)), UNITS_AT),
+        (wanted(unit.clone()), WANTED_AT),
+        (told(Some(unit.clone())), TOLD_AT),
     ] {
-        let mut bytes = good.clone();
-        bytes[at] = wrong;
-        assert_eq!(decode_message(&bytes), Err(DecodeError::Malformed), "{wrong} at {at}");
+        let good = sample.encoded();
+        let (name, kind, position) = (at + 2, at + 3 + 64, at + 4 + 64);
+        let state = fields_at(&unit, at) + 1 + 16 + 12 + 16;
+        for (at, wrong) in [
+            (name, 0),
+            (name, 65),
+            (name, 255),
+            (kind, 0),
+            (kind, 4),
+            (kind, 10),
+            (kind, 255),
+            (position + 8, 0x6f),
+            (position + 9, 0x0e),
+            (state, 3),
+            (state, 255),
+            (state + 1, 65),
+            (state + 1, 255),
+        ] {
+            let mut bytes = good.clone();
+            bytes[at] = wrong;
+            assert_eq!(decode_message(&bytes), Err(DecodeError::Malformed), "{wrong} at {at}");
+        }
     }
+}
+
+#[test]
+fn names_that_cannot_be_are_not_written() {
+    let unit = longest_unit();
     let long = [1; 300];
     for name in [&long[..0], &long[..65], &long[..]] {
         let mut buf = vec![0; FRAME_MAX];
         let mut frame = FrameWriter::new(example_header(), &mut buf);
+        let unit = ReportUnit { name, ..unit.unit() };
+        assert!(!frame.push_wanted(&unit), "a name of {} bytes", name.len());
+        assert!(!frame.push_told(6, Some(&unit)), "a name of {} bytes", name.len());
+        let ask = ViewMessage::Ask(Ask { question: 6, space: SpaceId(3), name });
+        assert!(!frame.push_view(&ask), "a name of {} bytes", name.len());
+        assert!(frame.is_empty());
         let mut writer = frame.begin_report(&report_head()).unwrap();
-        assert!(!writer.push(&ReportUnit { name, ..unit.unit() }), "a name of {} bytes", name.len());
+        assert!(!writer.push(&unit), "a name of {} bytes", name.len());
         assert_eq!(writer.used(), REPORT_HEAD_MAX);
     }
+}
+
+#[test]
+fn a_question_about_a_name_that_cannot_be_is_malformed() {
+    let good = ask(&[7; 64]).encoded();
+    for (len, is_question) in [(0, false), (1, true), (63, true), (64, true), (65, false), (255, false)] {
+        let mut bytes = good.clone();
+        bytes[4 + 4 + 2] = len;
+        assert_eq!(decode_message(&bytes).is_ok(), is_question, "a name of {len} bytes");
+        // Its bytes are there, so it is the length that is refused.
+        bytes.extend([7; 255]);
+        write_len(&mut bytes);
+        assert_eq!(decode_message(&bytes).is_ok(), is_question, "a name of {len} bytes");
+    }
+}
+
+#[test]
+fn of_more_units_than_one_the_first_is_read() {
+    let rest = wanted(shortest_unit()).encoded().split_off(WANTED_AT);
+    for sample in [wanted(longest_unit()), told(Some(longest_unit()))] {
+        let good = sample.encoded();
+        let mut bytes = [&good[..], &rest].concat();
+        write_len(&mut bytes);
+        assert_eq!(decoded(&bytes), decoded(&good));
+        assert!(sample.is_said_by(&decoded(&bytes)));
+    }
+    let mut bytes = [&told(None).encoded()[..], &rest].concat();
+    write_len(&mut bytes);
+    assert!(told(Some(shortest_unit())).is_said_by(&decoded(&bytes)));
+    let mut bytes = wanted(shortest_unit()).encoded();
+    bytes.truncate(WANTED_AT);
+    write_len(&mut bytes);
+    assert_eq!(decode_message(&bytes), Err(DecodeError::Malformed), "a wish for nothing");
 }
 
 #[test]
@@ -460,7 +563,8 @@ fn check_samples(count: usize, pieces: usize, check: impl Fn(&ViewSample, &[u8])
 /// The same messages with fewer of their pieces, which are messages, too, and their lengths.
 fn shorter_wholes(sample: &ViewSample) -> Vec<(usize, ViewSample)> {
     let shorter: Vec<_> = match sample {
-        ViewSample::Short(_) => Vec::new(),
+        ViewSample::Short(_) | ViewSample::Wanted(_) | ViewSample::Told(_, None) => Vec::new(),
+        ViewSample::Told(question, Some(_)) => vec![ViewSample::Told(*question, None)],
         ViewSample::Page(page) => {
             let cut = |runs| PageSample { runs: page.runs[..runs].to_vec(), ..page.clone() };
             (1..page.runs.len()).map(|runs| ViewSample::Page(cut(runs))).collect()
@@ -497,6 +601,60 @@ fn report(units: &[ReportUnitSample]) -> ViewSample {
     ViewSample::Report(ReportSample { head: report_head(), end: 4, is_last: true, units: units.to_vec() })
 }
 
+fn wanted(unit: ReportUnitSample) -> ViewSample {
+    ViewSample::Wanted(Box::new(unit))
+}
+
+fn ask(name: &'static [u8]) -> ViewSample {
+    ViewSample::Short(ViewMessage::Ask(Ask { question: 6, space: SpaceId(3), name }))
+}
+
+fn told(unit: Option<ReportUnitSample>) -> ViewSample {
+    ViewSample::Told(6, unit.map(Box::new))
+}
+
+/// Does a message have a unit?
+fn has_unit(message: &Message<'_>) -> bool {
+    let Message::View(message) = message else { return false };
+    match message {
+        ViewMessage::Report(report) => report.units.count() > 0,
+        ViewMessage::Wanted(units) => units.count() > 0,
+        ViewMessage::Told(told) => told.units.count() > 0,
+        ViewMessage::Here { .. }
+        | ViewMessage::MapReport(_)
+        | ViewMessage::MapReported(_)
+        | ViewMessage::MapInstall(_)
+        | ViewMessage::MapInstalled(_)
+        | ViewMessage::Reported(_)
+        | ViewMessage::Ask(_) => false,
+    }
+}
+
+/// Makes bytes begin as a unit could: with a name, a kind, modes and few fields.
+fn begin_unit(random: &mut Random, bytes: &mut [u8]) {
+    let name = 1 + random.below(8);
+    let Some((begin, rest)) = bytes.split_at_mut_checked(3 + name) else { return };
+    begin[2] = u8::try_from(name).unwrap();
+    if let [kind, _, _, _, _, _, _, _, _, held, wanted, fields, ..] = rest {
+        *kind = 1 + u8::try_from(random.below(3)).unwrap();
+        (*held, *wanted) = (0xf5, 0x35);
+        *fields &= u8::try_from(random.below(256)).unwrap();
+    }
+}
+
+/// A unit with nothing that one can do without.
+fn shortest_unit() -> ReportUnitSample {
+    ReportUnitSample {
+        space: SpaceId(3),
+        name: vec![7],
+        position: Position::default(),
+        token: Token::NONE,
+        ticket: None,
+        value: None,
+        since: Token::NONE,
+    }
+}
+
 /// A unit with everything that one can have.
 fn longest_unit() -> ReportUnitSample {
     let value = Value::new(&[7; 64]).unwrap();
@@ -525,8 +683,8 @@ fn longest_unit() -> ReportUnitSample {
     }
 }
 
-/// Where the only unit of a report says which fields it has beside its position.
-fn fields_at(unit: &ReportUnitSample, bytes: &[u8]) -> usize {
+/// Where a unit that stands at an offset says which fields it has beside its position.
+fn fields_at(unit: &ReportUnitSample, at: usize) -> usize {
     let without = ReportUnitSample {
         token: Token::NONE,
         ticket: None,
@@ -534,7 +692,6 @@ fn fields_at(unit: &ReportUnitSample, bytes: &[u8]) -> usize {
         since: Token::NONE,
         ..unit.clone()
     };
-    let shorter = report(&[without]).encoded().len();
-    assert!(shorter <= bytes.len());
-    shorter - 1
+    let shorter = report(&[without]).encoded().len() - UNITS_AT;
+    at + shorter - 1
 }
