@@ -13,9 +13,11 @@ use crate::written::{HEADER, written};
 const HELLO_LEN: usize = 48;
 /// Bytes of a chunk before its floors and units.
 const CHUNK_HEAD_LEN: usize = 4 + 20 + 42;
-/// Bytes of a page before its runs, and of a report before its units, without the header of the message.
+/// Bytes of a page before its runs, and of a report and of an answer before their units, without the header of the
+/// message.
 const PAGE_HEAD_LEN: usize = 20;
 const REPORT_HEAD_LEN: usize = 29;
+const TOLD_HEAD_LEN: usize = 4;
 
 /// Gives the bytes to every reader: as a stream, as a frame, as a message, as the messages of a frame, as the units of
 /// a chunk, as a name and as a value.
@@ -116,9 +118,11 @@ fn check_units(data: &[u8]) {
     }
 }
 
-/// The bytes as runs of a page and as units of a report that are all right but for them.
+/// The bytes as runs of a page, and as units of a report and of messages of one unit, that are all right but for them.
 fn check_pieces(data: &[u8]) {
-    for (kind, fixed) in [(22, PAGE_HEAD_LEN), (24, PAGE_HEAD_LEN), (26, REPORT_HEAD_LEN)] {
+    let pages = [(22, PAGE_HEAD_LEN), (24, PAGE_HEAD_LEN)];
+    let units = [(26, REPORT_HEAD_LEN), (28, 0), (30, TOLD_HEAD_LEN)];
+    for (kind, fixed) in pages.into_iter().chain(units) {
         let Ok(len) = u16::try_from(fixed + data.len()) else { return };
         let mut head = vec![0; 4 + fixed];
         head[0] = kind;
@@ -191,10 +195,23 @@ fn is_same(one: &Message<'_>, other: &Message<'_>) -> bool {
             && a.floors.eq(b.floors)
             && a.units.eq(b.units);
     }
-    if let (Message::View(ViewMessage::Report(one)), Message::View(ViewMessage::Report(other))) = (one, other)
-    {
-        return (one.head, one.end, one.is_last) == (other.head, other.end, other.is_last)
-            && one.units.eq(other.units);
+    match (one, other) {
+        (Message::View(one), Message::View(other)) => is_same_view(one, other),
+        _ => one == other,
     }
-    one == other
+}
+
+/// A message of one unit has no more.
+fn is_same_view(one: &ViewMessage<'_>, other: &ViewMessage<'_>) -> bool {
+    match (one, other) {
+        (ViewMessage::Report(one), ViewMessage::Report(other)) => {
+            (one.head, one.end, one.is_last) == (other.head, other.end, other.is_last)
+                && one.units.eq(other.units)
+        }
+        (ViewMessage::Wanted(one), ViewMessage::Wanted(other)) => one.count() == 1 && (*one).eq(*other),
+        (ViewMessage::Told(one), ViewMessage::Told(other)) => {
+            one.question == other.question && one.units.count() <= 1 && one.units.eq(other.units)
+        }
+        _ => one == other,
+    }
 }

@@ -20,7 +20,9 @@ pub(crate) fn without_reserved(message: &[u8]) -> Vec<u8> {
         13 => clear_chunk(&mut bytes[24..]),
         14 => bytes[24 + 16] &= 1,
         26 => clear_report(&mut bytes[4..]),
-        27 => bytes[4 + 12] &= 0b11,
+        27 => bytes[4 + 12] &= 0b111,
+        28 => clear_units(&mut bytes[4..]),
+        30 => clear_units(&mut bytes[4 + 4..]),
         _ => {}
     }
     bytes
@@ -37,18 +39,23 @@ fn clear_position(position: &mut [u8]) {
 
 fn clear_report(report: &mut [u8]) {
     report[28] &= 1;
-    let mut at = 29;
-    while at < report.len() {
-        let name = usize::from(report[at + 2]);
+    clear_units(&mut report[29..]);
+}
+
+/// Units of a report, end to end.
+fn clear_units(units: &mut [u8]) {
+    let mut at = 0;
+    while at < units.len() {
+        let name = usize::from(units[at + 2]);
         let position = at + 4 + name;
-        clear_position(&mut report[position..]);
-        let fields = position + position_len(&report[position..]);
-        report[fields] &= 0b1111;
-        let has = |bit: u8| report[fields] >> bit & 1 != 0;
+        clear_position(&mut units[position..]);
+        let fields = position + position_len(&units[position..]);
+        units[fields] &= 0b1111;
+        let has = |bit: u8| units[fields] >> bit & 1 != 0;
         at = fields + 1 + if has(0) { 16 } else { 0 } + if has(1) { 12 } else { 0 };
         let has_since = has(3);
         if has(2) {
-            at += value_copy_len(&report[at..]);
+            at += value_copy_len(&units[at..]);
         }
         at += if has_since { 16 } else { 0 };
     }

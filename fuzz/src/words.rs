@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use lockmaster_core::wire::{
-    Body, ChunkHead, Demand, DemandUnit, Deny, DenyReason, FRAME_MAX, FrameWriter, Grant, LockMessage,
+    Ask, Body, ChunkHead, Demand, DemandUnit, Deny, DenyReason, FRAME_MAX, FrameWriter, Grant, LockMessage,
     LockUnit, MapPage, MapRun, OfferAnswer, PageKind, Position, PositionKind, Queued, RecordUnit, Redirect,
     ReportHead, ReportUnit, Reported, TransferBody, TransferMessage, Unit, UpdatedLocks, ViewMessage, Write,
 };
@@ -34,11 +34,12 @@ pub(crate) struct World {
     pub(crate) echoes: Echoes,
 }
 
-/// Numbers and transfers that were heard, a few of each.
+/// Numbers, transfers and questions that were heard, a few of each.
 #[derive(Debug, Default)]
 pub(crate) struct Echoes {
     numbers: VecDeque<u64>,
     transfers: VecDeque<(SlotRange, MapVersion)>,
+    questions: VecDeque<(u32, (SpaceId, Vec<u8>))>,
 }
 
 impl Echoes {
@@ -56,6 +57,11 @@ impl Echoes {
             self.transfers.push_front((range, version));
             self.transfers.truncate(Self::MAX);
         }
+    }
+
+    pub(crate) fn hear_question(&mut self, ask: &Ask<'_>) {
+        self.questions.push_front((ask.question, (ask.space, ask.name.to_vec())));
+        self.questions.truncate(Self::MAX);
     }
 }
 
@@ -99,6 +105,11 @@ pub(crate) enum ViewWords {
     Short(ViewMessage<'static>),
     Page(PageWords),
     Report(ReportWords),
+    Wanted(Box<ReportUnitWords>),
+    /// The number of a question, and what it asks about.
+    Ask(u32, (SpaceId, Vec<u8>)),
+    /// The number of a question, and the answer.
+    Told(u32, Option<Box<ReportUnitWords>>),
 }
 
 #[derive(Debug)]
@@ -118,7 +129,7 @@ pub(crate) struct ReportWords {
 }
 
 #[derive(Debug)]
-struct ReportUnitWords {
+pub(crate) struct ReportUnitWords {
     named: (SpaceId, Vec<u8>),
     position: Position,
     token: Token,
@@ -167,6 +178,14 @@ impl ViewWords {
                 writer.finish(report.end, report.is_last);
                 true
             }
+            Self::Wanted(unit) => frame.push_wanted(&unit.unit()),
+            Self::Ask(question, (space, name)) => {
+                frame.push_view(&ViewMessage::Ask(Ask { question: *question, space: *space, name }))
+            }
+            Self::Told(question, unit) => {
+                let unit = unit.as_ref().map(|unit| unit.unit());
+                frame.push_told(*question, unit.as_ref())
+            }
         }
     }
 
@@ -185,7 +204,14 @@ impl ViewWords {
                 (said.head, said.end, said.is_last) == (report.head, report.end, report.is_last)
                     && report.units.eq(said.units.iter().map(ReportUnitWords::unit))
             }
-            (Self::Page(_) | Self::Report(_), _) => false,
+            (Self::Wanted(said), ViewMessage::Wanted(units)) => (*units).eq([said.unit()]),
+            (Self::Ask(question, (space, name)), ViewMessage::Ask(ask)) => {
+                (ask.question, ask.space, ask.name) == (*question, *space, name)
+            }
+            (Self::Told(question, said), ViewMessage::Told(told)) => {
+                told.question == *question && told.units.eq(said.iter().map(|unit| unit.unit()))
+            }
+            (Self::Page(_) | Self::Report(_) | Self::Wanted(_) | Self::Ask(..) | Self::Told(..), _) => false,
         }
     }
 }
@@ -497,11 +523,38 @@ impl<'a, 'w> Words<'a, 'w> {
                 frontier: self.slot(),
                 is_full: self.choices.one_in(2),
                 is_again: self.choices.one_in(2),
+                is_wanted_again: self.choices.one_in(2),
             })),
             4 => ViewWords::Page(self.page(PageKind::Report)),
             5 => ViewWords::Page(self.page(PageKind::Install)),
-            _ => ViewWords::Report(self.report()),
+            6 => ViewWords::Report(self.report()),
+            _ => self.early(),
         }
+    }
+
+    /// A message about a resource that is opened before its slot.
+    fn early(&mut self) -> ViewWords {
+        match self.choices.below(3) {
+            0 => ViewWords::Wanted(Box::new(self.report_unit())),
+            1 => ViewWords::Ask(self.choices.u32(), self.named()),
+            _ => self.told(),
+        }
+    }
+
+    /// An answer: mostly to a question that was heard, and then about what it asks.
+    fn told(&mut self) -> ViewWords {
+        let choice = usize::from(self.choices.byte());
+        let heard = self.world.map(|world| &world.echoes.questions).filter(|heard| !heard.is_empty());
+        let heard = heard.filter(|_| choice % 8 != 7).map(|heard| heard[choice / 8 % heard.len()].clone());
+        let question = heard.as_ref().map_or_else(|| self.choices.u32(), |(question, _)| *question);
+        let unit = self.choices.one_in(2).then(|| {
+            let mut unit = self.report_unit();
+            if let Some((_, named)) = heard.filter(|_| choice % 8 != 6) {
+                unit.named = named;
+            }
+            Box::new(unit)
+        });
+        ViewWords::Told(question, unit)
     }
 
     fn page(&mut self, kind: PageKind) -> PageWords {

@@ -84,10 +84,19 @@ pub(crate) fn push_view(frame: &mut FrameWriter<'_>, message: &ViewMessage<'_>) 
         ViewMessage::MapReport(page) => push_page(frame, PageKind::Report, page),
         ViewMessage::MapInstall(page) => push_page(frame, PageKind::Install, page),
         ViewMessage::Report(report) => push_report(frame, report),
+        ViewMessage::Wanted(units) => {
+            let mut units = *units;
+            units.next().is_some_and(|unit| frame.push_wanted(&unit))
+        }
+        ViewMessage::Told(told) => {
+            let mut units = told.units;
+            frame.push_told(told.question, units.next().as_ref())
+        }
         ViewMessage::Here { .. }
         | ViewMessage::MapReported(_)
         | ViewMessage::MapInstalled(_)
-        | ViewMessage::Reported(_) => frame.push_view(message),
+        | ViewMessage::Reported(_)
+        | ViewMessage::Ask(_) => frame.push_view(message),
     }
 }
 

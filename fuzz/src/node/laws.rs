@@ -1,6 +1,6 @@
 //! What is taken from a node after every input, and what must hold then.
 
-use lockmaster_core::wire::{Body, Message, Messages};
+use lockmaster_core::wire::{Body, Message, Messages, ViewMessage};
 use lockmaster_core::{LockView, NodeId, PhysicalView, RING_LEN, ResourceView, TRANSFERS_MAX, Visit, drive};
 
 use super::{CHUNK, FRIEND, MEMBERS, Party, SUBJECT, Scene, WINDOW, place};
@@ -125,6 +125,7 @@ impl Scene<'_> {
                 | Body::UpdatedLocks(_) => {}
             },
             Message::Transfer(message) => echoes.hear_transfer(message.range, message.version),
+            Message::View(ViewMessage::Ask(ask)) => echoes.hear_question(ask),
             Message::View(_) => {}
         }
     }
