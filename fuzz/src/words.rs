@@ -154,6 +154,13 @@ impl ReportUnitWords {
 }
 
 impl ViewWords {
+    /// A map that gives all slots to one node, as lost ones.
+    pub(crate) fn gift(world: &World, master: NodeId) -> Self {
+        let version = MapVersion { epoch: world.epoch, count: 0 };
+        let run = MapRun { len: world.slots, claim: Claimed::Neither, master: Some(master), version };
+        Self::Page(PageWords { kind: PageKind::Install, first: SlotId(0), room: Room::NONE, runs: vec![run] })
+    }
+
     /// Appends the message; `false` if it does not fit. Of a page as much is appended as fits, and the rest forgotten.
     pub(crate) fn push_to(&mut self, frame: &mut FrameWriter<'_>) -> bool {
         match self {
@@ -532,12 +539,16 @@ impl<'a, 'w> Words<'a, 'w> {
         }
     }
 
-    /// A message about a resource that is opened before its slot.
+    /// A message about a resource that is opened before its slot, or one that closes all slots.
     fn early(&mut self) -> ViewWords {
-        match self.choices.below(3) {
+        match self.choices.below(4) {
             0 => ViewWords::Wanted(Box::new(self.report_unit())),
             1 => ViewWords::Ask(self.choices.u32(), self.named()),
-            _ => self.told(),
+            2 => self.told(),
+            _ => match self.world {
+                Some(world) => ViewWords::gift(world, self.node()),
+                None => ViewWords::Page(self.page(PageKind::Install)),
+            },
         }
     }
 

@@ -6,7 +6,9 @@
 
 use core::time::Duration;
 
-use lockmaster_core::wire::{Body, FrameWriter, Hello, Message, Messages, TransferBody, ViewMessage};
+use lockmaster_core::wire::{
+    Body, FrameHeader, FrameWriter, Hello, Message, Messages, TransferBody, ViewMessage,
+};
 use lockmaster_core::{
     Certainty, Config, Dropped, Epoch, Incarnation, Instant, Limits, NodeId, SlotId, Standing, View,
     ViewError, ViewMember,
@@ -17,7 +19,7 @@ use super::laws::Count;
 use super::liars::FRAME_LEN;
 use super::{INCARNATIONS, MEMBERS, Party, SUBJECT, Scene, config, hello_of, limits, place};
 use crate::choices::Choices;
-use crate::words::{Echoes, Words, World};
+use crate::words::{Echoes, ViewWords, Words, World};
 use crate::written::{HEADER, push_chunk};
 
 const OTHERS: [NodeId; 3] = [MEMBERS[1], MEMBERS[2], MEMBERS[3]];
@@ -83,7 +85,11 @@ pub(super) fn views(mut choices: Choices<'_>, is_whole: bool) {
         engine.view.epoch = Epoch(1);
         engine.join(OTHERS[usize::from(choice / 4) % 3], false);
     }
-    scene.change_view();
+    if choice >= 224 && usize::from(places) >= MEMBERS.len() {
+        scene.begin_rebuild();
+    } else {
+        scene.change_view();
+    }
     let mut steps = 0;
     while !scene.choices.is_spent() && steps < super::STEPS_MAX {
         scene.step_of_views();
@@ -145,6 +151,37 @@ impl<'a> Scene<'a> {
             22 => self.make_certain(),
             _ => self.end_or_begin(),
         }
+    }
+
+    /// The node joins all others, and is given all slots, which they are yet to report.
+    fn begin_rebuild(&mut self) {
+        let engine = self.engine();
+        OTHERS.into_iter().for_each(|node| engine.join(node, false));
+        engine.view.epoch.0 += 1;
+        engine.join(SUBJECT, false);
+        self.tell_view();
+        let now = self.now;
+        for peer in OTHERS {
+            let incarnation = self.engine().incarnation(peer);
+            let party = self.party(SUBJECT);
+            let epoch = party.node.view().epoch;
+            let hello = Hello { incarnation, epoch, ..hello_of(peer, party.node.hello().digest) };
+            party.node.handle_hello(now, &hello).expect("a member is met");
+            party.connected[place(peer)] = true;
+            self.settle(SUBJECT);
+        }
+        let view = self.engine().view.clone();
+        let coordinator = *view.coordinator().expect("there are members");
+        let (from, incarnation) = (coordinator.node, coordinator.incarnation);
+        let header = FrameHeader { epoch: view.epoch, from, incarnation, ..HEADER };
+        let mut buf = [0; FRAME_LEN];
+        let mut frame = FrameWriter::new(header, &mut buf);
+        assert!(ViewWords::gift(&self.world, SUBJECT).push_to(&mut frame), "a page of one run is short");
+        let len = frame.finish();
+        let taken = self.party(SUBJECT).node.handle_frame(now, from, &buf[..len]);
+        assert_eq!(taken, Ok(()), "a frame of a member is taken");
+        self.hear_of_slots(&buf[..len], true, view.epoch);
+        self.settle(SUBJECT);
     }
 
     // ---- what is true ----
@@ -269,7 +306,7 @@ impl<'a> Scene<'a> {
             3 => incarnation.0 += 1,
             _ => {}
         }
-        let header = lockmaster_core::wire::FrameHeader { epoch, from, incarnation, ..HEADER };
+        let header = FrameHeader { epoch, from, incarnation, ..HEADER };
         let mut buf = [0; FRAME_LEN];
         let mut frame = FrameWriter::new(header, &mut buf);
         let mut words = Words::new(self.choices.clone(), Some(&self.world));
