@@ -157,6 +157,12 @@ fn read_all(message: &Message<'_>) {
         Message::View(ViewMessage::Report(report)) => {
             assert!(report.units.count() < FRAME_MAX, "a unit has bytes");
         }
+        Message::View(ViewMessage::Wanted(units)) => {
+            assert_eq!(units.count(), 1, "what is waited for is one resource");
+        }
+        Message::View(ViewMessage::Told(told)) => {
+            assert!(told.units.count() <= 1, "an answer is about one resource");
+        }
         Message::View(message) => {
             let bytes = written(|buf| encode_view(message, buf));
             assert!(comes_back(&bytes, &Message::View(*message)), "what was read can be written");
