@@ -6,5 +6,6 @@ mod maps;
 mod places;
 mod rebuilds;
 mod reports;
+mod stale;
 mod transfers;
 mod values;

@@ -1,0 +1,139 @@
+//! Answers that a node decided on as a master and had not said when it lost the slot with a view (rules W4 and W10).
+
+use lockmaster_core::drive::{self, Budget, Outlet};
+use lockmaster_core::wire::{Body, Message};
+use lockmaster_core::{Event, LockId, Mode, NodeId, SlotRange, SpaceId, ValueWrite};
+use lockmaster_tests::changing::Changing;
+
+const HOLDER: u16 = 1;
+const O: u16 = 2;
+const N: u16 = 3;
+const C: u16 = 4;
+const W: u16 = 5;
+
+struct Nothing;
+
+impl Outlet for Nothing {
+    fn event(&mut self, _event: Event) {}
+    fn ready(&mut self, _peer: NodeId) {}
+}
+
+fn is_queued(message: &Message<'_>) -> bool {
+    matches!(message, Message::Lock(message) if matches!(message.body, Body::Queued(_)))
+}
+
+/// All frames that one node has for another.
+fn frames(world: &mut Changing, from: u16, to: u16) -> Vec<Vec<u8>> {
+    let (now, mut frame) = (world.now(), [0; 4096]);
+    let node = world.node(from);
+    core::iter::from_fn(|| {
+        let len = node.poll_transmit(now, NodeId(to), &mut frame)?;
+        Some(frame[..len].to_vec())
+    })
+    .collect()
+}
+
+fn hear(world: &mut Changing, from: u16, to: u16, frames: &[Vec<u8>]) {
+    let now = world.now();
+    for frame in frames {
+        let _of_another_view = world.node(to).handle_frame(now, NodeId(from), frame);
+    }
+}
+
+/// Two nodes learn to know each other.
+fn introduce(world: &mut Changing, one: u16, other: u16) {
+    let now = world.now();
+    for (from, to) in [(one, other), (other, one)] {
+        let hello = world.node(from).hello();
+        world.node(to).handle_hello(now, &hello).expect("both are members");
+    }
+}
+
+/// N has a part of a slot, and has granted a record of it to C, which it cannot reach; W waits for it, too, and is the
+/// only one of the two that knows its place.
+fn with_a_grant_unsaid(steps: usize) -> Option<(Changing, Vec<u8>, LockId, LockId)> {
+    let mut world = Changing::of(&[HOLDER, O, N, C, W]);
+    let name = world.name_at(O, "lost");
+    let slot = world.node(O).slot_of(SpaceId(0), &name).ok().flatten().expect("the name is sound");
+    let held = world.take(HOLDER, &name, Mode::Exclusive);
+    let first = world.ask(C, &name, Mode::Exclusive);
+    world.settle();
+    let second = world.ask(W, &name, Mode::Exclusive);
+    world.settle();
+    world.lose_next(O, C, is_queued);
+    world.pass(60);
+    for at in 0..100 {
+        let filler = format!("{}{at}", "filler".repeat(8)).into_bytes();
+        if world.node(O).slot_of(SpaceId(0), &filler) == Ok(Some(slot)) {
+            world.take(O, &filler, Mode::ProtectedRead);
+        }
+    }
+    world.transfer(O, SlotRange::one(slot), N);
+    world.step(steps);
+    let has_record = world.node(N).decides(SpaceId(0), &name) == Ok(true);
+    let is_whole = world.node(N).slot(slot).is_some_and(|view| view.master == Some(NodeId(N)));
+    if !has_record || is_whole {
+        return None;
+    }
+    let now = world.now();
+    world.node(N).handle_disconnect(now, NodeId(C));
+    world.node(C).handle_disconnect(now, NodeId(N));
+    world.node(HOLDER).release(held, ValueWrite::Keep).expect("it is held");
+    for (from, to) in [(HOLDER, O), (O, N)] {
+        let said = frames(&mut world, from, to);
+        hear(&mut world, from, to, &said);
+    }
+    let is_whole = world.node(N).slot(slot).is_some_and(|view| view.master == Some(NodeId(N)));
+    if is_whole {
+        return None;
+    }
+    Some((world, name, first, second))
+}
+
+/// O has died, and N is given the slot, without having looked at any of its records; all know that but for C and N,
+/// which do not reach each other.
+fn agreed() -> (Changing, Vec<u8>, LockId, LockId) {
+    let (mut world, name, first, second) =
+        (1..100).find_map(with_a_grant_unsaid).expect("the record comes at some time");
+    world.crash(O);
+    for id in [HOLDER, C, W] {
+        world.leave(id);
+    }
+    world.make_view();
+    let (now, view) = (world.now(), world.view().clone());
+    for id in [HOLDER, N, C, W] {
+        world.node(id).handle_view(now, &view).expect("the view is sound");
+    }
+    for _ in 0..5 {
+        for (from, to) in [(HOLDER, N), (HOLDER, C), (HOLDER, W), (N, HOLDER), (C, HOLDER), (W, HOLDER)] {
+            let said = frames(&mut world, from, to);
+            hear(&mut world, from, to, &said);
+            if from != N {
+                let _more = drive::run(now, world.node(from), &mut Nothing, Budget::ALL);
+            }
+        }
+    }
+    for id in [N, C] {
+        assert_eq!(world.node(id).master_of(SpaceId(0), &name), Ok(Some(NodeId(N))), "the map is here");
+    }
+    (world, name, first, second)
+}
+
+fn held_by(world: &mut Changing, id: u16, lock: LockId) -> Option<Mode> {
+    world.node(id).held(lock).ok().flatten()
+}
+
+#[test]
+fn a_late_grant_of_a_lost_slot_is_not_believed() {
+    let (mut world, _name, first, second) = agreed();
+    introduce(&mut world, N, C);
+    let grant = frames(&mut world, N, C);
+    for _ in 0..10 {
+        world.pass(1000);
+    }
+    hear(&mut world, N, C, &grant);
+    world.settle();
+    let both = [held_by(&mut world, C, first), held_by(&mut world, W, second)];
+    assert_ne!(both, [Some(Mode::Exclusive); 2], "two hold EX");
+    assert_eq!(both, [None, Some(Mode::Exclusive)], "who knows its place comes first");
+}
