@@ -137,3 +137,16 @@ fn a_late_grant_of_a_lost_slot_is_not_believed() {
     assert_ne!(both, [Some(Mode::Exclusive); 2], "two hold EX");
     assert_eq!(both, [None, Some(Mode::Exclusive)], "who knows its place comes first");
 }
+
+#[test]
+fn a_grant_of_a_lost_slot_does_not_cross_a_wish_that_opens_its_resource() {
+    let (mut world, _name, first, second) = agreed();
+    introduce(&mut world, N, C);
+    let wish = frames(&mut world, C, N);
+    let grant = frames(&mut world, N, C);
+    hear(&mut world, C, N, &wish);
+    hear(&mut world, N, C, &grant);
+    world.settle();
+    let both = [held_by(&mut world, C, first), held_by(&mut world, W, second)];
+    assert_ne!(both, [Some(Mode::Exclusive); 2], "two hold EX");
+}
