@@ -340,9 +340,14 @@ impl Machine<'_> {
     }
 
     fn write_answer(&mut self, member: Member, at: Idx<Physical>, writer: &mut FrameWriter<'_>) -> Push {
+        let resource = self.physical[at].resource.expect("a live record has a resource");
+        if !self.is_master(resource) {
+            // It was decided before the slot was lost, and is not said any more: the next master decides anew.
+            self.peers[usize::from(member)].answers.remove(&mut self.physical, at);
+            return Push::Passed;
+        }
         let body = self.answer_of(at);
         if let Some(body) = body {
-            let resource = self.physical[at].resource.expect("a live record has a resource");
             if !self.write_about(resource, body, writer) {
                 return Push::Full;
             }
