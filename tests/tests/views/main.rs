@@ -2,6 +2,7 @@
 
 mod early;
 mod fences;
+mod full;
 mod maps;
 mod places;
 mod rebuilds;
