@@ -14,6 +14,58 @@ fn is_report(message: &Message<'_>) -> bool {
 }
 
 #[test]
+fn what_is_open_with_nothing_left_of_it_makes_room_for_what_is_held() {
+    // All in one slot, and tables of 64.
+    let mut world = Changing::of_slots(&[OLD], 1);
+    for id in [MASTER, WAITER, HOLDER] {
+        world.start(id);
+        world.change();
+        world.settle();
+    }
+    let held: Vec<(Vec<u8>, LockId)> = (0..50)
+        .map(|at| format!("held{at}").into_bytes())
+        .map(|name| (name.clone(), world.take(HOLDER, &name, Mode::Exclusive)))
+        .collect();
+    world.crash(OLD);
+    for id in [WAITER, HOLDER] {
+        world.leave(id);
+    }
+    // The holder's reports are late, and the waiter has used many other resources meanwhile.
+    for _ in 0..8 {
+        world.lose_next(HOLDER, MASTER, is_report);
+    }
+    world.change();
+    world.settle();
+    for at in 0..30 {
+        let name = format!("used{at}").into_bytes();
+        let lock = world.ask(WAITER, &name, Mode::Exclusive);
+        world.settle();
+        if world.grant_of(WAITER, lock).is_some() {
+            world.release(WAITER, lock, ValueWrite::Keep);
+        } else {
+            let _ended = world.node(WAITER).cancel(lock);
+        }
+        world.settle();
+    }
+    let now = world.now();
+    while !world.node(WAITER).release_retained(now) {
+        world.settle();
+    }
+    assert!(world.node(MASTER).stats().resources_early > 10, "they were open before their slots");
+    for _ in 0..100 {
+        world.pass(1000);
+    }
+    assert!(world.node(MASTER).is_settled(), "the slots are open");
+    for (name, _) in held {
+        assert_eq!(
+            world.node(MASTER).decides(SpaceId(0), &name),
+            Ok(true),
+            "all that is held has found room"
+        );
+    }
+}
+
+#[test]
 fn who_stands_behind_what_gives_way_is_granted() {
     const LOCKS: u32 = 16;
     const NEXT: u16 = 5;
