@@ -73,8 +73,15 @@ impl Machine<'_> {
             while let Some(lock) = self.resources[at].mastery.queues.find(&self.physical, merely_wants) {
                 self.deny(at, lock, DenyReason::Full);
             }
+            if self.is_master(at) {
+                // It was open before its slot: who stood behind is granted.
+                self.pass(at);
+            }
         }
         self.give_up_for_room(at);
+        if is_closed {
+            self.end_mark_of_nothing(at);
+        }
         if is_closed && !self.is_reported(at) && !self.resources[at].is_waiting() {
             // What this node would say to itself once the slot is open is no news to it.
             self.unlink_position(at);

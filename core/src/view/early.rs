@@ -449,6 +449,20 @@ impl Machine<'_> {
         self.want_refused();
     }
 
+    /// What is held elsewhere needs room, and nothing is left of a resource that has a mark: it is as the rest of its slot
+    /// again, and goes.
+    pub(super) fn end_mark_of_nothing(&mut self, at: Idx<Resource>) {
+        let resource = &self.resources[at];
+        if !resource.mastery.queues.is_empty() || !resource.is_holding_nothing() || !self.is_marked(at) {
+            return;
+        }
+        if let Some(nth) = self.s.views.early.find_resource(at) {
+            return self.give_up_alone(nth);
+        }
+        self.s.views.early.marked.retain(|marked| *marked != at);
+        self.resources[at].passage = Passage::Rebuilt;
+    }
+
     /// There is room again for wishes that were not taken up.
     pub(super) fn want_refused(&mut self) {
         let early = &mut self.s.views.early;
