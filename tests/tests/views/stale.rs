@@ -1,8 +1,10 @@
 //! Answers that a node decided on as a master and had not said when it lost the slot with a view (rules W4 and W10).
 
 use lockmaster_core::drive::{self, Budget, Outlet};
-use lockmaster_core::wire::{Body, Message};
-use lockmaster_core::{Event, LockId, Mode, NodeId, SlotRange, SpaceId, ValueWrite};
+use lockmaster_core::wire::{Body, Message, Messages, ViewMessage};
+use lockmaster_core::{
+    Event, LockId, LockView, Mode, NodeId, PhysicalView, ResourceView, SlotRange, SpaceId, ValueWrite, Visit,
+};
 use lockmaster_tests::changing::Changing;
 
 const HOLDER: u16 = 1;
@@ -149,4 +151,79 @@ fn a_grant_of_a_lost_slot_does_not_cross_a_wish_that_opens_its_resource() {
     world.settle();
     let both = [held_by(&mut world, C, first), held_by(&mut world, W, second)];
     assert_ne!(both, [Some(Mode::Exclusive); 2], "two hold EX");
+}
+
+fn says_wanted(frame: &[u8]) -> bool {
+    let is_wanted = |message: &Message<'_>| matches!(message, Message::View(ViewMessage::Wanted(_)));
+    Messages::new(frame).is_ok_and(|(_, mut messages)| messages.any(|message| is_wanted(&message)))
+}
+
+/// Who has a lock on record.
+struct Records(Vec<NodeId>);
+
+impl Visit for Records {
+    fn resource(&mut self, _resource: ResourceView<'_>) {}
+
+    fn lock(&mut self, _lock: LockView) {}
+
+    fn physical(&mut self, physical: PhysicalView) {
+        self.0.push(physical.node);
+    }
+}
+
+#[test]
+fn a_wish_that_was_over_when_its_node_was_asked_does_not_come_back() {
+    const OLD: u16 = 3;
+    const MASTER: u16 = 1;
+    const LATE: u16 = 2;
+    const OTHER: u16 = 4;
+    let mut world = Changing::of_slots(&[OLD], 1);
+    for id in [MASTER, LATE, OTHER] {
+        world.start(id);
+        world.change();
+        world.settle();
+    }
+    world.crash(OLD);
+    let wish = world.ask(LATE, b"over", Mode::Exclusive);
+    for id in [LATE, OTHER] {
+        world.leave(id);
+    }
+    world.make_view();
+    let (now, view) = (world.now(), world.view().clone());
+    for id in [MASTER, LATE, OTHER] {
+        world.node(id).handle_view(now, &view).expect("the view is sound");
+    }
+    // The wish is said as soon as the map is known, and takes long.
+    let mut late: Vec<Vec<u8>> = Vec::new();
+    while !late.iter().any(|frame| says_wanted(frame)) {
+        hear(&mut world, LATE, MASTER, &late);
+        for (from, to) in [(OTHER, MASTER), (MASTER, LATE), (MASTER, OTHER)] {
+            let said = frames(&mut world, from, to);
+            hear(&mut world, from, to, &said);
+        }
+        late = frames(&mut world, LATE, MASTER);
+    }
+    world.node(LATE).cancel(wish).expect("it waits");
+    let other = world.ask(OTHER, b"over", Mode::Exclusive);
+    for _ in 0..10 {
+        for (from, to) in [(OTHER, MASTER), (MASTER, LATE), (MASTER, OTHER), (LATE, MASTER)] {
+            let said = frames(&mut world, from, to);
+            hear(&mut world, from, to, &said);
+            if from != LATE {
+                // The late one has not come to its report yet.
+                let _more = drive::run(now, world.node(from), &mut Nothing, Budget::ALL);
+            }
+        }
+    }
+    assert_eq!(
+        held_by(&mut world, OTHER, other),
+        Some(Mode::Exclusive),
+        "its node was asked, and has nothing"
+    );
+    let stats = *world.node(MASTER).stats();
+    assert_eq!([stats.resources_early, stats.slots_rebuilt], [1, 0], "it is open before its slot");
+    hear(&mut world, LATE, MASTER, &late);
+    let mut records = Records(Vec::new());
+    world.node(MASTER).visit(&mut records);
+    assert_eq!(records.0, [NodeId(OTHER)], "what is over does not come back");
 }
