@@ -201,7 +201,8 @@ impl Machine<'_> {
         match course {
             Course::Reporting if is_wanted => return self.link_to(at, master),
             Course::Rebuilding if is_wanted => self.want_own(at),
-            _ => {}
+            Course::Reporting | Course::Rebuilding => {}
+            Course::Still | Course::Outgoing(_) | Course::Packing(_) | Course::Incoming(_) => {}
         }
         self.link_limbo(at);
     }
