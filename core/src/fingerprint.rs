@@ -61,6 +61,7 @@ impl Machine<'_> {
         feed.put(&(s.is_open, s.hurried, s.is_short, s.audit_at, s.last_number(), s.last_demand()));
         feed.put(&s.overdue.is_some());
         s.views.fingerprint(&mut feed);
+        self.fingerprint_early(&mut feed);
         feed.put(&(s.present, s.epoch()));
         s.transfers.fingerprint(&mut feed, self.other_work());
         for slot in 0..self.slots.len() {
@@ -189,7 +190,7 @@ impl Machine<'_> {
 
     // ---- names of records ----
 
-    fn put_resource(&self, feed: &mut Feed<'_>, at: Idx<Resource>) {
+    pub(crate) fn put_resource(&self, feed: &mut Feed<'_>, at: Idx<Resource>) {
         let resource = &self.resources[at];
         feed.put(&(resource.space, self.name_bytes(resource)));
     }

@@ -143,7 +143,7 @@ impl Machine<'_> {
             self.s.stats.messages_dropped += 1;
             return;
         }
-        if is_masters && !matches!(body, Body::Redirect(_)) {
+        if is_masters && !matches!(body, Body::Redirect(_) | Body::Deny(_)) {
             self.note_early(from, at, slot);
         }
         match body {

@@ -65,7 +65,7 @@ impl Machine<'_> {
             return 0;
         }
         // What somebody waits for comes first: meanwhile each record of the rest counts as several.
-        let is_waited_for = !self.is_agreed() || self.s.views.early.is_asking();
+        let is_waited_for = !self.is_agreed() || self.s.views.early.gives_way();
         let price = if is_waited_for { EARLY_PRICE } else { 1 };
         let most = most.div_ceil(price);
         let of_transfers = self.work_on_transfers(most);

@@ -241,7 +241,6 @@ impl Views {
         feed.put(&(&self.view, self.life, self.coordinator, self.knowing, self.is_decided, self.installed));
         feed.put(&(self.departed, self.purge_at, self.frontier, self.opening));
         feed.put(&(self.clearing, self.is_rebuild_due));
-        self.early.fingerprint(feed);
         for until in [self.certainty.suspect_at, self.certainty.fenced_at] {
             feed.put_until(until);
         }

@@ -210,7 +210,9 @@ fn is_same_view(one: &ViewMessage<'_>, other: &ViewMessage<'_>) -> bool {
         }
         (ViewMessage::Wanted(one), ViewMessage::Wanted(other)) => one.count() == 1 && (*one).eq(*other),
         (ViewMessage::Told(one), ViewMessage::Told(other)) => {
-            one.question == other.question && one.units.count() <= 1 && one.units.eq(other.units)
+            (one.question, one.number) == (other.question, other.number)
+                && one.units.count() <= 1
+                && one.units.eq(other.units)
         }
         _ => one == other,
     }

@@ -109,7 +109,7 @@ pub(crate) enum ViewWords {
     /// The number of a question, and what it asks about.
     Ask(u32, (SpaceId, Vec<u8>)),
     /// The number of a question, and the answer.
-    Told(u32, Option<Box<ReportUnitWords>>),
+    Told((u32, Number), Option<Box<ReportUnitWords>>),
 }
 
 #[derive(Debug)]
@@ -189,9 +189,9 @@ impl ViewWords {
             Self::Ask(question, (space, name)) => {
                 frame.push_view(&ViewMessage::Ask(Ask { question: *question, space: *space, name }))
             }
-            Self::Told(question, unit) => {
+            Self::Told((question, number), unit) => {
                 let unit = unit.as_ref().map(|unit| unit.unit());
-                frame.push_told(*question, unit.as_ref())
+                frame.push_told(*question, *number, unit.as_ref())
             }
         }
     }
@@ -215,8 +215,8 @@ impl ViewWords {
             (Self::Ask(question, (space, name)), ViewMessage::Ask(ask)) => {
                 (ask.question, ask.space, ask.name) == (*question, *space, name)
             }
-            (Self::Told(question, said), ViewMessage::Told(told)) => {
-                told.question == *question && told.units.eq(said.iter().map(|unit| unit.unit()))
+            (Self::Told(numbers, said), ViewMessage::Told(told)) => {
+                (told.question, told.number) == *numbers && told.units.eq(said.iter().map(|unit| unit.unit()))
             }
             (Self::Page(_) | Self::Report(_) | Self::Wanted(_) | Self::Ask(..) | Self::Told(..), _) => false,
         }
@@ -565,7 +565,7 @@ impl<'a, 'w> Words<'a, 'w> {
             }
             Box::new(unit)
         });
-        ViewWords::Told(question, unit)
+        ViewWords::Told((question, self.number()), unit)
     }
 
     fn page(&mut self, kind: PageKind) -> PageWords {

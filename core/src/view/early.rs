@@ -13,6 +13,7 @@ use heapless::Vec;
 
 use super::{Life, Machine};
 use crate::holder::Named;
+use crate::id::Number;
 use crate::machine::{Member, places};
 use crate::name::Name;
 use crate::peer::Push;
@@ -34,6 +35,9 @@ const QUESTIONS_MAX: usize = 512;
 /// Positions that one call looks through, in each queue where they may wait, for what is wanted.
 const LOOKED_THROUGH: usize = 512;
 
+/// Steps of long work after which it gives way no more, if nobody has asked anything since.
+const YIELDS: u16 = 64;
+
 /// What is known of resources that need not wait for their slots.
 #[derive(Clone, Debug)]
 pub(crate) struct Early {
@@ -48,6 +52,8 @@ pub(crate) struct Early {
     due: u64,
     /// All have answered about something, and it could not be opened at once.
     is_open_due: bool,
+    /// Steps of long work that still give way to what is asked: an answer may be lost.
+    yields: u16,
 }
 
 /// A resource about which the others are being asked.
@@ -79,6 +85,7 @@ impl Early {
             refused: 0,
             due: 0,
             is_open_due: false,
+            yields: 0,
         }
     }
 
@@ -86,9 +93,12 @@ impl Early {
         self.is_open_due
     }
 
-    /// Does somebody wait for an answer about a resource alone?
-    pub(crate) fn is_asking(&self) -> bool {
-        !self.asked.is_empty() || !self.questions.is_empty()
+    /// Does long work give way once more, because somebody waits for an answer about a resource alone?
+    pub(crate) fn gives_way(&mut self) -> bool {
+        let is_asking = !self.asked.is_empty() || !self.questions.is_empty();
+        let gives_way = is_asking && self.yields > 0;
+        self.yields -= u16::from(gives_way);
+        gives_way
     }
 
     /// Is nothing marked, and nobody asked?
@@ -102,17 +112,6 @@ impl Early {
 
     fn find_resource(&self, at: Idx<Resource>) -> Option<usize> {
         self.asked.iter().position(|asked| asked.at == at)
-    }
-
-    #[cfg(feature = "check")]
-    pub(super) fn fingerprint(&self, feed: &mut crate::fingerprint::Feed<'_>) {
-        for asked in &self.asked {
-            feed.put(&(asked.question, asked.silent, asked.unasked));
-        }
-        for question in &self.questions {
-            feed.put(&(question.from, question.number, question.at.is_some()));
-        }
-        feed.put(&(self.last_question, self.refused, self.due, self.is_open_due));
     }
 }
 
@@ -306,6 +305,9 @@ impl Machine<'_> {
             }
         }
         if let Some(at) = found {
+            if self.is_over(at, from, unit.position.number) {
+                return false;
+            }
             self.clean_alone(at);
         }
         if self.install_report_of(from, hash, found, &unit).is_err() {
@@ -337,6 +339,14 @@ impl Machine<'_> {
 
     fn refuse_wanted(&mut self, member: Member) {
         self.s.views.early.refused |= 1 << member;
+    }
+
+    /// Has a member answered about a resource since it stated this, and has nothing of it any more?
+    fn is_over(&mut self, at: Idx<Resource>, from: Member, number: Number) -> bool {
+        let Some(nth) = self.s.views.early.find_resource(at) else { return false };
+        let is_silent = self.s.views.early.asked[nth].silent >> from & 1 == 1;
+        let slot = self.resources[at].slot;
+        !is_silent && self.record_of(at, from).is_none() && number <= *self.floor(slot, from)
     }
 
     /// An owner of this node waits for a resource of a slot that is rebuilt here.
@@ -376,6 +386,7 @@ impl Machine<'_> {
         }
         let silent = self.s.views.knowing & self.s.others();
         let early = &mut self.s.views.early;
+        early.yields = YIELDS;
         early.last_question = early.last_question.wrapping_add(1);
         early.due |= silent;
         let asked = Asked { at, question: early.last_question, silent, unasked: silent };
@@ -421,6 +432,7 @@ impl Machine<'_> {
                 return true;
             }
         }
+        self.raise_floor(self.resources[at].slot, from, told.number);
         self.take_answer_of(at, from);
         true
     }
@@ -498,6 +510,22 @@ impl Machine<'_> {
         most
     }
 
+    #[cfg(feature = "check")]
+    pub(crate) fn fingerprint_early(&self, feed: &mut crate::fingerprint::Feed<'_>) {
+        let early = &self.s.views.early;
+        for asked in &early.asked {
+            self.put_resource(feed, asked.at);
+            feed.put(&(asked.question, asked.silent, asked.unasked));
+        }
+        for question in &early.questions {
+            feed.put(&(question.from, question.number));
+            if let Some(at) = question.at {
+                self.put_resource(feed, at);
+            }
+        }
+        feed.put(&(early.last_question, early.refused, early.due, early.is_open_due));
+    }
+
     // ---- questions and answers ----
 
     /// A new master asks about one resource.
@@ -523,6 +551,7 @@ impl Machine<'_> {
             self.s.stats.answers_dropped += 1;
             return true;
         }
+        self.s.views.early.yields = YIELDS;
         self.s.views.early.due |= 1 << from;
         self.mark_ready(from);
         true
@@ -539,7 +568,7 @@ impl Machine<'_> {
             let Question { number, at, .. } = early.questions[nth];
             // If it is another one by now, its name says so.
             let unit = at.filter(|at| self.is_reported(*at)).map(|at| self.report_unit(at));
-            if !writer.push_told(number, unit.as_ref()) {
+            if !writer.push_told(number, self.s.last_number(), unit.as_ref()) {
                 return Push::Full;
             }
             self.s.views.early.questions.remove(nth);

@@ -329,9 +329,9 @@ impl<'a> FrameWriter<'a> {
 
     /// Appends the answer to a question; `false` if it does not fit, the frame is then as it was.
     #[must_use]
-    pub fn push_told(&mut self, question: u32, unit: Option<&ReportUnit<'_>>) -> bool {
+    pub fn push_told(&mut self, question: u32, number: Number, unit: Option<&ReportUnit<'_>>) -> bool {
         let Some(rest) = self.buf.get_mut(self.used..) else { return false };
-        let Some(len) = encode_told(question, unit, rest) else { return false };
+        let Some(len) = encode_told(question, number, unit, rest) else { return false };
         self.used += len;
         true
     }

@@ -80,7 +80,7 @@ fn push_view(frame: &mut FrameWriter<'_>, message: &ViewMessage<'_>) -> bool {
         }
         ViewMessage::Told(told) => {
             let mut units = told.units;
-            frame.push_told(told.question, units.next().as_ref())
+            frame.push_told(told.question, told.number, units.next().as_ref())
         }
         ViewMessage::Here { .. }
         | ViewMessage::MapReported(_)

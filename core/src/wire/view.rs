@@ -19,8 +19,8 @@ const RUN_LEN: usize = 4 + 1 + 2 + 4 + 8;
 const PAGE_FIXED: usize = 4 + 4 * 4;
 /// Slot, position, end, number, bits.
 const REPORT_FIXED: usize = 4 + 8 + 8 + 8 + 1;
-/// The number of a question before its answer.
-const TOLD_FIXED: usize = 4;
+/// What comes before the unit of an answer: the numbers of the question and of the last position.
+const TOLD_FIXED: usize = 4 + 8;
 /// Most bytes of a report before its units.
 pub(super) const REPORT_HEAD_MAX: usize = HEADER_LEN + REPORT_FIXED;
 /// Most bytes of a unit of a report.
@@ -90,6 +90,9 @@ pub struct Ask<'a> {
 pub struct Told<'a> {
     /// Number of the question.
     pub question: u32,
+    /// The last number that the member gave to a position: what it wanted of the resource up to then is in the answer, or
+    /// over.
+    pub number: Number,
     /// The position; none if nothing is held or wanted.
     pub units: ReportUnits<'a>,
 }
@@ -391,9 +394,15 @@ pub(super) fn encode_wanted(unit: &ReportUnit<'_>, buf: &mut [u8]) -> Option<usi
 }
 
 /// Writes the answer to a question, and gives its length.
-pub(super) fn encode_told(question: u32, unit: Option<&ReportUnit<'_>>, buf: &mut [u8]) -> Option<usize> {
-    let (number, rest) = buf.get_mut(HEADER_LEN..)?.split_first_chunk_mut::<TOLD_FIXED>()?;
-    *number = question.to_le_bytes();
+pub(super) fn encode_told(
+    question: u32,
+    number: Number,
+    unit: Option<&ReportUnit<'_>>,
+    buf: &mut [u8],
+) -> Option<usize> {
+    let (fixed, rest) = buf.get_mut(HEADER_LEN..)?.split_first_chunk_mut::<TOLD_FIXED>()?;
+    fixed[..4].copy_from_slice(&question.to_le_bytes());
+    fixed[4..].copy_from_slice(&number.0.to_le_bytes());
     let len = unit.map_or(Some(0), |unit| encode_report_unit(unit, rest))?;
     finish_view(ViewKind::Told, TOLD_FIXED + len, buf)
 }
@@ -468,9 +477,9 @@ pub(super) fn decode_view(kind: ViewKind, bytes: &[u8]) -> Result<ViewMessage<'_
             ViewMessage::Ask(Ask { question, space, name: decode_name(&mut reader)? })
         }
         ViewKind::Told => {
-            let question = reader.u32()?;
+            let (question, number) = (reader.u32()?, Number(reader.u64()?));
             let units = decode_single(&mut reader)?.unwrap_or(ReportUnits(&[]));
-            ViewMessage::Told(Told { question, units })
+            ViewMessage::Told(Told { question, number, units })
         }
     })
 }

@@ -319,8 +319,11 @@ impl Random {
                 let (question, space, name) = (self.u32(), SpaceId(self.u16()), self.name().leak());
                 ViewSample::Short(ViewMessage::Ask(Ask { question, space, name }))
             }
-            9 => ViewSample::Told(self.u32(), None),
-            10 => ViewSample::Told(self.u32(), Some(Box::new(self.report_unit()))),
+            9 => ViewSample::Told((self.u32(), Number(self.u64())), None),
+            10 => {
+                let numbers = (self.u32(), Number(self.u64()));
+                ViewSample::Told(numbers, Some(Box::new(self.report_unit())))
+            }
             _ => ViewSample::Report(self.report(pieces)),
         }
     }

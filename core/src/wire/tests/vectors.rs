@@ -284,7 +284,7 @@ fn example_views() -> [(&'static str, ViewSample); 14] {
     let wanted_again = Reported { is_wanted_again: true, ..reported };
     let wanted = ViewSample::Wanted(Box::new(waiting.clone()));
     let ask = Ask { question: 0x71, space: SpaceId(3), name: NAME };
-    let told = ViewSample::Told(0x71, Some(Box::new(unit.clone())));
+    let told = ViewSample::Told((0x71, Number(0x0105)), Some(Box::new(unit.clone())));
     [
         ("here", ViewSample::Short(ViewMessage::Here { known: Epoch(1) })),
         ("map-report", page(PageKind::Report, room, report)),
@@ -302,7 +302,7 @@ fn example_views() -> [(&'static str, ViewSample); 14] {
         ("wanted", wanted),
         ("ask", ViewSample::Short(ViewMessage::Ask(ask))),
         ("told", told),
-        ("told-nothing", ViewSample::Told(0x71, None)),
+        ("told-nothing", ViewSample::Told((0x71, Number(0x0105)), None)),
     ]
 }
 

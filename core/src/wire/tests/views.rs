@@ -27,7 +27,7 @@ const BITS_AT: usize = END_AT + 8 + 8;
 const UNITS_AT: usize = BITS_AT + 1;
 /// Offsets of the one unit of a message that has no more.
 const WANTED_AT: usize = 4;
-const TOLD_AT: usize = 4 + 4;
+const TOLD_AT: usize = 4 + 4 + 8;
 
 /// A message about a view that owns its pieces.
 #[derive(Clone, Debug)]
@@ -36,8 +36,8 @@ pub(super) enum ViewSample {
     Page(PageSample),
     Report(ReportSample),
     Wanted(Box<ReportUnitSample>),
-    /// The number of the question, and what is told.
-    Told(u32, Option<Box<ReportUnitSample>>),
+    /// The numbers of the question and of the last position, and what is told.
+    Told((u32, Number), Option<Box<ReportUnitSample>>),
 }
 
 #[derive(Clone, Debug)]
@@ -115,8 +115,10 @@ impl ViewSample {
             Self::Page(page) => page.push_to(frame, FRAME_MAX) == Some(page.slots()),
             Self::Report(report) => report.push_to(frame),
             Self::Wanted(unit) => frame.push_wanted(&unit.unit()),
-            Self::Told(question, None) => frame.push_told(*question, None),
-            Self::Told(question, Some(unit)) => frame.push_told(*question, Some(&unit.unit())),
+            Self::Told((question, number), None) => frame.push_told(*question, *number, None),
+            Self::Told((question, number), Some(unit)) => {
+                frame.push_told(*question, *number, Some(&unit.unit()))
+            }
         }
     }
 
@@ -140,8 +142,8 @@ impl ViewSample {
             }
             (Self::Report(said), Message::View(ViewMessage::Report(report))) => said.is_said_by(report),
             (Self::Wanted(said), Message::View(ViewMessage::Wanted(units))) => (*units).eq([said.unit()]),
-            (Self::Told(question, said), Message::View(ViewMessage::Told(told))) => {
-                told.question == *question && told.units.eq(said.iter().map(|unit| unit.unit()))
+            (Self::Told(numbers, said), Message::View(ViewMessage::Told(told))) => {
+                (told.question, told.number) == *numbers && told.units.eq(said.iter().map(|unit| unit.unit()))
             }
             _ => false,
         }
@@ -173,9 +175,9 @@ fn each_kind_has_its_number_and_its_length() {
         (wanted(longest_unit()), 28, 327),
         (ask(&[7]), 29, 8),
         (ask(&[7; 64]), 29, 71),
-        (told(None), 30, 4),
-        (told(Some(shortest_unit())), 30, 4 + 18),
-        (told(Some(longest_unit())), 30, 4 + 327),
+        (told(None), 30, 12),
+        (told(Some(shortest_unit())), 30, 12 + 18),
+        (told(Some(longest_unit())), 30, 12 + 327),
     ] {
         let bytes = sample.encoded();
         assert_eq!((bytes[0], bytes.len()), (kind, 4 + len), "{sample:?}");
@@ -493,7 +495,7 @@ fn names_that_cannot_be_are_not_written() {
         let mut frame = FrameWriter::new(example_header(), &mut buf);
         let unit = ReportUnit { name, ..unit.unit() };
         assert!(!frame.push_wanted(&unit), "a name of {} bytes", name.len());
-        assert!(!frame.push_told(6, Some(&unit)), "a name of {} bytes", name.len());
+        assert!(!frame.push_told(6, Number(7), Some(&unit)), "a name of {} bytes", name.len());
         let ask = ViewMessage::Ask(Ask { question: 6, space: SpaceId(3), name });
         assert!(!frame.push_view(&ask), "a name of {} bytes", name.len());
         assert!(frame.is_empty());
@@ -610,7 +612,7 @@ fn ask(name: &'static [u8]) -> ViewSample {
 }
 
 fn told(unit: Option<ReportUnitSample>) -> ViewSample {
-    ViewSample::Told(6, unit.map(Box::new))
+    ViewSample::Told((6, Number(7)), unit.map(Box::new))
 }
 
 /// Does a message have a unit?
