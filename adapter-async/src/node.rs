@@ -298,7 +298,7 @@ impl<R: Runtime> Node<R> {
     /// membership; a transfer counts once for each machine that has a part of it.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let each = self.machines().look(|state| *state.node.stats());
+        let each = self.machines().look(|state| state.node.stats());
         each.reduce(stats::sum).expect("a node has a machine")
     }
 

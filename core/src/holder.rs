@@ -393,6 +393,7 @@ impl Machine<'_> {
         match entered {
             Entered::Granted => {
                 holding.hits = holding.hits.saturating_add(1);
+                self.s.stats.granted += 1;
                 self.s.stats.granted_retained += 1;
                 self.give_token(resource, at, Path::Retained);
             }
@@ -409,6 +410,7 @@ impl Machine<'_> {
 
     /// A lock that waited has been granted by the queues: its owner gets a token and is told.
     fn finish_grant(&mut self, resource: Idx<Resource>, at: Idx<Lock>, path: Path) {
+        self.s.stats.granted += 1;
         self.give_token(resource, at, path);
         self.end_patience(at);
         self.tell_end(at, Ok(()));
@@ -426,7 +428,6 @@ impl Machine<'_> {
         lock.path = path;
         lock.has_value |= lock.claim.flags.has(Flags::VALUE);
         lock.is_served = false;
-        self.s.stats.granted += 1;
         self.forget_met_demand(at);
         self.tell_of_demand(resource, at);
     }

@@ -30,8 +30,17 @@ pub(crate) enum Change {
 }
 
 /// Everything of a node that is no table.
+///
+/// The order of the first fields is kept: they are all that is changed here where a retained lock is taken and given back.
+/// Threads that do so in turn hand each line of the cache that they change from core to core.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct State {
+    pub(crate) rested: Rested,
+    free_locks: Free<Lock>,
+    pub(crate) idle: [IdleLocks; SPACES_MAX],
+    /// The latest instant seen.
+    pub(crate) now: Instant,
     pub(crate) config: Config,
     pub(crate) me: Member,
     /// The nodes at the places of the peers.
@@ -39,8 +48,6 @@ pub(crate) struct State {
     /// Places of the members of the view, this node's among them.
     pub(crate) present: u64,
     pub(crate) views: Views,
-    /// The latest instant seen.
-    pub(crate) now: Instant,
     pub(crate) is_open: bool,
     /// The node is delivering messages to itself.
     pub(crate) is_settling: bool,
@@ -51,7 +58,6 @@ pub(crate) struct State {
     /// Positions about slots of which it is not known yet who decides about them.
     pub(crate) limbo: Queue<Resource, Outbox>,
     pub(crate) work: Queue<Resource, Work>,
-    pub(crate) idle: [IdleLocks; SPACES_MAX],
     /// Connected peers that something waits for and that were not named yet.
     pub(crate) ready: u64,
     /// Peers that have come back and are being told what waits for them.
@@ -77,20 +83,36 @@ pub(crate) struct State {
     pub(crate) audit_at: u32,
     pub(crate) stats: Stats,
 }
+const _: () = assert!(
+    core::mem::offset_of!(State, idle) + core::mem::offset_of!(IdleLocks, queue) <= AT_REST_LEN,
+    "what a retained lock changes stands together"
+);
+
+/// Bytes at the beginning of the state that a retained lock changes.
+pub(crate) const AT_REST_LEN: usize = 40;
 
 /// Physical locks of a space that were seen without an owner.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct IdleLocks {
-    pub(crate) queue: Queue<Resource, Idle>,
     /// How many are without an owner now.
     pub(crate) count: u32,
+    pub(crate) queue: Queue<Resource, Idle>,
+}
+
+/// Calls that took or gave back what was merely retained, and that [`Stats`] counts with all others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rested {
+    pub(crate) taken: u64,
+    /// Of them, where this node is the master.
+    pub(crate) taken_local: u64,
+    pub(crate) released_local: u64,
 }
 
 #[derive(Clone, Debug)]
 struct FreeRecords {
     resources: FreeStack<Resource>,
     physical: FreeStack<Physical>,
-    locks: Free<Lock>,
     names: Free<NameCell>,
     values: Free<ValueCell>,
     relays: Free<RelayCell>,
@@ -125,14 +147,15 @@ impl State {
             present: if config.is_static() { places_up_to(members.len()) } else { 0 },
             views: Views::new(&config),
             now: Instant::START,
+            rested: Rested::default(),
             is_open: config.members.len() == 1,
             is_settling: false,
             last_number: Number(0),
             last_demand: DemandId(0),
+            free_locks: Free::all(&mut Slab(tables.locks)),
             free: FreeRecords {
                 resources: FreeStack::all(tables.free_resources, tables.resources.len()),
                 physical: FreeStack::all(tables.free_physical, tables.physical.len()),
-                locks: Free::all(&mut Slab(tables.locks)),
                 names: Free::all(&mut Slab(tables.names)),
                 values: Free::all(&mut Slab(tables.values)),
                 relays: Free::all(&mut Slab(tables.relays)),
@@ -204,6 +227,18 @@ impl State {
         let at = usize::from(space.0);
         let config = self.config.spaces.get(at)?;
         Some(SlotRange { first: SlotId(self.first_slots[at]), len: config.slots })
+    }
+
+    /// All that was counted, put together.
+    pub(crate) fn stats(&self) -> Stats {
+        let Rested { taken, taken_local, released_local } = self.rested;
+        let mut stats = self.stats;
+        stats.asked += taken;
+        stats.granted += taken;
+        stats.granted_retained += taken;
+        stats.requests.local += taken_local;
+        stats.releases.local += released_local;
+        stats
     }
 
     pub(crate) fn hello(&self) -> Hello {
@@ -573,11 +608,11 @@ impl<'a> Machine<'a> {
     // ---- locks ----
 
     pub(crate) fn has_free_lock(&self) -> bool {
-        !self.s.free.locks.is_empty()
+        !self.s.free_locks.is_empty()
     }
 
     pub(crate) fn take_lock(&mut self) -> Idx<Lock> {
-        self.s.free.locks.take(&mut self.locks).expect("room was checked")
+        self.s.free_locks.take(&mut self.locks).expect("room was checked")
     }
 
     /// Gives a lock back; its handle is stale from now on.
@@ -587,10 +622,9 @@ impl<'a> Machine<'a> {
         }
         self.end_patience(at);
         self.s.events.remove_if_linked(&mut self.locks, at);
-        let generation = self.locks[at].generation.wrapping_add(1);
         assert!(!self.locks[at].claim.link.is_linked(), "a lock that ends stands nowhere");
-        self.locks[at] = Lock { generation, ..Lock::VACANT };
-        self.s.free.locks.put(&mut self.locks, at);
+        self.locks[at].vacate();
+        self.s.free_locks.put(&mut self.locks, at);
     }
 
     pub(crate) fn patience_heap(&mut self) -> DeadlineHeap<'_, 'a, Lock> {
@@ -600,6 +634,7 @@ impl<'a> Machine<'a> {
     pub(crate) fn end_patience(&mut self, at: Idx<Lock>) {
         if self.locks[at].patience != 0 {
             self.patience_heap().remove(at);
+            self.locks[at].patience_at = Instant::NEVER;
         }
     }
 

@@ -5,7 +5,7 @@ use crate::drive::Budget;
 use crate::error::{ConfigError, ConvertError, Dropped, HelloError, ReleaseError, RequestError, UnknownLock};
 use crate::event::{Asked, Cancelled, Conversion, Event, Grant, Request};
 use crate::id::{Incarnation, LockId, NodeId, SlotId, SlotRange, SpaceId, Token};
-use crate::machine::{Machine, State};
+use crate::machine::{AT_REST_LEN, Machine, State};
 use crate::memory::Storage;
 use crate::mode::Mode;
 use crate::name::NameError;
@@ -22,12 +22,19 @@ use crate::wire::Hello;
 /// The crate's documentation has the contract: inputs, verbs, outputs and laws.
 #[derive(Debug)]
 #[cfg_attr(feature = "check", derive(Clone))]
+#[repr(C)]
 pub struct Node<S> {
-    memory: S,
+    // First: it begins with what is changed most.
     state: State,
+    memory: S,
 }
 
 impl<S: Storage> Node<S> {
+    /// Where a retained lock of the first space is taken and given back ([`Node::request_at_rest`],
+    /// [`Node::release_at_rest`]), and no time counts, nothing of the node is changed but so many bytes at its beginning,
+    /// and records. Threads hand what they change from core to core, by lines of the cache: have all of it in one.
+    pub const AT_REST_LEN: usize = AT_REST_LEN;
+
     /// A node that knows its configuration and nothing else.
     ///
     /// # Errors
@@ -328,8 +335,8 @@ impl<S: Storage> Node<S> {
 
     /// Counters since the start.
     #[must_use]
-    pub fn stats(&self) -> &Stats {
-        &self.state.stats
+    pub fn stats(&self) -> Stats {
+        self.state.stats()
     }
 
     /// Mode that a lock holds; `None` while a new request waits.

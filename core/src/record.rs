@@ -171,6 +171,7 @@ pub(crate) struct Due {
 
 /// One owner's lock. Opaque.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct Lock {
     pub(crate) claim: Claim,
     pub(crate) resource: Option<Idx<Resource>>,
@@ -185,9 +186,10 @@ pub struct Lock {
     pub(crate) is_served: bool,
     pub(crate) path: Path,
     pub(crate) news: News,
+    /// Place in the heap of deadlines; 0 if nothing ends its patience.
+    pub(crate) patience: u32,
     pub(crate) events: Link,
     pub(crate) patience_at: Instant,
-    pub(crate) patience: u32,
 }
 
 /// What is to be told to a lock's owner.
@@ -453,10 +455,26 @@ impl Lock {
         is_served: false,
         path: Path::Retained,
         news: News { end: None, demanded: None, is_lost: false },
+        patience: 0,
         events: Link::NONE,
         patience_at: Instant::NEVER,
-        patience: 0,
     };
+
+    /// Makes a record that stands nowhere, of which nothing is to be told and whose patience has ended, a free one. Its
+    /// handle is stale from now on.
+    pub(crate) fn vacate(&mut self) {
+        self.claim = Claim::VACANT;
+        self.resource = None;
+        self.generation = self.generation.wrapping_add(1);
+        self.owner = OwnerId(0);
+        self.token = Token::NONE;
+        self.priority = Priority(0);
+        self.is_watched = false;
+        self.has_value = false;
+        self.is_served = false;
+        self.path = Path::Retained;
+        self.news = News::default();
+    }
 
     pub(crate) fn id(&self, at: Idx<Self>) -> LockId {
         LockId { at: at.to_u32(), generation: self.generation }

@@ -28,7 +28,9 @@ impl Machine<'_> {
             return None;
         }
         // What is retained for a while counts from the last call that told the time.
-        self.s.now = self.s.now.max(now);
+        if now > self.s.now {
+            self.s.now = now;
+        }
         self.touch(resource);
         let at = self.take_lock();
         let lock = &mut self.locks[at];
@@ -40,11 +42,9 @@ impl Machine<'_> {
         let holding = &mut self.resources[resource].holding;
         holding.locks.stand(&mut self.locks, at, Place::Granted);
         holding.hits = holding.hits.saturating_add(1);
-        let stats = &mut self.s.stats;
-        stats.asked += 1;
-        stats.granted_retained += 1;
+        self.s.rested.taken += 1;
         if self.is_local(resource) {
-            self.s.stats.requests.local += 1;
+            self.s.rested.taken_local += 1;
         }
         self.give_token(resource, at, Path::Retained);
         Some(Asked { lock: id, grant: Some(self.grant_of(at)) })
@@ -77,7 +77,7 @@ impl Machine<'_> {
             return false;
         }
         if self.is_local(resource) {
-            self.s.stats.releases.local += 1;
+            self.s.rested.released_local += 1;
         }
         self.end_lock(at);
         self.retain(resource);

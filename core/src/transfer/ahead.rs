@@ -82,7 +82,7 @@ impl Hashes {
 impl Machine<'_> {
     /// What this node has done for owners and peers, transfers aside, as a number that grows.
     pub(crate) const fn other_work(&self) -> u64 {
-        self.s.stats.asked + self.s.lock_messages
+        self.s.stats.asked + self.s.rested.taken + self.s.lock_messages
     }
 
     /// Follows the chains of a transfer's next slots side by side, if the turn of the first of them has come, so that

@@ -141,7 +141,7 @@ impl Scene<'_> {
         let party = self.party(node);
         party.node.check();
         party.check_bounds();
-        let stats = *party.node.stats();
+        let stats = party.node.stats();
         let pending = self.ghost.pending(node);
         let accounted = stats.granted + stats.denied + stats.cancelled + pending;
         assert_eq!(stats.asked, accounted, "node {node}: {stats:?} and {pending} pending");

@@ -381,9 +381,9 @@ fn is_unsound(story: &str, make: impl Fn(&[u8], &[u8]) -> Vec<Unit<'static>>, na
 
 /// It is dropped, alone or with its whole frame.
 fn is_counted(cluster: &mut Cluster, story: &str, frame: &Frame) {
-    let before = *cluster.node(frame.to).stats();
+    let before = cluster.node(frame.to).stats();
     let heard = cluster.hear(frame);
-    let after = *cluster.node(frame.to).stats();
+    let after = cluster.node(frame.to).stats();
     let dropped =
         (after.messages_dropped - before.messages_dropped, after.frames_dropped - before.frames_dropped);
     let expected = if heard.is_ok() { (1, 0) } else { (0, 1) };

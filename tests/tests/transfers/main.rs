@@ -126,7 +126,7 @@ pub(crate) fn finish(cluster: &mut Cluster, owned: &[Owned]) {
     cluster.settle(LONG);
     let nodes: Vec<_> = cluster.members();
     for node in nodes {
-        let stats = *cluster.node(node).stats();
+        let stats = cluster.node(node).stats();
         assert_eq!(stats.asked, stats.granted + stats.denied + stats.cancelled, "node {node}: {stats:?}");
     }
 }

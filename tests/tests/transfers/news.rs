@@ -73,7 +73,7 @@ fn a_transfer_is_counted_on_both_sides() {
     let end = news.last().unwrap();
     assert_eq!((end.stage, end.range, end.to), (Stage::Done, range, NEW));
     assert_eq!((end.resources, end.locks), (4, 8));
-    let (old, new) = (*cluster.node(OLD).stats(), *cluster.node(NEW).stats());
+    let (old, new) = (cluster.node(OLD).stats(), cluster.node(NEW).stats());
     assert_eq!((old.transfers_out, new.transfers_in), (1, 1));
     assert_eq!((old.locks_out, new.locks_in), (8, 8));
     assert_eq!((old.chunk_bytes_out, end.bytes), (new.chunk_bytes_in, new.chunk_bytes_in));

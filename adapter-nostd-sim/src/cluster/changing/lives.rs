@@ -96,7 +96,7 @@ impl<S: Storage> Cluster<S> {
 
     /// Adds up what a node has counted when it ends.
     pub(super) fn count_stats(&mut self, node: NodeId) {
-        let stats = *self.member(node).node.stats();
+        let stats = self.member(node).node.stats();
         let changes = &mut self.report.changes;
         changes.add(Change::RebuiltSlots, stats.slots_rebuilt);
         changes.add(Change::Early, stats.resources_early);
