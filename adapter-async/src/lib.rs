@@ -74,6 +74,7 @@ mod gate;
 mod guard;
 mod handshake;
 mod incoming;
+mod lane;
 mod leave;
 mod lifecycle;
 mod links;

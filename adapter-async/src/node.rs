@@ -11,6 +11,7 @@ use lockmaster_core::{
 use crate::acquire::Acquire;
 use crate::builder::Builder;
 use crate::changed::Changed;
+use crate::lane::{LANES, lane};
 use crate::leave::{self, Left};
 use crate::machines::Machines;
 use crate::map::MasterMap;
@@ -36,15 +37,15 @@ pub struct Node<R: Runtime> {
 
 /// What the clones of a handle have in common.
 struct Handles<R: Runtime> {
-    /// One for each machine.
+    /// One for each machine and lane, those of a machine side by side.
     each: Box<[Arc<Handle<R>>]>,
     machines: StdArc<Machines<R>>,
 }
 
-/// A machine of a node, for who uses it: whoever has one keeps the whole node running. The node's own tasks hold only what
-/// is shared.
-// A guard counts its machine's handle and nothing that machines have in common. Handles are two lines of a cache apart,
-// which many processors read together, so that threads at work on different machines do not slow each other.
+/// A machine of a node, for the threads of one lane: whoever has one keeps the whole node running. The node's own tasks hold
+/// only what is shared.
+// A guard counts a handle, and nothing that other machines or lanes count, too. Handles are two lines of a cache apart,
+// which many processors read together.
 #[repr(align(128))]
 pub(crate) struct Handle<R: Runtime> {
     pub(crate) shared: Arc<Shared<R>>,
@@ -64,9 +65,11 @@ impl<R: Runtime + Default> Node<R> {
 impl<R: Runtime> Node<R> {
     pub(crate) fn new(machines: StdArc<Machines<R>>) -> Self {
         let whole = Arc::new(Whole(StdArc::clone(&machines)));
-        let handle =
-            |shared: &Arc<Shared<R>>| Handle { shared: Arc::clone(shared), _whole: Arc::clone(&whole) };
-        let each = machines.each().iter().map(|shared| Arc::new(handle(shared))).collect();
+        let handle = |shared: &Arc<Shared<R>>| {
+            Arc::new(Handle { shared: Arc::clone(shared), _whole: Arc::clone(&whole) })
+        };
+        let lanes = |shared| (0..LANES).map(move |_| handle(shared));
+        let each = machines.each().iter().flat_map(lanes).collect();
         Self { handles: Arc::new(Handles { each, machines }) }
     }
 
@@ -76,10 +79,8 @@ impl<R: Runtime> Node<R> {
 
     /// The machine of a resource, for who keeps the node running.
     pub(crate) fn handle_of(&self, space: SpaceId, name: &[u8]) -> &Arc<Handle<R>> {
-        match &*self.handles.each {
-            [only] => only,
-            each => &each[self.handles.machines.division.machine_of(space, name)],
-        }
+        let machine = self.handles.machines.division.machine_of(space, name);
+        &self.handles.each[machine * LANES + lane()]
     }
 
     /// Asks for a lock on a resource of the first space and waits for it.
@@ -233,6 +234,16 @@ impl<R: Runtime> Node<R> {
     #[must_use]
     pub fn machine_count(&self) -> usize {
         self.machines().division.machines()
+    }
+
+    /// The machine that a resource is one of, counted from 0 and below [`Node::machine_count`].
+    ///
+    /// Calls for resources of one machine are made one after the other, and what they change is in the cache of the core
+    /// that made the last of them. So threads are quickest that keep to machines of their own: have the work for a resource
+    /// done by the thread of its machine, where that is yours to choose. It is the same at every node with as many machines.
+    #[must_use]
+    pub fn machine_of(&self, space: SpaceId, name: impl AsRef<[u8]>) -> usize {
+        self.machines().division.machine_of(space, name.as_ref())
     }
 
     /// The space with this name, if the builder was given one.

@@ -25,7 +25,7 @@ use crate::registry::{Denied, Registry, Unmet};
 use crate::runtime::{Runtime, Writer};
 use crate::stale::Stale;
 use crate::stats::LinkStats;
-use crate::sync::{Arc, Mutex, MutexGuard};
+use crate::sync::{self, Arc, Mutex, MutexGuard};
 use crate::timer::{Sleep, Timer};
 use crate::trace::{self, Note};
 use crate::waiters::WaiterId;
@@ -46,18 +46,30 @@ const CALL_FRAMES: u32 = 4;
 /// A node that is a member by a provider's word shows so often that it is alive.
 const ALIVE_EVERY: Duration = Duration::from_millis(500);
 
-// As far apart as `Life`, so that machines share no line of a cache.
-#[repr(align(128))]
+// The mutex comes first, so that all that a retained lock changes is in its line of the cache: threads hand each line that
+// they change from core to core. Many processors read two lines together, so no other machine is in the next one either.
+#[repr(C, align(128))]
 pub(crate) struct Shared<R: Runtime> {
+    state: Mutex<State<R::Writer>>,
     pub(crate) runtime: Arc<R>,
     /// What every connection passes first.
     pub(crate) gate: StdArc<Gate>,
-    state: Mutex<State<R::Writer>>,
 }
 
 /// Everything behind the mutex.
+///
+/// The order of the first fields is kept: what is changed where a retained lock is taken and given back, and the node, whose
+/// first bytes are the same of its own.
+#[repr(C)]
 pub(crate) struct State<W> {
+    /// Guards that were not dropped yet.
+    pub(crate) guards: u32,
+    /// Grants without a wait since anybody waited, or others could run.
+    pub(crate) rested: u32,
+    owners: u64,
     pub(crate) node: Node<HeapMemory>,
+    /// The latest instant that anybody came with.
+    now: Instant,
     pub(crate) registry: Registry,
     pub(crate) links: Links<W>,
     pub(crate) timer: Timer,
@@ -67,15 +79,8 @@ pub(crate) struct State<W> {
     pub(crate) stats: LinkStats,
     /// Accepted connections that have not said hello yet.
     pub(crate) guests: u32,
-    /// Guards that were not dropped yet.
-    pub(crate) guards: u32,
-    /// Grants without a wait since anybody waited, or others could run.
-    pub(crate) rested: u32,
     /// When the timer task last ran.
     pub(crate) alive: Instant,
-    /// The latest instant that anybody came with.
-    now: Instant,
-    owners: u64,
     /// Which of the node's machines this is, of how many.
     part: (u64, u64),
 }
@@ -117,7 +122,7 @@ impl<R: Runtime> Shared<R> {
 
     /// A look at the state, or a change that the node has nothing to say about.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<R::Writer>> {
-        self.state.lock().unwrap_or_else(|poisoned| {
+        sync::lock(&self.state).unwrap_or_else(|poisoned| {
             let mut state = PoisonError::into_inner(poisoned);
             // Whoever panicked wakes the others in a moment.
             state.lifecycle.condemn();

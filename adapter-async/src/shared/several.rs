@@ -7,9 +7,11 @@ use core::task::{Poll, Waker};
 use std::panic::catch_unwind;
 use std::sync::Arc as StdArc;
 use std::task::Wake;
+use std::thread;
 
 use super::still::{EX, Still, granted, poll, several_outside, view};
 use super::{Arc, Shared};
+use crate::lane::{LANES, lane};
 use crate::machines::Machines;
 use crate::membership::duty::Duty;
 use crate::{Incarnation, LockError, Node, SpaceId, Standing};
@@ -38,7 +40,27 @@ fn member() -> Node<Still> {
 /// A name of the machine with this number.
 fn name_of(node: &Node<Still>, machine: usize) -> String {
     let mut names = (0..).map(|number| format!("name {number}"));
-    names.find(|name| node.machines().division.machine_of(SpaceId(0), name.as_bytes()) == machine).unwrap()
+    names.find(|name| node.machine_of(SpaceId(0), name) == machine).unwrap()
+}
+
+#[test]
+fn every_thread_finds_the_machine_of_a_name() {
+    let node = member();
+    let names: Vec<_> = (0..3).map(|machine| name_of(&node, machine)).collect();
+    let find = || {
+        for (machine, name) in names.iter().enumerate() {
+            let handle = node.handle_of(SpaceId(0), name.as_bytes());
+            assert!(Arc::ptr_eq(&handle.shared, each(&node)[machine]), "in lane {}", lane());
+        }
+        core::ptr::from_ref(node.handle_of(SpaceId(0), b"any")).addr()
+    };
+    let threads = 2 * LANES;
+    let mut handles: Vec<_> =
+        (0..threads).map(|_| thread::scope(|s| s.spawn(find).join().unwrap())).collect();
+    assert_eq!(find(), find(), "a thread keeps to its lane");
+    handles.sort_unstable();
+    handles.dedup();
+    assert!(handles.len() > 1, "threads do not all count the same handle");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::still::{
     EX, ME, PEER, Pipe, Still, granted, link_up, lone_member, name_at_peer, node, node_with_peer, outsider,
     own_slot, poll, view,
 };
-use super::{Arc, Instant, OwnerId, Shared};
+use super::{Arc, HeapMemory, Instant, OwnerId, Shared};
 use crate::acquire::RESTED_MAX;
 use crate::connection::keep_writing;
 use crate::links::Detached;
@@ -45,6 +45,22 @@ impl Wake for Alarmed {
         assert!(is_free, "no waker runs under the mutex");
         self.woken.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+#[test]
+fn what_a_retained_lock_changes_is_in_one_line_of_the_cache() {
+    const LINE: usize = 64;
+    let node = node(&[ME]);
+    let shared = node.machines().lead();
+    let begin = (&raw const **shared).addr();
+    assert_eq!(begin % (2 * LINE), 0, "machines share no pair of lines");
+    let state = shared.lock();
+    for changed in [&raw const state.guards, &raw const state.rested].map(<*const u32>::addr) {
+        assert!(changed < begin + LINE);
+    }
+    assert!((&raw const state.owners).addr() < begin + LINE);
+    let end = (&raw const state.node).addr() + lockmaster_core::Node::<HeapMemory>::AT_REST_LEN;
+    assert!(end <= begin + LINE, "{} bytes", end - begin);
 }
 
 #[test]
