@@ -6,71 +6,108 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Instant as Clock;
 
+use lockmaster_core::SpaceId;
 use lockmaster_tokio::{Mode, Node};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::compare::{Numbers, Plan, Row, Side, WARM_UP, name};
+use crate::compare::{Numbers, Plan, Row, Side, name};
+use crate::cores;
 
 /// Resources of each thread.
 const RESOURCES: u32 = 5_000;
-/// Pairs of a lock and an unlock a round, of all threads together.
-const BATCH: u32 = 20_000;
+/// Pairs of a lock and an unlock a round, of all threads together. A thread begins a round without anything in its core's
+/// cache, so there are many times as many as resources.
+const BATCH: u32 = 400_000;
+
+/// Whose resources the two threads use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Choice {
+    /// Those of any machine.
+    Any,
+    /// Those of the even machines, and those of the odd ones.
+    Own,
+}
 
 /// Nodes with more and more machines; with one it is what is to be bettered.
 pub(crate) fn run() -> Vec<Row> {
     let plans = [
-        (1, "tokio: lock + unlock of retained resources, two threads, 1 machine", 1.0),
-        (4, "tokio: lock + unlock of retained resources, two threads, 4 machines", 0.6),
-        (16, "tokio: lock + unlock of retained resources, two threads, 16 machines", 0.6),
+        (1, Choice::Any, "tokio: retained lock + unlock, two threads, 1 machine", 1.0),
+        (4, Choice::Any, "tokio: retained lock + unlock, two threads, 4 machines", 0.6),
+        (16, Choice::Any, "tokio: retained lock + unlock, two threads, 16 machines", 0.6),
+        (4, Choice::Own, "tokio: retained lock + unlock, two threads, 2 machines each", 0.6),
+        (16, Choice::Own, "tokio: retained lock + unlock, two threads, 8 machines each", 0.6),
     ];
-    plans.into_iter().flat_map(|(machines, what, aim)| beside_one_thread(machines, what, aim)).collect()
+    let rows = plans.into_iter();
+    rows.flat_map(|(machines, choice, what, aim)| beside_one_thread(machines, choice, what, aim)).collect()
 }
 
-fn beside_one_thread(machines: u8, what: &'static str, aim: f64) -> Vec<Row> {
+fn beside_one_thread(machines: u8, choice: Choice, what: &'static str, aim: f64) -> Vec<Row> {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.expect("the runtime starts");
-    let several = start(&runtime, machines);
-    let one = start(&runtime, 1);
-    let plan =
-        Plan { what, baseline: "one thread, one machine", aim, batch: BATCH, warm_up: WARM_UP, rounds: 200 };
-    plan.run(|side| match side {
-        Side::Ours => on_threads(&several, 2),
-        Side::Theirs => on_threads(&one, 1),
-    })
-}
-
-/// A node that retains the resources of two threads.
-fn start(runtime: &Runtime, machines: u8) -> Node {
-    runtime.block_on(async {
-        let node = Node::builder("bench").machines(machines).start().await;
-        let node = node.expect("one node is a cluster");
-        for number in 0..2 * RESOURCES {
-            drop(node.lock(name(number.into()), Mode::Exclusive).await.expect("a lone node grants"));
+    let all: Vec<Vec<_>> = match choice {
+        Choice::Any => (0..2).map(|thread| names(thread, |_| true)).collect(),
+        Choice::Own => {
+            let several = start(&runtime, machines);
+            let parity = |name: &[u8; 16]| several.machine_of(SpaceId(0), name) % 2;
+            (0..2).map(|thread| names(thread, |name| parity(name) == thread as usize)).collect()
         }
+    };
+    let [several, one] = [machines, 1].map(|machines| {
+        let node = start(&runtime, machines);
+        retain(&runtime, &node, &all);
         node
+    });
+    let plan = Plan { what, baseline: "one thread, one machine", aim, batch: BATCH, warm_up: 4, rounds: 60 };
+    plan.run(|side| match side {
+        Side::Ours => on_threads(&several, &all),
+        Side::Theirs => on_threads(&one, &all[..1]),
     })
 }
 
-/// Has so many threads do the pairs of a round, each on resources of its own; from the first that begins to the last that
-/// ends.
-fn on_threads(node: &Node, threads: u32) -> Duration {
-    let ready = Barrier::new(threads as usize);
-    let work = |thread: u32| {
+fn start(runtime: &Runtime, machines: u8) -> Node {
+    let node = runtime.block_on(async { Node::builder("bench").machines(machines).start().await });
+    node.expect("one node is a cluster")
+}
+
+/// The first names of a thread that fit.
+fn names(thread: u32, fits: impl Fn(&[u8; 16]) -> bool) -> Vec<[u8; 16]> {
+    let numbers = (0..).map(|number: u64| 2 * number + u64::from(thread));
+    numbers.map(name).filter(fits).take(RESOURCES as usize).collect()
+}
+
+/// Has the node retain all that the threads use.
+fn retain(runtime: &Runtime, node: &Node, all: &[Vec<[u8; 16]>]) {
+    runtime.block_on(async {
+        for name in all.iter().flatten() {
+            drop(node.lock(name, Mode::Exclusive).await.expect("a lone node grants"));
+        }
+    });
+}
+
+/// Has a thread for each list of names, on a core of its own, do its part of the pairs of a round; from the first that
+/// begins to the last that ends.
+fn on_threads(node: &Node, all: &[Vec<[u8; 16]>]) -> Duration {
+    let ready = Barrier::new(all.len());
+    let pairs = BATCH as usize / all.len();
+    let work = |thread: usize, names: &[[u8; 16]]| {
+        // Where the kernel may choose, both begin on one core, and stay there for some milliseconds.
+        let _pinned = cores::pin(thread);
         let runtime = Builder::new_current_thread().build().expect("the runtime starts");
-        let names: Vec<_> = (0..RESOURCES).map(|at| name((thread * RESOURCES + at).into())).collect();
-        let mut numbers = Numbers(1 + u64::from(thread));
+        let mut numbers = Numbers(1 + thread as u64);
         runtime.block_on(async {
             ready.wait();
             let started = Clock::now();
-            for _ in 0..BATCH / threads {
+            for _ in 0..pairs {
                 let name = &names[numbers.below(RESOURCES) as usize];
                 drop(black_box(node.lock(name, Mode::Exclusive).await.expect("a lone node grants")));
             }
             (started, Clock::now())
         })
     };
+    let work = &work;
     let times: Vec<_> = thread::scope(|scope| {
-        let running: Vec<_> = (0..threads).map(|thread| scope.spawn(move || work(thread))).collect();
+        let each = all.iter().enumerate();
+        let running: Vec<_> = each.map(|(thread, names)| scope.spawn(move || work(thread, names))).collect();
         running.into_iter().map(|thread| thread.join().expect("a thread comes to its end")).collect()
     });
     let started = times.iter().map(|(started, _)| *started).min().expect("there is a thread");
