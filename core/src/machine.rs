@@ -11,7 +11,7 @@ use crate::record::{
     Chain, Course, Events, Holding, Idle, Lock, NAME_INLINE, NOBODY, NameCell, Outbox, Passage, Peer,
     Physical, RelayCell, Resource, RingAnswer, RingBody, Slot, ValueCell, Work,
 };
-use crate::stats::Stats;
+use crate::stats::{Rested, Stats};
 use crate::table::{DeadlineHeap, Free, FreeStack, Idx, NameIndex, Queue, Slab};
 use crate::time::Instant;
 use crate::transfer::{MovedSlots, Room, Transfers};
@@ -98,15 +98,6 @@ pub(crate) struct IdleLocks {
     /// How many are without an owner now.
     pub(crate) count: u32,
     pub(crate) queue: Queue<Resource, Idle>,
-}
-
-/// Calls that took or gave back what was merely retained, and that [`Stats`] counts with all others.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Rested {
-    pub(crate) taken: u64,
-    /// Of them, where this node is the master.
-    pub(crate) taken_local: u64,
-    pub(crate) released_local: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -227,18 +218,6 @@ impl State {
         let at = usize::from(space.0);
         let config = self.config.spaces.get(at)?;
         Some(SlotRange { first: SlotId(self.first_slots[at]), len: config.slots })
-    }
-
-    /// All that was counted, put together.
-    pub(crate) fn stats(&self) -> Stats {
-        let Rested { taken, taken_local, released_local } = self.rested;
-        let mut stats = self.stats;
-        stats.asked += taken;
-        stats.granted += taken;
-        stats.granted_retained += taken;
-        stats.requests.local += taken_local;
-        stats.releases.local += released_local;
-        stats
     }
 
     pub(crate) fn hello(&self) -> Hello {

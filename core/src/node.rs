@@ -336,7 +336,7 @@ impl<S: Storage> Node<S> {
     /// Counters since the start.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.state.stats()
+        self.state.rested.counted_with(self.state.stats)
     }
 
     /// Mode that a lock holds; `None` while a new request waits.

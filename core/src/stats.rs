@@ -92,3 +92,25 @@ pub struct Stats {
     /// Bytes of reports sent, those that were sent again included.
     pub report_bytes_out: u64,
 }
+
+/// Calls that took or gave back what was merely retained, counted apart so that they change few lines of the cache.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rested {
+    pub(crate) taken: u64,
+    /// Of them, where this node is the master.
+    pub(crate) taken_local: u64,
+    pub(crate) released_local: u64,
+}
+
+impl Rested {
+    /// What all other calls counted, and these.
+    pub(crate) const fn counted_with(self, mut stats: Stats) -> Stats {
+        let Self { taken, taken_local, released_local } = self;
+        stats.asked += taken;
+        stats.granted += taken;
+        stats.granted_retained += taken;
+        stats.requests.local += taken_local;
+        stats.releases.local += released_local;
+        stats
+    }
+}
