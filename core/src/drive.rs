@@ -2,6 +2,7 @@
 
 use crate::event::Event;
 use crate::id::NodeId;
+use crate::machine::Machine;
 use crate::memory::Storage;
 use crate::node::Node;
 use crate::time::Instant;
@@ -54,24 +55,29 @@ pub fn run<S: Storage>(now: Instant, node: &mut Node<S>, outlet: &mut impl Outle
     if node.is_quiet(now) {
         return Wait { until: node.poll_timeout(), is_spent: false };
     }
-    if node.poll_timeout().is_some_and(|until| until <= now) {
-        node.handle_timeout(now);
-        debug_assert!(node.poll_timeout().is_none_or(|until| until > now), "a timeout was handled");
+    run_machine(now, &mut node.machine(), outlet, budget)
+}
+
+/// The machine is put together once for all that there is to do.
+fn run_machine(now: Instant, machine: &mut Machine<'_>, outlet: &mut impl Outlet, budget: Budget) -> Wait {
+    if machine.s.poll_timeout().is_some_and(|until| until <= now) {
+        machine.handle_timeout(now);
+        debug_assert!(machine.s.poll_timeout().is_none_or(|until| until > now), "a timeout was handled");
     }
     let mut left = budget;
     while left.outputs > 0 {
         // Events first: a slow peer must not hold back the local application.
-        if let Some(event) = node.poll_event_within(&mut left) {
+        if let Some(event) = machine.poll_event(&mut left) {
             outlet.event(event);
-        } else if let Some(peer) = node.poll_ready() {
+        } else if let Some(peer) = machine.poll_ready() {
             outlet.ready(peer);
         } else {
             break;
         }
         left.take_output();
     }
-    let is_spent = left.is_spent() && !node.is_quiet(now);
-    let until = if is_spent { Some(now) } else { node.poll_timeout() };
+    let is_spent = left.is_spent() && !machine.s.is_quiet(now);
+    let until = if is_spent { Some(now) } else { machine.s.poll_timeout() };
     Wait { until, is_spent }
 }
 

@@ -78,6 +78,9 @@ pub(crate) struct State {
     /// So many of them, the next ones, were read ahead.
     pub(crate) followed: u8,
     pub(crate) patience_len: u32,
+    /// How many members and slots there is room for; the memory may have more.
+    members_len: usize,
+    slots_len: usize,
     first_slots: [u32; SPACES_MAX],
     /// Where the search for records to audit goes on.
     pub(crate) audit_at: u32,
@@ -166,6 +169,8 @@ impl State {
             moved: MovedSlots::NONE,
             followed: 0,
             patience_len: 0,
+            members_len: config.members_max(),
+            slots_len: config.slots() as usize,
             first_slots,
             audit_at: 0,
             stats: Stats::default(),
@@ -196,11 +201,23 @@ impl State {
         Some(worked_off.map_or(deadline, |at| at.max(deadline)))
     }
 
-    pub(crate) fn is_quiet(&self) -> bool {
+    /// Is there nothing to poll and no timeout to handle?
+    pub(crate) fn is_quiet(&self, now: Instant) -> bool {
         let has_output = !self.events.is_empty() || self.ready != 0;
         let has_work = !self.work.is_empty() || self.overdue.is_some() || self.hurried != 0 || self.is_short;
         let is_still = self.moved.is_empty() && self.transfers.is_quiet() && self.views.is_quiet();
-        !has_output && !has_work && is_still
+        let is_early = self.poll_timeout().is_none_or(|until| until > now);
+        !has_output && !has_work && is_still && is_early
+    }
+
+    /// Is the node certain to be a member now? Then this is all that time has to do with it.
+    pub(crate) fn see_as_member(&mut self, now: Instant) -> bool {
+        let now = self.now.max(now);
+        let is_member = self.views.is_certain_at(now) && self.present != 0;
+        if is_member {
+            self.now = now;
+        }
+        is_member
     }
 
     /// Number of the view.
@@ -310,10 +327,10 @@ pub(crate) struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
+    // Where it is inlined, what a call has no use for is not looked up.
+    #[inline]
     pub(crate) fn new(s: &'a mut State, tables: Tables<'a>) -> Self {
-        // The memory may have room for more members and slots than there are.
-        let members = s.config.members_max();
-        let slots = s.config.slots() as usize;
+        let (members, slots) = (s.members_len, s.slots_len);
         Self {
             s,
             resources: Slab(tables.resources),

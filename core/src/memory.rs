@@ -101,6 +101,7 @@ where
     Pa: AsMut<[u32]>,
     Pe: AsMut<[Peer]>,
 {
+    #[inline]
     fn tables(&mut self) -> Tables<'_> {
         Memory {
             resources: self.resources.as_mut(),

@@ -44,7 +44,9 @@ impl<S: Storage> Node<S> {
         Ok(Self { memory, state })
     }
 
-    fn machine(&mut self) -> Machine<'_> {
+    /// Put together for each call, in place.
+    #[inline]
+    pub(crate) fn machine(&mut self) -> Machine<'_> {
         Machine::new(&mut self.state, self.memory.tables())
     }
 
@@ -248,12 +250,7 @@ impl<S: Storage> Node<S> {
     /// The next thing to tell an owner. When there is none, all work that earlier calls left is done:
     /// [`run`](crate::drive::run) does it in pieces.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.poll_event_within(&mut { Budget::ALL })
-    }
-
-    /// The same, but without more work than the budget allows.
-    pub(crate) fn poll_event_within(&mut self, left: &mut Budget) -> Option<Event> {
-        self.machine().poll_event(left)
+        self.machine().poll_event(&mut { Budget::ALL })
     }
 
     /// A connected peer that something waits for. Each is named once; call [`Node::poll_transmit`] for it
@@ -278,7 +275,7 @@ impl<S: Storage> Node<S> {
 
     /// Is there nothing to poll and no timeout to handle? Cheaper than to find out by polling.
     pub(crate) fn is_quiet(&self, now: Instant) -> bool {
-        self.state.is_quiet() && self.state.poll_timeout().is_none_or(|until| until > now)
+        self.state.is_quiet(now)
     }
 
     // ---- getters ----
@@ -309,6 +306,10 @@ impl<S: Storage> Node<S> {
 
     /// What this node is in its cluster.
     pub fn standing(&mut self, now: Instant) -> Standing {
+        // As long as nothing is near its end, no table need be looked at.
+        if self.state.see_as_member(now) {
+            return Standing::Member;
+        }
         self.machine().standing(now)
     }
 

@@ -246,6 +246,11 @@ impl Views {
         }
     }
 
+    /// Is the node alive at this instant, and was its engine heard lately?
+    pub(crate) fn is_certain_at(&self, now: Instant) -> bool {
+        self.life == Life::Alive && now < self.certainty.suspect_at && now < self.certainty.fenced_at
+    }
+
     /// Until when what this node holds is its own.
     pub(crate) fn certain_until(&self) -> Instant {
         if self.life == Life::Alive { self.certainty.fenced_at } else { Instant::START }
