@@ -3,6 +3,7 @@
 //! `docs/wire.md` describes the format byte by byte.
 
 mod bytes;
+mod check;
 mod codec;
 mod frame;
 mod message;

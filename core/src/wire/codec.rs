@@ -26,35 +26,42 @@ const RESOURCE_MAX: usize = 2 + 1 + NAME_MAX;
 pub(super) const POSITION_MAX: usize = 8 + 2 + 2 + 8 + 2 + 1 + 4 + 4 + 16 + 4 + (16 + 1 + VALUE_MAX);
 
 /// Stands for an absent mode in four bits.
-const NO_MODE: u8 = 0xf;
+pub(super) const NO_MODE: u8 = 0xf;
 /// Stands for a block marked invalid where the length of a value is written.
-const NO_VALUE: u8 = 0xff;
+pub(super) const NO_VALUE: u8 = 0xff;
 /// Bit of a demand whose owner is to be demoted.
 const DEMOTE: u8 = 1;
 
 /// Bits that say which fields of a position follow, in this order.
-mod position_field {
-    pub(super) const ASKED: u16 = 1;
-    pub(super) const FLAGS: u16 = 1 << 1;
-    pub(super) const PRIORITY: u16 = 1 << 2;
-    pub(super) const PATIENCE: u16 = 1 << 3;
-    pub(super) const HITS: u16 = 1 << 4;
-    pub(super) const COPY: u16 = 1 << 5;
-    pub(super) const ANSWERS: u16 = 1 << 6;
-    pub(super) const WRITE: u16 = 1 << 7;
+pub(super) mod position_field {
+    pub(in crate::wire) const ASKED: u16 = 1;
+    pub(in crate::wire) const FLAGS: u16 = 1 << 1;
+    pub(in crate::wire) const PRIORITY: u16 = 1 << 2;
+    pub(in crate::wire) const PATIENCE: u16 = 1 << 3;
+    pub(in crate::wire) const HITS: u16 = 1 << 4;
+    pub(in crate::wire) const COPY: u16 = 1 << 5;
+    pub(in crate::wire) const ANSWERS: u16 = 1 << 6;
+    pub(in crate::wire) const WRITE: u16 = 1 << 7;
+
+    /// Bytes of the fields that follow, but for the write, which says its own.
+    pub(in crate::wire) fn len_of(fields: u16) -> usize {
+        let lens =
+            [(ASKED, 8), (FLAGS, 2), (PRIORITY, 1), (PATIENCE, 4), (HITS, 4), (COPY, 16), (ANSWERS, 4)];
+        lens.into_iter().map(|(field, len)| if fields & field == 0 { 0 } else { len }).sum()
+    }
 }
 
 /// Bits that say which fields of a grant follow, in this order.
-mod grant_field {
-    pub(super) const VALUE: u8 = 1;
-    pub(super) const DEMAND: u8 = 1 << 1;
+pub(super) mod grant_field {
+    pub(in crate::wire) const VALUE: u8 = 1;
+    pub(in crate::wire) const DEMAND: u8 = 1 << 1;
 }
 
 /// State of a value block in a grant.
-mod value_state {
-    pub(super) const ABSENT: u8 = 0;
-    pub(super) const VALID: u8 = 1;
-    pub(super) const INVALID: u8 = 2;
+pub(super) mod value_state {
+    pub(in crate::wire) const ABSENT: u8 = 0;
+    pub(in crate::wire) const VALID: u8 = 1;
+    pub(in crate::wire) const INVALID: u8 = 2;
 }
 
 /// Why bytes are no message.
@@ -146,7 +153,7 @@ pub(super) fn message_header(kind: u8, len: usize) -> Result<[u8; HEADER_LEN], S
 
 /// What the first byte of a message about a resource says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Position(PositionKind),
     Queued,
     Grant,
@@ -198,7 +205,7 @@ impl Kind {
         }
     }
 
-    const fn from_u8(number: u8) -> Option<Self> {
+    pub(super) const fn from_u8(number: u8) -> Option<Self> {
         Some(match number {
             1 => Self::Position(PositionKind::Request),
             2 => Self::Position(PositionKind::Downgrade),
@@ -253,7 +260,7 @@ fn encode_body(body: &Body, writer: &mut Writer<'_>) -> Result<(), Short> {
 }
 
 #[inline]
-fn decode_body(kind: Kind, reader: &mut Reader<'_>) -> Result<Body, DecodeError> {
+pub(super) fn decode_body(kind: Kind, reader: &mut Reader<'_>) -> Result<Body, DecodeError> {
     Ok(match kind {
         Kind::Position(kind) => Body::Position(decode_position(kind, reader)?),
         Kind::Queued => {

@@ -1,7 +1,8 @@
 //! Frames: a header that says who speaks, then a hello or messages. `docs/wire.md`, "Frames".
 
 use super::bytes::{Reader, Short};
-use super::codec::{decode_all_but_units, decode_message, encode_message};
+use super::check::check_message;
+use super::codec::{decode_all_but_units, encode_message};
 use super::message::{LockMessage, Message};
 use super::transfer::{ChunkHead, TransferMessage, encode_chunk_head, encode_transfer, finish_chunk};
 use super::units::{LOCK_MAX, RECORD_MAX, Unit, encode_unit};
@@ -479,8 +480,8 @@ impl<'a> Messages<'a> {
         let mut rest = messages;
         let mut skipped = 0;
         while !rest.is_empty() {
-            let (message, len) = decode_message(rest).map_err(|_| Dropped::Malformed)?;
-            skipped += u32::from(message.is_none());
+            let (is_known, len) = check_message(rest).map_err(|_| Dropped::Malformed)?;
+            skipped += u32::from(!is_known);
             rest = rest.get(len..).ok_or(Dropped::Malformed)?;
         }
         Ok((header, Self { rest: messages, skipped }))
@@ -497,7 +498,7 @@ impl<'a> Iterator for Messages<'a> {
     type Item = Message<'a>;
 
     fn next(&mut self) -> Option<Message<'a>> {
-        // The whole frame was decoded once, so an error here means its end.
+        // The whole frame was checked, so an error here means its end.
         while let Ok((message, len)) = decode_all_but_units(self.rest) {
             self.rest = self.rest.get(len..)?;
             if message.is_some() {

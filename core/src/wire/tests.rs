@@ -191,11 +191,19 @@ fn check_same_view(message: &ViewMessage<'_>, again: &ViewMessage<'_>) {
         }
         (ViewMessage::Told(one), ViewMessage::Told(other)) => {
             assert!(one.units.count() <= 1, "{message:?}");
-            assert_eq!(one.question, other.question);
+            assert_eq!((one.question, one.number), (other.question, other.number));
             assert!(one.units.eq(other.units), "{message:?}, {again:?}");
         }
         _ => assert_eq!(message, again),
     }
+}
+
+/// Decodes a message. What a frame is looked through for says the same of it.
+fn decoded_as_checked(bytes: &[u8]) -> Result<(Option<Message<'_>>, usize), DecodeError> {
+    let decoded = decode_message(bytes);
+    let expected = decoded.as_ref().map(|(message, len)| (message.is_some(), *len)).map_err(|error| *error);
+    assert_eq!(check::check_message(bytes), expected, "{bytes:?}");
+    decoded
 }
 
 /// Every byte of a message in turn, wrong in every way.
@@ -204,7 +212,7 @@ fn check_each_byte_wrong(bytes: &[u8]) {
     for at in 0..bytes.len() {
         for wrong in 1..=u8::MAX {
             bytes[at] ^= wrong;
-            if let Ok((Some(message), len)) = decode_message(&bytes) {
+            if let Ok((Some(message), len)) = decoded_as_checked(&bytes) {
                 assert!(len <= bytes.len());
                 check_again(&message);
             }

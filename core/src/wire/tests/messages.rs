@@ -4,7 +4,7 @@ extern crate std;
 
 use super::super::*;
 use super::random::{Random, samples};
-use super::{check_again, check_each_byte_wrong, encoded, token, write_len};
+use super::{check_again, check_each_byte_wrong, decoded_as_checked, encoded, token, write_len};
 use crate::flags::Flags;
 use crate::id::{DemandId, Incarnation, NodeId, Number, Priority, SpaceId};
 use crate::mode::Mode;
@@ -13,7 +13,7 @@ use crate::value::{Value, ValueCopy, ValueState};
 #[test]
 fn messages_come_back_as_they_went() {
     check_samples(2000, |message, bytes| {
-        assert_eq!(decode_message(bytes), Ok((Some(Message::Lock(*message)), bytes.len())));
+        assert_eq!(decoded_as_checked(bytes), Ok((Some(Message::Lock(*message)), bytes.len())));
     });
 }
 
@@ -62,7 +62,7 @@ fn names_of_no_or_too_many_bytes_are_not_written() {
 fn a_part_of_a_message_is_no_message() {
     check_samples(200, |_, bytes| {
         for len in 0..bytes.len() {
-            assert_eq!(decode_message(&bytes[..len]), Err(DecodeError::Truncated));
+            assert_eq!(decoded_as_checked(&bytes[..len]), Err(DecodeError::Truncated));
         }
     });
 }
@@ -73,7 +73,7 @@ fn a_message_too_short_for_its_kind_is_malformed() {
         for len in 4..bytes.len() {
             let mut short = bytes[..len].to_vec();
             write_len(&mut short);
-            assert_eq!(decode_message(&short), Err(DecodeError::Malformed));
+            assert_eq!(decoded_as_checked(&short), Err(DecodeError::Malformed));
         }
     });
 }
@@ -95,7 +95,7 @@ fn noise_is_no_reason_to_panic() {
         if bytes.len() >= 4 && random.one_in(2) {
             write_len(&mut bytes);
         }
-        if let Ok((message, len)) = decode_message(&bytes) {
+        if let Ok((message, len)) = decoded_as_checked(&bytes) {
             assert!(len <= bytes.len());
             message.iter().for_each(check_again);
         }
@@ -152,7 +152,7 @@ fn lengths_of_names_and_values_are_bounded_also_when_the_bytes_are_there() {
     write_len(&mut bytes);
     for (len, accepted) in [(0, false), (1, true), (64, true), (65, false), (255, false)] {
         bytes[6] = len;
-        assert_eq!(decode_message(&bytes).is_ok(), accepted, "name of {len} bytes");
+        assert_eq!(decoded_as_checked(&bytes).is_ok(), accepted, "name of {len} bytes");
     }
 
     let write = Write { version: token(1), value: Some(Value::EMPTY) };
@@ -163,16 +163,16 @@ fn lengths_of_names_and_values_are_bounded_also_when_the_bytes_are_there() {
     write_len(&mut bytes);
     for (len, accepted) in [(0, true), (64, true), (65, false), (254, false), (255, true)] {
         bytes[at] = len;
-        assert_eq!(decode_message(&bytes).is_ok(), accepted, "value of {len} bytes");
+        assert_eq!(decoded_as_checked(&bytes).is_ok(), accepted, "value of {len} bytes");
     }
 }
 
 #[test]
 fn kinds_of_a_newer_version_are_passed_over() {
     for kind in (0..=u8::MAX).filter(|kind| !(1..=30).contains(kind)) {
-        assert_eq!(decode_message(&[kind, 0, 2, 0, 1, 2, 3]), Ok((None, 6)));
-        assert_eq!(decode_message(&[kind, 0, 0, 0]), Ok((None, 4)));
-        assert_eq!(decode_message(&[kind, 0, 2, 0, 1]), Err(DecodeError::Truncated));
+        assert_eq!(decoded_as_checked(&[kind, 0, 2, 0, 1, 2, 3]), Ok((None, 6)));
+        assert_eq!(decoded_as_checked(&[kind, 0, 0, 0]), Ok((None, 4)));
+        assert_eq!(decoded_as_checked(&[kind, 0, 2, 0, 1]), Err(DecodeError::Truncated));
     }
 }
 
@@ -183,10 +183,10 @@ fn fields_of_a_newer_version_are_passed_over() {
         longer[1] = 0xff;
         longer.extend([1, 2, 3, 4, 5]);
         write_len(&mut longer);
-        assert_eq!(decode_message(&longer), Ok((Some(Message::Lock(*message)), longer.len())));
+        assert_eq!(decoded_as_checked(&longer), Ok((Some(Message::Lock(*message)), longer.len())));
         longer.push(9);
         assert_eq!(
-            decode_message(&longer),
+            decoded_as_checked(&longer),
             Ok((Some(Message::Lock(*message)), longer.len() - 1)),
             "the next message"
         );
@@ -211,7 +211,7 @@ fn bits_of_a_newer_version_are_ignored() {
             }
             Body::Queued(_) | Body::Deny(_) | Body::Written(_) | Body::Redirect(_) => {}
         }
-        assert_eq!(decode_message(&newer), Ok((Some(Message::Lock(*message)), newer.len())));
+        assert_eq!(decoded_as_checked(&newer), Ok((Some(Message::Lock(*message)), newer.len())));
     });
 }
 
@@ -228,7 +228,7 @@ fn check_samples(count: usize, check: impl Fn(&LockMessage<'_>, &[u8])) {
 /// A message with one wrong byte, counted from the start of its body's fields, is malformed.
 fn check_malformed(body: Body, at: usize, wrong: u8) {
     let mut bytes = encoded(&LockMessage { space: SpaceId(0), name: b"n", body });
-    assert!(decode_message(&bytes).is_ok());
+    assert!(decoded_as_checked(&bytes).is_ok());
     bytes[8 + at] = wrong;
-    assert_eq!(decode_message(&bytes), Err(DecodeError::Malformed), "{body:?} with {wrong} at {at}");
+    assert_eq!(decoded_as_checked(&bytes), Err(DecodeError::Malformed), "{body:?} with {wrong} at {at}");
 }
