@@ -77,11 +77,16 @@ impl<W: Writer> Errands<W> {
     /// Does everything that was collected. The mutex must be free.
     pub(crate) fn run<R: Runtime<Writer = W>>(&mut self, shared: &Shared<R>) {
         calmly(|| self.notes.tell());
-        self.detached.drain(..).for_each(Detached::close);
+        // Mostly there is little of all this, so nothing is drained that is empty.
+        while let Some(detached) = self.detached.pop() {
+            detached.close();
+        }
         while let Some(waker) = self.wakers.pop() {
             calmly(|| waker.wake());
         }
-        wake_all(self.more.drain(..));
+        if !self.more.is_empty() {
+            wake_all(self.more.drain(..));
+        }
         while let Some(claim) = self.claims.pop() {
             shared.write(claim);
         }
