@@ -4,7 +4,7 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
-use lockmaster_core::{Grant, Instant, LockId, Request};
+use lockmaster_core::{Asked, Grant, Instant, LockId, Request};
 
 use crate::errands::Errands;
 use crate::error::LockError;
@@ -89,13 +89,16 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
         let begun = shared.turn_at_rest(rest, |state, errands| {
             let request = request(state);
             let now = state.advance(shared.runtime.now());
-            let asked = state.node.request(now, &request)?;
-            let lock = asked.lock;
-            if let Some(grant) = asked.grant {
-                state.rested += 1;
-                return Ok(Begun::Granted(lock, grant, state.begin_guard(options, lock)));
+            let asked = state.node.request(now, &request);
+            let begun = asked.map(|Asked { lock, grant }| match grant {
+                Some(grant) => state.granted(options, lock, grant),
+                None => state.begin_wait(errands, lock),
+            });
+            state.drain(&*shared.runtime, errands, CALL_BUDGET);
+            match begun? {
+                Begun::Waiting(lock) => state.end_wait(errands, options, lock, context.waker()),
+                begun @ (Begun::Granted(..) | Begun::Lost | Begun::Rested) => Ok(begun),
             }
-            state.begin_wait(&*shared.runtime, errands, options, lock, context.waker())
         });
         match begun {
             None => Poll::Ready(Err(LockError::Closed)),
@@ -196,30 +199,36 @@ impl<W: Writer> State<W> {
         Some((asked.lock, grant))
     }
 
-    /// Begins the wait for an answer. It may be there once the node was driven: then there is no wait.
-    fn begin_wait<R: Runtime<Writer = W>>(
-        &mut self,
-        runtime: &R,
-        errands: &mut Errands<W>,
-        options: &LockOptions,
-        lock: LockId,
-        waker: &Waker,
-    ) -> Result<Begun, LockError> {
+    /// A request was granted without a wait.
+    fn granted(&mut self, options: &LockOptions, lock: LockId, grant: Grant) -> Begun {
+        self.rested += 1;
+        Begun::Granted(lock, grant, self.begin_guard(options, lock))
+    }
+
+    /// Begins the wait for an answer. It may be there once the node was drained: see [`State::end_wait`].
+    fn begin_wait(&mut self, errands: &mut Errands<W>, lock: LockId) -> Begun {
         self.registry.wait(lock, &mut errands.stale);
         if self.registry.waiting() > 1 {
             // Others are on the way too: one frame can carry all that ask in this round.
             errands.defer();
         }
-        self.drain(runtime, errands, CALL_BUDGET);
+        Begun::Waiting(lock)
+    }
+
+    /// The answer, if it is there already: then there is no wait.
+    fn end_wait(
+        &mut self,
+        errands: &mut Errands<W>,
+        options: &LockOptions,
+        lock: LockId,
+        waker: &Waker,
+    ) -> Result<Begun, LockError> {
         match self.registry.poll(lock, waker, &mut errands.stale) {
             Poll::Pending => {
                 self.rested = 0;
                 Ok(Begun::Waiting(lock))
             }
-            Poll::Ready(Ok(grant)) => {
-                self.rested += 1;
-                Ok(Begun::Granted(lock, grant, self.begin_guard(options, lock)))
-            }
+            Poll::Ready(Ok(grant)) => Ok(self.granted(options, lock, grant)),
             Poll::Ready(Err(Unmet::Denied(denied))) => Err(LockError::from(denied.reason)),
             Poll::Ready(Err(Unmet::Lost)) => Ok(Begun::Lost),
         }

@@ -16,7 +16,7 @@ use crate::loss::Lost;
 use crate::node::Handle;
 use crate::registry::WatchId;
 use crate::runtime::{Runtime, Writer};
-use crate::shared::State;
+use crate::shared::{CALL_BUDGET, State};
 use crate::stale::Stale;
 use crate::sync::Arc;
 
@@ -205,7 +205,8 @@ impl<R: Runtime> Drop for Guard<R> {
             (write == ValueWrite::Keep && state.release_at_rest(lock)).then_some(())
         };
         // Nothing if the node is shut down: the lock went with it.
-        let _: Option<()> = self.handle.shared.turn_at_rest(rest, |state, errands| {
+        let shared = &self.handle.shared;
+        let _: Option<()> = shared.turn_at_rest(rest, |state, errands| {
             // The next request takes the release along, if it comes soon.
             errands.defer();
             state.guards -= 1;
@@ -221,6 +222,7 @@ impl<R: Runtime> Drop for Guard<R> {
                     let _ = state.node.abandon(lock);
                 }
             }
+            state.drain(&*shared.runtime, errands, CALL_BUDGET);
         });
     }
 }

@@ -144,6 +144,7 @@ impl<R: Runtime> Shared<R> {
     }
 
     /// One turn of an application's call that may find that it leaves nothing to be driven: then `rest` has done all of it.
+    /// If not, `act` drains the node itself, so that it sees what came of that.
     #[inline]
     pub(crate) fn turn_at_rest<T>(
         &self,
@@ -164,7 +165,6 @@ impl<R: Runtime> Shared<R> {
         }
         let mut errands = Errands::new();
         let result = act(&mut state, &mut errands);
-        state.drain(&*self.runtime, &mut errands, CALL_BUDGET);
         drop(state);
         mem::forget(alarm);
         errands.run(self);
