@@ -65,15 +65,17 @@ fn run_machine(now: Instant, machine: &mut Machine<'_>, outlet: &mut impl Outlet
         debug_assert!(machine.s.poll_timeout().is_none_or(|until| until > now), "a timeout was handled");
     }
     let mut left = budget;
-    while left.outputs > 0 {
-        // Events first: a slow peer must not hold back the local application.
-        if let Some(event) = machine.poll_event(&mut left) {
-            outlet.event(event);
-        } else if let Some(peer) = machine.poll_ready() {
-            outlet.ready(peer);
-        } else {
-            break;
-        }
+    // Events first: a slow peer must not hold back the local application. Who is ready makes no new ones.
+    while left.outputs > 0
+        && let Some(event) = machine.poll_event(&mut left)
+    {
+        outlet.event(event);
+        left.take_output();
+    }
+    while left.outputs > 0
+        && let Some(peer) = machine.poll_ready()
+    {
+        outlet.ready(peer);
         left.take_output();
     }
     let is_spent = left.is_spent() && !machine.s.is_quiet(now);

@@ -470,6 +470,9 @@ impl Machine<'_> {
                 return;
             };
             self.finish_grant(resource, at, path);
+            if !self.resources[resource].holding.locks.has_waiters() {
+                return;
+            }
         }
         if !self.resources[resource].work.is_linked() {
             self.s.work.push_back(&mut self.resources, resource);

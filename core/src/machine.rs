@@ -783,7 +783,8 @@ impl<'a> Machine<'a> {
     // ---- answers without a record ----
 
     /// Puts an answer into a peer's ring.
-    pub(crate) fn answer(&mut self, member: Member, space: SpaceId, name: Name, body: RingBody) {
+    pub(crate) fn answer(&mut self, member: Member, space: SpaceId, name: &[u8], body: RingBody) {
+        let name = Name::new(name).expect("names are checked where they come in");
         if self.peer(member).ring.push(RingAnswer { space, name, body }) {
             self.s.stats.answers_dropped += 1;
         }

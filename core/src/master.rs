@@ -34,7 +34,7 @@ impl Machine<'_> {
         &mut self,
         from: Member,
         found: Option<Idx<Resource>>,
-        named: Named,
+        named: Named<'_>,
         hash: u64,
         position: &Position,
     ) {
@@ -62,7 +62,7 @@ impl Machine<'_> {
     fn purge_before(
         &mut self,
         found: Option<Idx<Resource>>,
-        named: Named,
+        named: Named<'_>,
         hash: u64,
     ) -> Option<Idx<Resource>> {
         let at = found?;
@@ -73,7 +73,7 @@ impl Machine<'_> {
         }
         self.purge(at);
         self.drop_if_unused(at);
-        self.find(named.space, named.name.as_bytes(), hash)
+        self.find(named.space, named.name, hash)
     }
 
     fn count_incoming(&mut self, position: &Position) {
@@ -98,7 +98,7 @@ impl Machine<'_> {
         &mut self,
         found: Option<Idx<Resource>>,
         from: Member,
-        named: Named,
+        named: Named<'_>,
         hash: u64,
         position: &Position,
     ) {
@@ -118,8 +118,8 @@ impl Machine<'_> {
             self.raise_floor(slot, from, position.number);
             return;
         };
-        let needed = self.needed_room(found, named.name.as_bytes(), from, position.flags.has(Flags::VALUE));
-        let has_room = self.has_room_for(found, named.name.as_bytes(), needed);
+        let needed = self.needed_room(found, named.name, from, position.flags.has(Flags::VALUE));
+        let has_room = self.has_room_for(found, named.name, needed);
         let slot_room = self.slot_room(slot, needed);
         // What this node says to itself it says once.
         if let Err(kind) = slot_room
@@ -138,7 +138,7 @@ impl Machine<'_> {
             self.answer(from, named.space, named.name, body);
             return;
         }
-        let resource = found.unwrap_or_else(|| self.make_resource(named.space, named.name.as_bytes(), hash));
+        let resource = found.unwrap_or_else(|| self.make_resource(named.space, named.name, hash));
         let at = self.take_physical(resource, from);
         // A position may lower the mode on record, never raise it: what is not on record is not held.
         let position = Position { held: None, pinned: None, ..*position };
@@ -177,7 +177,7 @@ impl Machine<'_> {
         &mut self,
         resource: Idx<Resource>,
         at: Idx<Physical>,
-        named: Named,
+        named: Named<'_>,
         position: &Position,
     ) {
         let record = &self.physical[at];
@@ -527,7 +527,7 @@ impl Machine<'_> {
         }
         let (member, number) = (record.member, record.number);
         let (space, name) = self.name_at(resource);
-        self.answer(member, space, name, RingBody::Deny(number, reason));
+        self.answer(member, space, name.as_bytes(), RingBody::Deny(number, reason));
         self.drop_record(resource, at);
     }
 

@@ -4,7 +4,7 @@ use crate::error::{Dropped, HelloError};
 use crate::holder::Named;
 use crate::id::{DemandId, NodeId, Number, SlotId, SpaceId};
 use crate::machine::{Machine, Member, places};
-use crate::name::{Name, NameError};
+use crate::name::NameError;
 use crate::record::{NOBODY, Peer, Physical, Resource, RingBody};
 use crate::table::Idx;
 use crate::time::Instant;
@@ -121,21 +121,28 @@ impl Machine<'_> {
 
     fn handle_message(&mut self, from: Member, message: &LockMessage<'_>) {
         self.s.lock_messages += 1;
-        let (space, Ok(name)) = (message.space, Name::new(message.name)) else { return };
+        let (space, name) = (message.space, message.name);
         let is_position = matches!(message.body, Body::Position(_) | Body::UpdatedLocks(_));
         if !self.is_space(space) || !self.s.is_open || is_position && self.is_suspect() {
             // Before every member was heard nothing is granted; what is dropped here is repeated.
             self.s.stats.messages_dropped += 1;
             return;
         }
-        let hash = self.hash_of(space, message.name);
-        let at = self.find(space, message.name, hash);
+        let hash = self.hash_of(space, name);
+        let at = self.find(space, name, hash);
         self.handle_body(from, at, Named { space, name }, hash, &message.body);
         self.settle();
     }
 
     /// One message, from another node or from this node to itself.
-    fn handle_body(&mut self, from: Member, at: Option<Idx<Resource>>, named: Named, hash: u64, body: &Body) {
+    fn handle_body(
+        &mut self,
+        from: Member,
+        at: Option<Idx<Resource>>,
+        named: Named<'_>,
+        hash: u64,
+        body: &Body,
+    ) {
         let slot = at.map_or_else(|| self.slot_of(named.space, hash), |at| self.resources[at].slot);
         let is_masters = !matches!(body, Body::Position(_) | Body::UpdatedLocks(_));
         if is_masters && !self.is_believed(from, slot) {
@@ -186,8 +193,8 @@ impl Machine<'_> {
         if let Some(answer) = self.peer(me).ring.front().copied() {
             self.peer(me).ring.pop();
             let hash = self.hash_of(answer.space, answer.name.as_bytes());
-            let named = Named { space: answer.space, name: answer.name };
-            let at = self.find(named.space, named.name.as_bytes(), hash);
+            let named = Named { space: answer.space, name: answer.name.as_bytes() };
+            let at = self.find(named.space, named.name, hash);
             let body = self.ring_body(answer.body);
             self.handle_body(me, at, named, hash, &body);
             return true;
@@ -204,7 +211,7 @@ impl Machine<'_> {
             if let Some(body) = body {
                 let (space, name) = self.name_at(resource);
                 let hash = self.resources[resource].hash;
-                self.handle_body(me, Some(resource), Named { space, name }, hash, &body);
+                self.handle_body(me, Some(resource), Named { space, name: name.as_bytes() }, hash, &body);
             }
             return true;
         }
@@ -219,7 +226,7 @@ impl Machine<'_> {
         let (space, name) = self.name_at(at);
         let hash = self.resources[at].hash;
         self.position_was_delivered(at);
-        self.handle_position(me, Some(at), Named { space, name }, hash, &position);
+        self.handle_position(me, Some(at), Named { space, name: name.as_bytes() }, hash, &position);
         self.drop_if_unused(at);
         true
     }

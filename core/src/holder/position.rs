@@ -8,7 +8,6 @@ use crate::flags::Flags;
 use crate::id::{DemandId, Number, Token};
 use crate::machine::{Machine, Member};
 use crate::mode::Mode;
-use crate::name::Name;
 use crate::queue::{Marks, Place, Queues};
 use crate::record::{Counted, Course, NOBODY, Pace, Resource, RingBody, Unmet, Wish};
 use crate::table::Idx;
@@ -32,32 +31,13 @@ impl Machine<'_> {
         if target != before {
             self.position_lower(at, target);
         }
-        let wish = self.position_wish(at);
-        let holding = &mut self.resources[at].holding;
-        let old = holding.wish();
-        let is_asked_anew = match (old, wish) {
-            (Some(old), Some(new)) => !old.is_same(&new),
-            (None, Some(_)) => true,
-            (_, None) => false,
-        };
-        let is_withdrawn = old.is_some() && wish.is_none();
-        let is_written = holding.is_write_unstated();
-        let is_taken_over = match (old, wish) {
-            (Some(old), Some(new)) => !is_asked_anew || new.may_follow(&old),
-            (None, _) | (_, None) => false,
-        };
-        if !is_taken_over {
-            holding.asked = Number(0);
-        }
-        holding.ask(wish);
-        if let (Some(old), Some(wish), false) = (old, holding.wish_mut(), is_asked_anew) {
-            *wish = Wish { waiter: wish.waiter, ..old };
-        }
-        if target != before || is_written {
+        let asking = self.position_ask(at);
+        let holding = &self.resources[at].holding;
+        if target != before || holding.is_write_unstated() {
             self.state_position(at, PositionKind::Downgrade);
-        } else if is_asked_anew {
+        } else if asking == Asking::Anew {
             self.state_position(at, PositionKind::Request);
-        } else if is_withdrawn {
+        } else if asking == Asking::Withdrawn {
             self.state_position(at, PositionKind::Cancel);
         } else if holding.answers() != DemandId(0) {
             self.repeat_position(at);
@@ -65,23 +45,57 @@ impl Machine<'_> {
         self.retain(at);
     }
 
+    /// Brings what the node asks in line with what its owners wait for.
+    fn position_ask(&mut self, at: Idx<Resource>) -> Asking {
+        let wish = self.position_wish(at);
+        let holding = &mut self.resources[at].holding;
+        let old = holding.wish();
+        let asking = match (&old, &wish) {
+            (Some(old), Some(new)) if old.is_same(new) => Asking::AsBefore,
+            (_, Some(_)) => Asking::Anew,
+            (Some(_), None) => Asking::Withdrawn,
+            (None, None) => {
+                holding.asked = Number(0);
+                return Asking::AsBefore;
+            }
+        };
+        let is_taken_over = match (&old, &wish) {
+            (Some(old), Some(new)) => asking == Asking::AsBefore || new.may_follow(old),
+            (None, _) | (_, None) => false,
+        };
+        if !is_taken_over {
+            holding.asked = Number(0);
+        }
+        holding.ask(wish);
+        if let (Some(old), Some(wish), Asking::AsBefore) = (old, holding.wish_mut(), asking) {
+            *wish = Wish { waiter: wish.waiter, ..old };
+        }
+        asking
+    }
+
     /// What the node goes on holding: less than now if a demand asks for it and its owners can do without,
     /// or if nobody uses it and the space does not retain (rule H3).
     fn position_held(&mut self, at: Idx<Resource>) -> Option<Mode> {
-        let held = self.resources[at].holding.held?;
+        let holding = &self.resources[at].holding;
+        let held = holding.held?;
+        let is_given_up = holding.locks.is_empty() && !self.is_retaining(at);
+        let target = match holding.demand() {
+            None => Some(held),
+            Some(demand) => self.position_demanded(at, held, demand),
+        };
+        if is_given_up { None } else { target }
+    }
+
+    /// What may stay of what is held, as long as a demand is not met.
+    fn position_demanded(&mut self, at: Idx<Resource>, held: Mode, demand: Unmet) -> Option<Mode> {
         let mut need = self.resources[at].holding.locks.need();
         if crate::fault_on!(self, EAGER_DOWNGRADE) {
             need = None;
         }
         let holding = &self.resources[at].holding;
-        let is_asking = holding.is_demanded() && holding.is_asking();
-        let asked_back = need.filter(|_| is_asking).and_then(|need| self.asked_back(at, need));
+        let asked_back = need.filter(|_| holding.is_asking()).and_then(|need| self.asked_back(at, need));
         let asked_back = asked_back.filter(|wanted| held.covers(*wanted));
         let holding = &mut self.resources[at].holding;
-        let Some(demand) = holding.demand() else {
-            let is_unused = holding.locks.is_empty();
-            return if is_unused && !self.is_retaining(at) { None } else { Some(held) };
-        };
         let target = match need {
             None if demand.stay == Mode::Null => None,
             None => Some(held.meet(demand.stay)),
@@ -97,8 +111,7 @@ impl Machine<'_> {
         if target.is_none_or(|target| demand.stay.covers(target)) {
             holding.meet_demand();
         }
-        let is_unused = holding.locks.is_empty();
-        if is_unused && !self.is_retaining(at) { None } else { target }
+        target
     }
 
     /// What the first waiter wants that the node could not serve if it held no more than its owners need.
@@ -133,11 +146,14 @@ impl Machine<'_> {
 
     /// What the node must ask of the master, for the first waiter that it cannot serve itself (rule H2).
     fn position_wish(&mut self, at: Idx<Resource>) -> Option<Wish> {
-        let reach = self.reach(at);
         let holding = &self.resources[at].holding;
+        if !holding.locks.has_waiters() {
+            return None;
+        }
+        let reach = self.reach(at);
         let is_value_known = self.resources[at].copy.is_none() || holding.is_copy_current;
         let is_beyond = |mode| !reach.held.is_some_and(|held| held.covers(mode));
-        if !holding.locks.has_waiters() || is_value_known && !holding.locks.is_wanted(is_beyond) {
+        if is_value_known && !holding.locks.is_wanted(is_beyond) {
             return None;
         }
         let waiter = holding.locks.find_waiter(&self.locks, |lock| {
@@ -334,7 +350,7 @@ impl Machine<'_> {
         &mut self,
         from: Member,
         at: Option<Idx<Resource>>,
-        name: Named,
+        name: Named<'_>,
         grant: &Grant,
     ) {
         let Some(at) = self.known(from, at, name, DemandId(0)) else { return };
@@ -469,7 +485,7 @@ impl Machine<'_> {
         &mut self,
         from: Member,
         at: Option<Idx<Resource>>,
-        name: Named,
+        name: Named<'_>,
         demand: &Demand,
     ) {
         let Some(at) = self.known(from, at, name, demand.id) else { return };
@@ -588,14 +604,14 @@ impl Machine<'_> {
         &mut self,
         from: Member,
         at: Option<Idx<Resource>>,
-        name: Named,
+        name: Named<'_>,
         answers: DemandId,
     ) -> Option<Idx<Resource>> {
         let known = at.filter(|at| self.resources[*at].holding.number != Number(0));
         if known.is_some() {
             return known;
         }
-        let slot = self.slot_of(name.space, self.hash_of(name.space, name.name.as_bytes()));
+        let slot = self.slot_of(name.space, self.hash_of(name.space, name.name));
         let to = if self.is_me(from) { from } else { self.slot(slot).master };
         if to == NOBODY || self.is_me(to) && !self.is_me(from) {
             // What was said before the slot came here; its record has come with it.
@@ -612,11 +628,21 @@ impl Machine<'_> {
     }
 }
 
+/// What has become of what a node asks of a master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asking {
+    /// It asks for the same, or for nothing.
+    AsBefore,
+    Anew,
+    Withdrawn,
+}
+
 /// Name of a resource with its space, for answers.
 #[derive(Clone, Copy)]
-pub(crate) struct Named {
+pub(crate) struct Named<'n> {
     pub(crate) space: crate::id::SpaceId,
-    pub(crate) name: Name,
+    /// 1 to 64 bytes: it was checked where it came in.
+    pub(crate) name: &'n [u8],
 }
 
 impl Wish {

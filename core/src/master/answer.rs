@@ -49,14 +49,17 @@ impl Machine<'_> {
     fn grant_message_of(&self, at: Idx<Physical>) -> Grant {
         let record = &self.physical[at];
         let resource = &self.resources[record.resource.expect("a live record has a resource")];
-        let value = resource.mastery.value.map_or(ValueCopy::ABSENT, |cell| self.values[cell].copy);
-        let is_new = value.version != record.copy || value == ValueCopy::ABSENT;
-        let wants_value = record.claim.flags.has(Flags::VALUE);
+        let value = record
+            .claim
+            .flags
+            .has(Flags::VALUE)
+            .then(|| resource.mastery.value.map_or(ValueCopy::ABSENT, |cell| self.values[cell].copy));
+        let is_new = |value: &ValueCopy| value.version != record.copy || *value == ValueCopy::ABSENT;
         Grant {
             number: record.number,
             mode: record.claim.held.expect("a granted record holds a mode"),
             token: record.token.token(),
-            value: (wants_value && is_new).then_some(value),
+            value: value.filter(is_new),
             demand: record.demand.map(|demand| (demand.id, demand.stay)),
         }
     }

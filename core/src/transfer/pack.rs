@@ -255,7 +255,7 @@ impl Machine<'_> {
         if stated == Number(0) {
             let (space, name) = self.name_at(at);
             let number = self.fresh_number(None);
-            self.answer(self.s.me, space, name, RingBody::Nothing(number, DemandId(0)));
+            self.answer(self.s.me, space, name.as_bytes(), RingBody::Nothing(number, DemandId(0)));
         } else if stated > known {
             self.repeat_position(at);
         }

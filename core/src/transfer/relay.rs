@@ -11,7 +11,7 @@ use crate::wire::{Body, FrameWriter, LockMessage, Position, UpdatedLocks, encode
 impl Machine<'_> {
     /// A position about something that this node does not decide: it is passed on to the new master, or the node
     /// that stated it is told who the master is (rules M1 and R6).
-    pub(crate) fn pass_on(&mut self, from: Member, named: Named, slot: u32, position: &Position) {
+    pub(crate) fn pass_on(&mut self, from: Member, named: Named<'_>, slot: u32, position: &Position) {
         let entry = self.slot(slot);
         match entry.course {
             // Everybody has acknowledged the new master, so this is a straggler (rule R12).
@@ -32,14 +32,14 @@ impl Machine<'_> {
         }
     }
 
-    fn redirect(&mut self, from: Member, named: Named, slot: u32) {
+    fn redirect(&mut self, from: Member, named: Named<'_>, slot: u32) {
         let entry = self.slot(slot);
         let body = RingBody::Redirect(self.node_at(entry.master), entry.version, slot);
         self.s.stats.redirects += 1;
         self.answer(from, named.space, named.name, body);
     }
 
-    fn relay(&mut self, from: Member, named: Named, slot: u32, position: &Position) {
+    fn relay(&mut self, from: Member, named: Named<'_>, slot: u32, position: &Position) {
         let to = self.slot(slot).master;
         let (Some(incarnation), Some(at)) = (self.incarnation_of(from), self.take_relay()) else {
             self.s.stats.relays_dropped += 1;
@@ -47,7 +47,7 @@ impl Machine<'_> {
         };
         let updated = UpdatedLocks { from: self.node_at(from), incarnation, position: *position };
         let body = Body::UpdatedLocks(updated);
-        let message = LockMessage { space: named.space, name: named.name.as_bytes(), body };
+        let message = LockMessage { space: named.space, name: named.name, body };
         let cell = &mut self.relays[at];
         let len = encode_message(&message, &mut cell.bytes).expect("a cell has room for any message");
         cell.len = u8::try_from(len).expect("a message is short");
@@ -58,9 +58,9 @@ impl Machine<'_> {
 
     /// Takes a released lock out of a packed record, of which repeats are made.
     #[cfg(lockmaster_faults)]
-    fn apply_to_packed(&mut self, from: Member, named: Named, position: &Position) {
-        let hash = self.hash_of(named.space, named.name.as_bytes());
-        let found = self.find(named.space, named.name.as_bytes(), hash);
+    fn apply_to_packed(&mut self, from: Member, named: Named<'_>, position: &Position) {
+        let hash = self.hash_of(named.space, named.name);
+        let found = self.find(named.space, named.name, hash);
         let is_over = position.held.is_none() && position.wanted.is_none();
         let Some(at) = found.filter(|_| crate::fault_on!(self, REPEAT_LIVE) && is_over) else { return };
         if self.resources[at].passage != crate::record::Passage::Packed {
@@ -91,7 +91,7 @@ impl Machine<'_> {
         &mut self,
         from: Member,
         found: Option<Idx<Resource>>,
-        named: Named,
+        named: Named<'_>,
         hash: u64,
         updated: &UpdatedLocks,
     ) {

@@ -308,10 +308,11 @@ pub(super) fn encode_position(position: &Position, writer: &mut Writer<'_>) -> R
         | bit(position.copy != Token::NONE, position_field::COPY)
         | bit(position.answers != DemandId(0), position_field::ANSWERS)
         | bit(position.write.is_some(), position_field::WRITE);
-    writer.u64(position.number.0)?;
-    writer.u8(nibble(position.held) | nibble(position.pinned) << 4)?;
-    writer.u8(nibble(position.wanted))?;
-    writer.u16(fields)?;
+    let mut fixed = writer.fields::<{ 8 + 1 + 1 + 2 }>()?;
+    fixed.u64(position.number.0)?;
+    fixed.u8(nibble(position.held) | nibble(position.pinned) << 4)?;
+    fixed.u8(nibble(position.wanted))?;
+    fixed.u16(fields)?;
     if fields & position_field::ASKED != 0 {
         writer.u64(position.asked.0)?;
     }
@@ -393,11 +394,12 @@ pub(super) fn decode_position(kind: PositionKind, reader: &mut Reader<'_>) -> Re
 }
 
 fn encode_grant(granting: &Grant, writer: &mut Writer<'_>) -> Result<(), Short> {
-    writer.u64(granting.number.0)?;
-    writer.u8(granting.mode as u8)?;
-    writer.u8(bit(granting.value.is_some(), grant_field::VALUE)
+    let mut fixed = writer.fields::<{ 8 + 1 + 1 + 16 }>()?;
+    fixed.u64(granting.number.0)?;
+    fixed.u8(granting.mode as u8)?;
+    fixed.u8(bit(granting.value.is_some(), grant_field::VALUE)
         | bit(granting.demand.is_some(), grant_field::DEMAND))?;
-    writer.token(granting.token)?;
+    fixed.token(granting.token)?;
     if let Some(copy) = &granting.value {
         encode_value_copy(copy, writer)?;
     }
