@@ -170,6 +170,17 @@ impl<W> Links<W> {
         }
     }
 
+    /// Does somebody see to this peer already, who will ask for the next frame until there is none?
+    pub(crate) fn is_seen_to(&self, peer: NodeId, is_deferred: bool) -> bool {
+        let Ok(at) = self.peers.binary_search_by_key(&peer, |peer| peer.node) else { return false };
+        match self.peers[at].link.as_ref().map(|link| &link.output) {
+            Some(Output::Claimed) => true,
+            // A call in a hurry takes over what is left without a frame.
+            Some(Output::Left(outgoing)) => is_deferred || !outgoing.is_empty(),
+            Some(Output::Idle(_)) | None => false,
+        }
+    }
+
     /// Nothing is left to say: the claim ends.
     pub(crate) fn settle(&mut self, claim: Claim<W>) {
         if let Some(link) = self.link(claim.link) {

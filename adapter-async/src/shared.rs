@@ -398,6 +398,27 @@ impl<W: Writer> State<W> {
         if let Some(most) = self.balance.due(standing) {
             self.node.balance(self.now, most);
         }
+        let is_spent = !self.is_seen_to(errands) && self.drain_run(runtime, errands, budget);
+        self.set_timer().into_iter().for_each(|task| errands.wake(task));
+        self.drain_members(standing, errands, is_spent);
+        if is_spent || self.balance.is_due() {
+            self.timer.spend().into_iter().for_each(|task| errands.wake(task));
+        }
+    }
+
+    /// Is nothing to be told but to peers that somebody asks for frames already? Then the node need not be driven.
+    fn is_seen_to(&self, errands: &Errands<W>) -> bool {
+        let is_seen_to = |peer| self.links.is_seen_to(peer, errands.is_deferred());
+        self.node.only_ready(self.now).is_some_and(|mut peers| peers.all(is_seen_to))
+    }
+
+    /// Drives the node; says whether the budget ran out with work left.
+    fn drain_run<R: Runtime<Writer = W>>(
+        &mut self,
+        runtime: &R,
+        errands: &mut Errands<W>,
+        budget: Budget,
+    ) -> bool {
         let claimed = errands.claims().len();
         let mut drain = Drain {
             registry: &mut self.registry,
@@ -413,11 +434,7 @@ impl<W: Writer> State<W> {
             self.advance(runtime.now());
             self.drain_fill(errands, claimed);
         }
-        self.set_timer().into_iter().for_each(|task| errands.wake(task));
-        self.drain_members(standing, errands, wait.is_spent);
-        if wait.is_spent || self.balance.is_due() {
-            self.timer.spend().into_iter().for_each(|task| errands.wake(task));
-        }
+        wait.is_spent
     }
 
     /// Looks at what the node is in its cluster, and tells who waits for it.

@@ -203,20 +203,22 @@ impl State {
 
     /// Is there nothing to poll and no timeout to handle?
     pub(crate) fn is_quiet(&self, now: Instant) -> bool {
-        let has_output = !self.events.is_empty() || self.ready != 0;
+        self.ready == 0 && self.is_quiet_but_for_peers(now)
+    }
+
+    /// The same, whoever is ready.
+    pub(crate) fn is_quiet_but_for_peers(&self, now: Instant) -> bool {
         let has_work = !self.work.is_empty() || self.overdue.is_some() || self.hurried != 0 || self.is_short;
         let is_still = self.moved.is_empty() && self.transfers.is_quiet() && self.views.is_quiet();
-        let is_early = self.poll_timeout().is_none_or(|until| until > now);
-        !has_output && !has_work && is_still && is_early
+        let is_due = self.poll_timeout().is_some_and(|until| until <= now);
+        self.events.is_empty() && !has_work && is_still && !is_due
     }
 
     /// Is the node certain to be a member now? Then this is all that time has to do with it.
     pub(crate) fn see_as_member(&mut self, now: Instant) -> bool {
-        let now = self.now.max(now);
-        let is_member = self.views.is_certain_at(now) && self.present != 0;
-        if is_member {
-            self.now = now;
-        }
+        let seen = self.now.max(now);
+        let is_member = self.views.is_certain_at(seen) && self.present != 0;
+        self.now = if is_member { seen } else { self.now };
         is_member
     }
 

@@ -5,7 +5,7 @@ use crate::drive::Budget;
 use crate::error::{ConfigError, ConvertError, Dropped, HelloError, ReleaseError, RequestError, UnknownLock};
 use crate::event::{Asked, Cancelled, Conversion, Event, Grant, Request};
 use crate::id::{Incarnation, LockId, NodeId, SlotId, SlotRange, SpaceId, Token};
-use crate::machine::{AT_REST_LEN, Machine, State};
+use crate::machine::{AT_REST_LEN, Machine, State, places};
 use crate::memory::Storage;
 use crate::mode::Mode;
 use crate::name::NameError;
@@ -257,6 +257,14 @@ impl<S: Storage> Node<S> {
     /// until that returns nothing, now or when its socket can take it.
     pub fn poll_ready(&mut self) -> Option<NodeId> {
         self.machine().poll_ready()
+    }
+
+    /// Peers that [`Node::poll_ready`] may name, if there is nothing else to poll and no timeout to handle.
+    ///
+    /// If each of them is being asked for frames until there is none, the node need not be driven for them.
+    pub fn only_ready(&self, now: Instant) -> Option<impl Iterator<Item = NodeId>> {
+        let is_all = self.state.is_quiet_but_for_peers(now);
+        is_all.then(|| places(self.state.ready).map(|member| self.state.nodes[usize::from(member)]))
     }
 
     /// Fills one frame for a peer with as many messages as fit and returns its length.
