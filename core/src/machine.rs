@@ -79,8 +79,8 @@ pub(crate) struct State {
     pub(crate) followed: u8,
     pub(crate) patience_len: u32,
     /// How many members and slots there is room for; the memory may have more.
-    members_len: usize,
-    slots_len: usize,
+    members_len: u8,
+    slots_len: u32,
     first_slots: [u32; SPACES_MAX],
     /// Where the search for records to audit goes on.
     pub(crate) audit_at: u32,
@@ -169,8 +169,8 @@ impl State {
             moved: MovedSlots::NONE,
             followed: 0,
             patience_len: 0,
-            members_len: config.members_max(),
-            slots_len: config.slots() as usize,
+            members_len: u8::try_from(config.members_max()).expect("there are at most 64 members"),
+            slots_len: config.slots(),
             first_slots,
             audit_at: 0,
             stats: Stats::default(),
@@ -332,7 +332,7 @@ impl<'a> Machine<'a> {
     // Where it is inlined, what a call has no use for is not looked up.
     #[inline]
     pub(crate) fn new(s: &'a mut State, tables: Tables<'a>) -> Self {
-        let (members, slots) = (s.members_len, s.slots_len);
+        let (members, slots) = (usize::from(s.members_len), s.slots_len as usize);
         Self {
             s,
             resources: Slab(tables.resources),
