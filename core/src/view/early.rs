@@ -15,7 +15,6 @@ use super::{Life, Machine};
 use crate::holder::Named;
 use crate::id::Number;
 use crate::machine::{Member, places};
-use crate::name::Name;
 use crate::peer::Push;
 use crate::record::{Course, NOBODY, Outbox, Passage, Resource};
 use crate::table::{Idx, Queue};
@@ -274,7 +273,6 @@ impl Machine<'_> {
     /// A member waits for a resource of a closed slot, and says what it holds of it.
     pub(super) fn handle_wanted(&mut self, from: Member, mut units: ReportUnits<'_>) -> bool {
         let Some(unit) = units.next().filter(|unit| self.is_space(unit.space)) else { return false };
-        let Ok(name) = Name::new(unit.name) else { return false };
         if self.is_suspect() {
             return false;
         }
@@ -283,7 +281,7 @@ impl Machine<'_> {
         let found = self.find(unit.space, unit.name, hash);
         if self.decides(slot, found) {
             // It is open, which the member has not heard yet.
-            let named = Named { space: unit.space, name };
+            let named = Named { space: unit.space, name: unit.name };
             self.handle_position(from, found, named, hash, &unit.position);
             return true;
         }

@@ -247,8 +247,8 @@ impl Machine<'_> {
             if self.is_suspect() {
                 return Ok(());
             }
-            let (space, name) = self.name_at(at);
-            self.handle_position(from, found, Named { space, name }, hash, &unit.position);
+            let named = Named { space: unit.space, name: unit.name };
+            self.handle_position(from, Some(at), named, hash, &unit.position);
             return Ok(());
         }
         let record = found.and_then(|at| self.record_of(at, from));

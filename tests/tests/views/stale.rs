@@ -220,7 +220,7 @@ fn a_wish_that_was_over_when_its_node_was_asked_does_not_come_back() {
         Some(Mode::Exclusive),
         "its node was asked, and has nothing"
     );
-    let stats = *world.node(MASTER).stats();
+    let stats = world.node(MASTER).stats();
     assert_eq!([stats.resources_early, stats.slots_rebuilt], [1, 0], "it is open before its slot");
     hear(&mut world, LATE, MASTER, &late);
     let mut records = Records(Vec::new());
