@@ -237,7 +237,7 @@ impl Machine<'_> {
 
     /// The master takes a write only from a node that is on record at PW or EX, under a token since when it was
     /// so without a break: then nobody else can have written (rule V3).
-    fn take_write(&mut self, resource: Idx<Resource>, at: Idx<Physical>, position: &Position) {
+    pub(crate) fn take_write(&mut self, resource: Idx<Resource>, at: Idx<Physical>, position: &Position) {
         let Some(write) = position.write else { return };
         let record = &self.physical[at];
         let may_write = record.writing_since != Counted::NONE;

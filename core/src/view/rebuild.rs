@@ -15,7 +15,7 @@ use crate::record::{Chain, Counted, Course, NAME_INLINE, NOBODY, Passage, Physic
 use crate::table::{Idx, Queue};
 #[cfg(lockmaster_faults)]
 use crate::value::ValueState;
-use crate::wire::{FrameWriter, Report, ReportHead, ReportUnit, Reported, ViewMessage};
+use crate::wire::{FrameWriter, Position, Report, ReportHead, ReportUnit, Reported, ViewMessage};
 
 /// Resources that one step opens.
 const OPENED_A_STEP: u32 = 256;
@@ -256,6 +256,9 @@ impl Machine<'_> {
             return Ok(());
         }
         self.report_room(found, unit, record.is_none())?;
+        if let (Some(at), Some(lock)) = (found, record) {
+            self.take_reported_write(at, lock, &unit.position);
+        }
         let at = found.unwrap_or_else(|| self.make_resource(unit.space, unit.name, hash));
         self.stand_rebuilt(at, from, record, unit);
         self.rebuild_value(at, unit);
@@ -264,6 +267,16 @@ impl Machine<'_> {
         }
         self.s.stats.locks_rebuilt += 1;
         Ok(())
+    }
+
+    /// What its node has written since it was heard here last is known from its position only.
+    fn take_reported_write(&mut self, at: Idx<Resource>, lock: Idx<Physical>, position: &Position) {
+        let Some(write) = position.write else { return };
+        let was_lost = core::mem::take(&mut self.resources[at].is_value_lost);
+        self.take_write(at, lock, position);
+        let cell = self.resources[at].mastery.value;
+        let is_taken = cell.is_some_and(|cell| self.values[cell].copy.version == write.version);
+        self.resources[at].is_value_lost |= was_lost && !is_taken;
     }
 
     /// Room for a report: that which is kept for them may be used, that which is kept for transfers not.
