@@ -17,7 +17,7 @@ const CHUNK_HEAD_LEN: usize = 4 + 20 + 42;
 /// message.
 const PAGE_HEAD_LEN: usize = 20;
 const REPORT_HEAD_LEN: usize = 29;
-const TOLD_HEAD_LEN: usize = 4;
+const TOLD_HEAD_LEN: usize = 12;
 
 /// Gives the bytes to every reader: as a stream, as a frame, as a message, as the messages of a frame, as the units of
 /// a chunk, as a name and as a value.

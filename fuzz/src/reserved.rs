@@ -22,7 +22,7 @@ pub(crate) fn without_reserved(message: &[u8]) -> Vec<u8> {
         26 => clear_report(&mut bytes[4..]),
         27 => bytes[4 + 12] &= 0b111,
         28 => clear_units(&mut bytes[4..]),
-        30 => clear_units(&mut bytes[4 + 4..]),
+        30 => clear_units(&mut bytes[4 + 12..]),
         _ => {}
     }
     bytes
