@@ -22,8 +22,13 @@ pub const MESSAGE_MAX: usize = HEADER_LEN + RESOURCE_MAX + 2 + 8 + 1 + POSITION_
 pub(super) const HEADER_LEN: usize = 4;
 /// Space, length of the name, name.
 const RESOURCE_MAX: usize = 2 + 1 + NAME_MAX;
+/// What each position begins with: number, modes, which fields follow.
+pub(super) const POSITION_FIXED: usize = 8 + 2 + 2;
+/// What each grant begins with: number, mode, which fields follow, token.
+pub(super) const GRANT_FIXED: usize = 8 + 1 + 1 + 16;
 /// A position with every field, the longest of the bodies.
-pub(super) const POSITION_MAX: usize = 8 + 2 + 2 + 8 + 2 + 1 + 4 + 4 + 16 + 4 + (16 + 1 + VALUE_MAX);
+pub(super) const POSITION_MAX: usize =
+    POSITION_FIXED + 8 + 2 + 1 + 4 + 4 + 16 + 4 + (16 + 1 + VALUE_MAX);
 
 /// Stands for an absent mode in four bits.
 pub(super) const NO_MODE: u8 = 0xf;
@@ -100,7 +105,7 @@ pub fn encode_message(message: &LockMessage<'_>, buf: &mut [u8]) -> Option<usize
 /// Reads the message at the front of `bytes`, and gives the length to skip to the next one.
 ///
 /// The message is absent if its kind is of a newer version. Fields that a newer version appended are
-/// passed over. Of a chunk all units are checked.
+/// passed over. Of a chunk and of a report all units are checked.
 ///
 /// # Errors
 /// [`DecodeError`] if the bytes end before the message does, or are none that any version writes.
@@ -117,7 +122,7 @@ pub fn decode_message(bytes: &[u8]) -> Result<(Option<Message<'_>>, usize), Deco
     Ok((message, len))
 }
 
-/// Reads a message whose units, if it is a chunk, are or will be checked elsewhere.
+/// Reads a message whose units, if it is a chunk or a report, are or will be checked elsewhere.
 #[inline]
 pub(super) fn decode_all_but_units(bytes: &[u8]) -> Result<(Option<Message<'_>>, usize), DecodeError> {
     let mut reader = Reader::new(bytes);
@@ -308,7 +313,7 @@ pub(super) fn encode_position(position: &Position, writer: &mut Writer<'_>) -> R
         | bit(position.copy != Token::NONE, position_field::COPY)
         | bit(position.answers != DemandId(0), position_field::ANSWERS)
         | bit(position.write.is_some(), position_field::WRITE);
-    let mut fixed = writer.fields::<{ 8 + 1 + 1 + 2 }>()?;
+    let mut fixed = writer.fields::<POSITION_FIXED>()?;
     fixed.u64(position.number.0)?;
     fixed.u8(nibble(position.held) | nibble(position.pinned) << 4)?;
     fixed.u8(nibble(position.wanted))?;
@@ -394,7 +399,7 @@ pub(super) fn decode_position(kind: PositionKind, reader: &mut Reader<'_>) -> Re
 }
 
 fn encode_grant(granting: &Grant, writer: &mut Writer<'_>) -> Result<(), Short> {
-    let mut fixed = writer.fields::<{ 8 + 1 + 1 + 16 }>()?;
+    let mut fixed = writer.fields::<GRANT_FIXED>()?;
     fixed.u64(granting.number.0)?;
     fixed.u8(granting.mode as u8)?;
     fixed.u8(bit(granting.value.is_some(), grant_field::VALUE)

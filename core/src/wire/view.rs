@@ -19,7 +19,7 @@ const RUN_LEN: usize = 4 + 1 + 2 + 4 + 8;
 const PAGE_FIXED: usize = 4 + 4 * 4;
 /// Slot, position, end, number, bits.
 const REPORT_FIXED: usize = 4 + 8 + 8 + 8 + 1;
-/// What comes before the unit of an answer: the numbers of the question and of the last position.
+/// What an answer begins with: numbers of the question and of the last position.
 const TOLD_FIXED: usize = 4 + 8;
 /// Most bytes of a report before its units.
 pub(super) const REPORT_HEAD_MAX: usize = HEADER_LEN + REPORT_FIXED;
@@ -387,13 +387,14 @@ pub(super) fn finish_report(bytes: &mut [u8], end: u64, is_last: bool) {
     bytes[REPORT_HEAD_MAX - 1] = if is_last { LAST } else { 0 };
 }
 
-/// Writes the one unit that somebody waits for, as a message, and gives its length.
+/// Writes the position of who waits for a resource, and gives the length of the message; `None` if it does not fit or cannot
+/// be.
 pub(super) fn encode_wanted(unit: &ReportUnit<'_>, buf: &mut [u8]) -> Option<usize> {
     let len = encode_report_unit(unit, buf.get_mut(HEADER_LEN..)?)?;
     finish_view(ViewKind::Wanted, len, buf)
 }
 
-/// Writes the answer to a question, and gives its length.
+/// Writes the answer to a question, and gives the length of the message; `None` if it does not fit or cannot be.
 pub(super) fn encode_told(
     question: u32,
     number: Number,
@@ -407,7 +408,7 @@ pub(super) fn encode_told(
     finish_view(ViewKind::Told, TOLD_FIXED + len, buf)
 }
 
-/// Writes the header before a body of this length.
+/// Writes the header before a body of this length, and gives the length of the message.
 fn finish_view(kind: ViewKind, len: usize, buf: &mut [u8]) -> Option<usize> {
     let header = message_header(kind.to_u8(), len).ok()?;
     buf[..HEADER_LEN].copy_from_slice(&header);
