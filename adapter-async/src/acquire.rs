@@ -96,7 +96,7 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
             });
             state.drain(&*shared.runtime, errands, CALL_BUDGET);
             match begun? {
-                Begun::Waiting(lock) => state.end_wait(errands, options, lock, context.waker()),
+                Begun::Waiting(lock) => state.look_for_answer(errands, options, lock, context.waker()),
                 begun @ (Begun::Granted(..) | Begun::Lost | Begun::Rested) => Ok(begun),
             }
         });
@@ -205,7 +205,7 @@ impl<W: Writer> State<W> {
         Begun::Granted(lock, grant, self.begin_guard(options, lock))
     }
 
-    /// Begins the wait for an answer. It may be there once the node was drained: see [`State::end_wait`].
+    /// Begins the wait for an answer, which may be there as soon as the node was drained.
     fn begin_wait(&mut self, errands: &mut Errands<W>, lock: LockId) -> Begun {
         self.registry.wait(lock, &mut errands.stale);
         if self.registry.waiting() > 1 {
@@ -216,7 +216,7 @@ impl<W: Writer> State<W> {
     }
 
     /// The answer, if it is there already: then there is no wait.
-    fn end_wait(
+    fn look_for_answer(
         &mut self,
         errands: &mut Errands<W>,
         options: &LockOptions,
