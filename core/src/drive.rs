@@ -65,7 +65,7 @@ fn run_machine(now: Instant, machine: &mut Machine<'_>, outlet: &mut impl Outlet
         debug_assert!(machine.s.poll_timeout().is_none_or(|until| until > now), "a timeout was handled");
     }
     let mut left = budget;
-    // Events first: a slow peer must not hold back the local application. Who is ready makes no new ones.
+    // Events first: a slow peer must not hold back the local application. Naming who is ready makes no new ones.
     while left.outputs > 0
         && let Some(event) = machine.poll_event(&mut left)
     {

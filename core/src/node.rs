@@ -30,9 +30,10 @@ pub struct Node<S> {
 }
 
 impl<S: Storage> Node<S> {
-    /// Where a retained lock of the first space is taken and given back ([`Node::request_at_rest`],
-    /// [`Node::release_at_rest`]), and no time counts, nothing of the node is changed but so many bytes at its beginning,
-    /// and records. Threads hand what they change from core to core, by lines of the cache: have all of it in one.
+    /// Bytes at the beginning of a node that change where a retained lock of the first space is taken and given back
+    /// ([`Node::request_at_rest`], [`Node::release_at_rest`]). As long as no time counts, nothing else does but records.
+    ///
+    /// Threads hand each line of the cache that they change from core to core, so have these bytes in one line.
     pub const AT_REST_LEN: usize = AT_REST_LEN;
 
     /// A node that knows its configuration and nothing else.
@@ -44,7 +45,8 @@ impl<S: Storage> Node<S> {
         Ok(Self { memory, state })
     }
 
-    /// Put together for each call, in place.
+    /// State and tables, put together for one call.
+    // Inlined, so that it is put together in place.
     #[inline]
     pub(crate) fn machine(&mut self) -> Machine<'_> {
         Machine::new(&mut self.state, self.memory.tables())
@@ -259,9 +261,9 @@ impl<S: Storage> Node<S> {
         self.machine().poll_ready()
     }
 
-    /// Peers that [`Node::poll_ready`] may name, if there is nothing else to poll and no timeout to handle.
+    /// Peers that [`Node::poll_ready`] may name; `None` if there is anything else to poll, or a timeout to handle.
     ///
-    /// If each of them is being asked for frames until there is none, the node need not be driven for them.
+    /// If somebody asks for frames for each of them until there is none, the node need not be driven.
     pub fn only_ready(&self, now: Instant) -> Option<impl Iterator<Item = NodeId>> {
         let is_all = self.state.is_quiet_but_for_peers(now);
         is_all.then(|| places(self.state.ready).map(|member| self.state.nodes[usize::from(member)]))

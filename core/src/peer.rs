@@ -150,6 +150,7 @@ impl Machine<'_> {
             self.s.stats.messages_dropped += 1;
             return;
         }
+        // A master denies for want of room, and names another one, also where it does not decide.
         if is_masters && !matches!(body, Body::Redirect(_) | Body::Deny(_)) {
             self.note_early(from, at, slot);
         }

@@ -61,7 +61,7 @@ const _: () = assert!(core::mem::offset_of!(Resource, holding) == 64, "the holde
 const _: () = assert!(core::mem::offset_of!(Resource, mastery) >= 192, "the master's part is in one line");
 const _: () = assert!(size_of::<Resource>() == 256, "a resource takes four lines");
 
-/// Where a master's record is on its way to another master.
+/// Where a master's record is on its way to another master, and how far a resource of a closed slot has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Passage {
     /// It stays where it is.
@@ -170,6 +170,7 @@ pub(crate) struct Due {
 }
 
 /// One owner's lock. Opaque.
+// The order is kept: what changes where a retained lock is taken and given back comes first.
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub struct Lock {
@@ -462,6 +463,7 @@ impl Lock {
 
     /// Makes a record that stands nowhere, of which nothing is to be told and whose patience has ended, a free one. Its
     /// handle is stale from now on.
+    // Field by field: those for patience and events are as they should be already, and not touched.
     pub(crate) fn vacate(&mut self) {
         self.claim = Claim::VACANT;
         self.resource = None;

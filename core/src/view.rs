@@ -264,8 +264,8 @@ impl Views {
     /// Is there nothing to do about views before the next input?
     pub(crate) const fn is_quiet(&self) -> bool {
         let is_ending = matches!(self.life, Life::Ending(_));
-        let is_asking = self.early.is_due();
-        self.purge_at.is_none() && self.clearing.is_none() && !self.is_rebuild_due && !is_asking && !is_ending
+        let is_rebuilding = self.is_rebuild_due || self.early.is_due();
+        self.purge_at.is_none() && self.clearing.is_none() && !is_rebuilding && !is_ending
     }
 
     /// When the node has to look at its certainty again.

@@ -208,7 +208,9 @@ impl State {
     pub(crate) fn see_as_member(&mut self, now: Instant) -> bool {
         let seen = self.now.max(now);
         let is_member = self.views.is_certain_at(seen) && self.present != 0;
-        self.now = if is_member { seen } else { self.now };
+        if is_member {
+            self.now = seen;
+        }
         is_member
     }
 

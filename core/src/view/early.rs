@@ -19,12 +19,12 @@ use crate::peer::Push;
 use crate::record::{Course, NOBODY, Outbox, Passage, Resource};
 use crate::table::{Idx, Queue};
 use crate::transfer::Room;
-use crate::wire::{Ask, FrameWriter, ReportUnits, Told, ViewMessage};
+use crate::wire::{Ask, FrameWriter, ReportUnit, ReportUnits, Told, ViewMessage};
 
 /// Resources at a time about which others are asked alone.
 const ASKED_MAX: usize = 256;
 
-/// Resources of closed slots that have a mark: those that are asked about here or were at their new master, and those that
+/// Resources of closed slots that have a mark: those that are wanted, of this node or of another new master, and those that
 /// are open.
 const MARKED_MAX: usize = 512;
 
@@ -45,12 +45,12 @@ pub(crate) struct Early {
     asked: Vec<Asked, ASKED_MAX>,
     last_question: u32,
     questions: Vec<Question, QUESTIONS_MAX>,
-    /// Members whose wishes were not taken up, this node among them.
+    /// Members whose wishes were not all taken up; this node may be among them.
     refused: u64,
     /// Members that may have to be told something of this.
     due: u64,
-    /// All have answered about something, and it could not be opened at once.
-    is_open_due: bool,
+    /// All have answered about something that could not be opened at once, or this node's wishes can be taken up now.
+    is_work_due: bool,
     /// Steps of long work that still give way to what is asked: an answer may be lost.
     yields: u16,
 }
@@ -83,13 +83,13 @@ impl Early {
             questions: Vec::new(),
             refused: 0,
             due: 0,
-            is_open_due: false,
+            is_work_due: false,
             yields: 0,
         }
     }
 
     pub(super) const fn is_due(&self) -> bool {
-        self.is_open_due
+        self.is_work_due
     }
 
     /// Does long work give way once more, because somebody waits for an answer about a resource alone?
@@ -137,7 +137,7 @@ impl Machine<'_> {
         matches!(self.slot(self.resources[at].slot).course, Course::Reporting | Course::Rebuilding)
     }
 
-    /// Marks end with the slots' being closed: from then on their resources are as all others.
+    /// Marks end when their slots open: from then on these resources are as all others.
     pub(crate) fn unmark_open(&mut self) {
         if self.s.views.early.is_idle() {
             return;
@@ -155,9 +155,9 @@ impl Machine<'_> {
             self.resources[at].passage = if is_rebuilt { Passage::Rebuilt } else { Passage::None };
         }
         let (resources, slots) = (&self.resources, &self.slots);
-        let is_asked =
+        let is_closed =
             |asked: &Asked| slots.0[resources[asked.at].slot as usize].course == Course::Rebuilding;
-        self.s.views.early.asked.retain(is_asked);
+        self.s.views.early.asked.retain(is_closed);
         self.want_refused();
     }
 
@@ -199,8 +199,12 @@ impl Machine<'_> {
         match course {
             Course::Reporting if is_wanted => return self.link_to(at, master),
             Course::Rebuilding if is_wanted => self.want_own(at),
-            Course::Reporting | Course::Rebuilding => {}
-            Course::Still | Course::Outgoing(_) | Course::Packing(_) | Course::Incoming(_) => {}
+            Course::Reporting
+            | Course::Rebuilding
+            | Course::Still
+            | Course::Outgoing(_)
+            | Course::Packing(_)
+            | Course::Incoming(_) => {}
         }
         self.link_limbo(at);
     }
@@ -286,6 +290,7 @@ impl Machine<'_> {
             return true;
         }
         if !self.is_agreed() {
+            // The map that makes this node the master may be on its way.
             self.refuse_wanted(from);
             return true;
         }
@@ -293,6 +298,17 @@ impl Machine<'_> {
         if self.slot(slot).course != Course::Rebuilding || !is_knowing || !unit.position.makes_sense() {
             return false;
         }
+        self.take_up_wanted(from, hash, found, &unit)
+    }
+
+    /// Puts what a member wants on record, and asks all others about it, if there is room; `false` if it is over.
+    fn take_up_wanted(
+        &mut self,
+        from: Member,
+        hash: u64,
+        found: Option<Idx<Resource>>,
+        unit: &ReportUnit<'_>,
+    ) -> bool {
         if found.is_none_or(|at| self.is_not_asked(at)) {
             if !self.has_ample_room() {
                 return true;
@@ -308,7 +324,7 @@ impl Machine<'_> {
             }
             self.clean_alone(at);
         }
-        if self.install_report_of(from, hash, found, &unit).is_err() {
+        if self.install_report_of(from, hash, found, unit).is_err() {
             return true;
         }
         let at = self.find(unit.space, unit.name, hash).expect("its record was made");
@@ -360,7 +376,7 @@ impl Machine<'_> {
         if self.report_own(at).is_ok() && self.begin_asking(at) {
             let asked = self.s.views.early.asked.last().expect("it was added");
             // Nothing is opened in the middle of a call.
-            self.s.views.early.is_open_due |= asked.silent == 0;
+            self.s.views.early.is_work_due |= asked.silent == 0;
         }
     }
 
@@ -405,12 +421,13 @@ impl Machine<'_> {
             return;
         }
         if self.is_suspect() {
-            self.s.views.early.is_open_due = true;
+            self.s.views.early.is_work_due = true;
         } else {
             self.open_alone(nth);
         }
     }
 
+    /// A member answers a question of this node.
     pub(super) fn handle_told(&mut self, from: Member, told: &Told<'_>) -> bool {
         let Some(nth) = self.s.views.early.find(told.question) else { return false };
         let Asked { at, silent, .. } = self.s.views.early.asked[nth];
@@ -474,14 +491,14 @@ impl Machine<'_> {
         self.resources[at].passage = Passage::Rebuilt;
     }
 
-    /// There is room again for wishes that were not taken up.
+    /// Wishes that were not taken up are to be said again, once there is room for them.
     pub(super) fn want_refused(&mut self) {
         let early = &mut self.s.views.early;
         if early.refused == 0 || early.asked.len() > ASKED_MAX / 2 {
             return;
         }
         let refused = core::mem::take(&mut early.refused);
-        early.is_open_due |= refused >> self.s.me & 1 == 1;
+        early.is_work_due |= refused >> self.s.me & 1 == 1;
         for member in places(refused & self.s.others()) {
             self.peer(member).hearing.is_wanted_again = true;
             self.tell_hearing(member);
@@ -490,12 +507,12 @@ impl Machine<'_> {
 
     /// Opens what could not be opened at once, and takes up what this node's owners wait for.
     pub(super) fn work_on_early(&mut self, most: u32) -> u32 {
-        if !self.s.views.early.is_open_due || self.s.views.life != Life::Alive || self.is_suspect() {
+        if !self.s.views.early.is_work_due || self.s.views.life != Life::Alive || self.is_suspect() {
             return 0;
         }
         for done in 0..most {
             let Some(nth) = self.s.views.early.asked.iter().position(|asked| asked.silent == 0) else {
-                self.s.views.early.is_open_due = false;
+                self.s.views.early.is_work_due = false;
                 if self.is_agreed() {
                     self.want_in(self.s.limbo.head());
                 }
@@ -506,22 +523,6 @@ impl Machine<'_> {
             self.settle();
         }
         most
-    }
-
-    #[cfg(feature = "check")]
-    pub(crate) fn fingerprint_early(&self, feed: &mut crate::fingerprint::Feed<'_>) {
-        let early = &self.s.views.early;
-        for asked in &early.asked {
-            self.put_resource(feed, asked.at);
-            feed.put(&(asked.question, asked.silent, asked.unasked));
-        }
-        for question in &early.questions {
-            feed.put(&(question.from, question.number));
-            if let Some(at) = question.at {
-                self.put_resource(feed, at);
-            }
-        }
-        feed.put(&(early.last_question, early.refused, early.due, early.is_open_due));
     }
 
     // ---- questions and answers ----
@@ -596,5 +597,21 @@ impl Machine<'_> {
         if is_news && self.mark(at, Passage::Early) {
             self.route_anew(at);
         }
+    }
+
+    #[cfg(feature = "check")]
+    pub(crate) fn fingerprint_early(&self, feed: &mut crate::fingerprint::Feed<'_>) {
+        let early = &self.s.views.early;
+        for asked in &early.asked {
+            self.put_resource(feed, asked.at);
+            feed.put(&(asked.question, asked.silent, asked.unasked));
+        }
+        for question in &early.questions {
+            feed.put(&(question.from, question.number));
+            if let Some(at) = question.at {
+                self.put_resource(feed, at);
+            }
+        }
+        feed.put(&(early.last_question, early.refused, early.due, early.is_work_due));
     }
 }
