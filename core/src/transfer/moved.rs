@@ -130,7 +130,7 @@ impl Machine<'_> {
         if !self.is_marked(at) {
             self.resources[at].passage = Passage::None;
         }
-        if !self.is_asked_alone(at) {
+        if !self.has_begun_early(at) {
             self.forget_if_lost(at);
         }
     }

@@ -184,7 +184,7 @@ impl Machine<'_> {
     }
 
     /// Has this node, as the new master, begun with a resource before its slot's turn?
-    pub(crate) fn is_asked_alone(&self, at: Idx<Resource>) -> bool {
+    pub(crate) fn has_begun_early(&self, at: Idx<Resource>) -> bool {
         let is_mine = self.is_me(self.slot(self.resources[at].slot).master);
         is_mine && self.is_marked(at) && !crate::fault_on!(self, EARLY_CLEARED)
     }
@@ -322,7 +322,7 @@ impl Machine<'_> {
             if self.is_over(at, from, unit.position.number) {
                 return false;
             }
-            self.clean_alone(at);
+            self.clean_before_asking(at);
         }
         if self.install_report_of(from, hash, found, unit).is_err() {
             return true;
@@ -372,7 +372,7 @@ impl Machine<'_> {
         if self.s.views.early.asked.is_full() {
             return self.refuse_wanted(self.s.me);
         }
-        self.clean_alone(at);
+        self.clean_before_asking(at);
         if self.report_own(at).is_ok() && self.begin_asking(at) {
             let asked = self.s.views.early.asked.last().expect("it was added");
             // Nothing is opened in the middle of a call.
@@ -381,7 +381,7 @@ impl Machine<'_> {
     }
 
     /// What is on record of a resource from before the rebuild goes, if its slot's turn has not come yet.
-    fn clean_alone(&mut self, at: Idx<Resource>) {
+    fn clean_before_asking(&mut self, at: Idx<Resource>) {
         let resource = &self.resources[at];
         if resource.passage.is_marked() || !self.slot(resource.slot).moved.is_linked() {
             return;
@@ -423,7 +423,7 @@ impl Machine<'_> {
         if self.is_suspect() {
             self.s.views.early.is_work_due = true;
         } else {
-            self.open_alone(nth);
+            self.open_early(nth);
         }
     }
 
@@ -443,7 +443,7 @@ impl Machine<'_> {
             }
             if self.install_report_of(from, hash, Some(at), &unit).is_err() {
                 // It waits for its slot, for which room is made.
-                self.give_up_alone(nth);
+                self.give_up_asking(nth);
                 return true;
             }
         }
@@ -453,10 +453,10 @@ impl Machine<'_> {
     }
 
     /// All have answered: from now on this node decides about the resource.
-    fn open_alone(&mut self, nth: usize) {
+    fn open_early(&mut self, nth: usize) {
         let at = self.s.views.early.asked[nth].at;
         if self.report_own(at).is_err() {
-            return self.give_up_alone(nth);
+            return self.give_up_asking(nth);
         }
         self.s.views.early.asked.swap_remove(nth);
         self.resources[at].passage = Passage::Early;
@@ -467,7 +467,7 @@ impl Machine<'_> {
     }
 
     /// The resource waits for its slot after all.
-    fn give_up_alone(&mut self, nth: usize) {
+    fn give_up_asking(&mut self, nth: usize) {
         let early = &mut self.s.views.early;
         let at = early.asked.swap_remove(nth).at;
         if let Some(mark) = early.marked.iter().position(|marked| *marked == at) {
@@ -485,7 +485,7 @@ impl Machine<'_> {
             return;
         }
         if let Some(nth) = self.s.views.early.find_resource(at) {
-            return self.give_up_alone(nth);
+            return self.give_up_asking(nth);
         }
         self.s.views.early.marked.retain(|marked| *marked != at);
         self.resources[at].passage = Passage::Rebuilt;
@@ -519,7 +519,7 @@ impl Machine<'_> {
                 self.settle();
                 return done + 1;
             };
-            self.open_alone(nth);
+            self.open_early(nth);
             self.settle();
         }
         most
