@@ -1,4 +1,5 @@
-//! Answers that a node decided on as a master and had not said when it lost the slot with a view (rules W4 and W10).
+//! What comes too late: answers that a node decided on as a master and had not said when it lost the slot with a view
+//! (rules W4 and W10), and wishes that are over (rule W19).
 
 use lockmaster_core::drive::{self, Budget, Outlet};
 use lockmaster_core::wire::{Body, Message, Messages, ViewMessage};
@@ -8,10 +9,10 @@ use lockmaster_core::{
 use lockmaster_tests::changing::Changing;
 
 const HOLDER: u16 = 1;
-const O: u16 = 2;
-const N: u16 = 3;
-const C: u16 = 4;
-const W: u16 = 5;
+const OLD: u16 = 2;
+const NEW: u16 = 3;
+const FIRST: u16 = 4;
+const SECOND: u16 = 5;
 
 struct Nothing;
 
@@ -51,72 +52,70 @@ fn introduce(world: &mut Changing, one: u16, other: u16) {
     }
 }
 
-/// N has a part of a slot, and has granted a record of it to C, which it cannot reach; W waits for it, too, and is the
-/// only one of the two that knows its place.
+/// The new master has a part of a slot, and has granted a resource of it to the first who waits, which it cannot reach. The
+/// second waits for it, too, and is the only one of the two that knows its place. `None` if it is not so after so many steps.
 fn with_a_grant_unsaid(steps: usize) -> Option<(Changing, Vec<u8>, LockId, LockId)> {
-    let mut world = Changing::of(&[HOLDER, O, N, C, W]);
-    let name = world.name_at(O, "lost");
-    let slot = world.node(O).slot_of(SpaceId(0), &name).ok().flatten().expect("the name is sound");
+    let mut world = Changing::of(&[HOLDER, OLD, NEW, FIRST, SECOND]);
+    let name = world.name_at(OLD, "lost");
+    let slot = world.node(OLD).slot_of(SpaceId(0), &name).ok().flatten().expect("the name is sound");
     let held = world.take(HOLDER, &name, Mode::Exclusive);
-    let first = world.ask(C, &name, Mode::Exclusive);
+    let first = world.ask(FIRST, &name, Mode::Exclusive);
     world.settle();
-    let second = world.ask(W, &name, Mode::Exclusive);
+    let second = world.ask(SECOND, &name, Mode::Exclusive);
     world.settle();
-    world.lose_next(O, C, is_queued);
+    world.lose_next(OLD, FIRST, is_queued);
     world.pass(60);
     for at in 0..100 {
         let filler = format!("{}{at}", "filler".repeat(8)).into_bytes();
-        if world.node(O).slot_of(SpaceId(0), &filler) == Ok(Some(slot)) {
-            world.take(O, &filler, Mode::ProtectedRead);
+        if world.node(OLD).slot_of(SpaceId(0), &filler) == Ok(Some(slot)) {
+            world.take(OLD, &filler, Mode::ProtectedRead);
         }
     }
-    world.transfer(O, SlotRange::one(slot), N);
+    world.transfer(OLD, SlotRange::one(slot), NEW);
     world.step(steps);
-    let has_record = world.node(N).decides(SpaceId(0), &name) == Ok(true);
-    let is_whole = world.node(N).slot(slot).is_some_and(|view| view.master == Some(NodeId(N)));
-    if !has_record || is_whole {
+    let is_whole = |world: &mut Changing| {
+        let view = world.node(NEW).slot(slot);
+        view.is_some_and(|view| view.master == Some(NodeId(NEW)))
+    };
+    if world.node(NEW).decides(SpaceId(0), &name) != Ok(true) || is_whole(&mut world) {
         return None;
     }
     let now = world.now();
-    world.node(N).handle_disconnect(now, NodeId(C));
-    world.node(C).handle_disconnect(now, NodeId(N));
+    world.node(NEW).handle_disconnect(now, NodeId(FIRST));
+    world.node(FIRST).handle_disconnect(now, NodeId(NEW));
     world.node(HOLDER).release(held, ValueWrite::Keep).expect("it is held");
-    for (from, to) in [(HOLDER, O), (O, N)] {
+    for (from, to) in [(HOLDER, OLD), (OLD, NEW)] {
         let said = frames(&mut world, from, to);
         hear(&mut world, from, to, &said);
     }
-    let is_whole = world.node(N).slot(slot).is_some_and(|view| view.master == Some(NodeId(N)));
-    if is_whole {
-        return None;
-    }
-    Some((world, name, first, second))
+    (!is_whole(&mut world)).then_some((world, name, first, second))
 }
 
-/// O has died, and N is given the slot, without having looked at any of its records; all know that but for C and N,
-/// which do not reach each other.
+/// The old master has died, and the new one is given the slot, without having looked at any of its records. All know that
+/// from the holder, who is the coordinator, and have heard nobody else in this view.
 fn agreed() -> (Changing, Vec<u8>, LockId, LockId) {
     let (mut world, name, first, second) =
         (1..100).find_map(with_a_grant_unsaid).expect("the record comes at some time");
-    world.crash(O);
-    for id in [HOLDER, C, W] {
+    world.crash(OLD);
+    for id in [HOLDER, FIRST, SECOND] {
         world.leave(id);
     }
     world.make_view();
     let (now, view) = (world.now(), world.view().clone());
-    for id in [HOLDER, N, C, W] {
+    for id in [HOLDER, NEW, FIRST, SECOND] {
         world.node(id).handle_view(now, &view).expect("the view is sound");
     }
     for _ in 0..5 {
-        for (from, to) in [(HOLDER, N), (HOLDER, C), (HOLDER, W), (N, HOLDER), (C, HOLDER), (W, HOLDER)] {
+        for (from, to) in [(HOLDER, NEW), (HOLDER, FIRST), (HOLDER, SECOND), (NEW, HOLDER), (FIRST, HOLDER), (SECOND, HOLDER)] {
             let said = frames(&mut world, from, to);
             hear(&mut world, from, to, &said);
-            if from != N {
+            if from != NEW {
                 let _more = drive::run(now, world.node(from), &mut Nothing, Budget::ALL);
             }
         }
     }
-    for id in [N, C] {
-        assert_eq!(world.node(id).master_of(SpaceId(0), &name), Ok(Some(NodeId(N))), "the map is here");
+    for id in [NEW, FIRST] {
+        assert_eq!(world.node(id).master_of(SpaceId(0), &name), Ok(Some(NodeId(NEW))), "the map is here");
     }
     (world, name, first, second)
 }
@@ -128,14 +127,14 @@ fn held_by(world: &mut Changing, id: u16, lock: LockId) -> Option<Mode> {
 #[test]
 fn a_late_grant_of_a_lost_slot_is_not_believed() {
     let (mut world, _name, first, second) = agreed();
-    introduce(&mut world, N, C);
-    let grant = frames(&mut world, N, C);
+    introduce(&mut world, NEW, FIRST);
+    let grant = frames(&mut world, NEW, FIRST);
     for _ in 0..10 {
         world.pass(1000);
     }
-    hear(&mut world, N, C, &grant);
+    hear(&mut world, NEW, FIRST, &grant);
     world.settle();
-    let both = [held_by(&mut world, C, first), held_by(&mut world, W, second)];
+    let both = [held_by(&mut world, FIRST, first), held_by(&mut world, SECOND, second)];
     assert_ne!(both, [Some(Mode::Exclusive); 2], "two hold EX");
     assert_eq!(both, [None, Some(Mode::Exclusive)], "who knows its place comes first");
 }
@@ -143,13 +142,13 @@ fn a_late_grant_of_a_lost_slot_is_not_believed() {
 #[test]
 fn a_grant_of_a_lost_slot_does_not_cross_a_wish_that_opens_its_resource() {
     let (mut world, _name, first, second) = agreed();
-    introduce(&mut world, N, C);
-    let wish = frames(&mut world, C, N);
-    let grant = frames(&mut world, N, C);
-    hear(&mut world, C, N, &wish);
-    hear(&mut world, N, C, &grant);
+    introduce(&mut world, NEW, FIRST);
+    let wish = frames(&mut world, FIRST, NEW);
+    let grant = frames(&mut world, NEW, FIRST);
+    hear(&mut world, FIRST, NEW, &wish);
+    hear(&mut world, NEW, FIRST, &grant);
     world.settle();
-    let both = [held_by(&mut world, C, first), held_by(&mut world, W, second)];
+    let both = [held_by(&mut world, FIRST, first), held_by(&mut world, SECOND, second)];
     assert_ne!(both, [Some(Mode::Exclusive); 2], "two hold EX");
 }
 
@@ -173,17 +172,17 @@ impl Visit for Records {
 
 #[test]
 fn a_wish_that_was_over_when_its_node_was_asked_does_not_come_back() {
-    const OLD: u16 = 3;
+    const DEAD: u16 = 3;
     const MASTER: u16 = 1;
     const LATE: u16 = 2;
     const OTHER: u16 = 4;
-    let mut world = Changing::of_slots(&[OLD], 1);
+    let mut world = Changing::of_slots(&[DEAD], 1);
     for id in [MASTER, LATE, OTHER] {
         world.start(id);
         world.change();
         world.settle();
     }
-    world.crash(OLD);
+    world.crash(DEAD);
     let wish = world.ask(LATE, b"over", Mode::Exclusive);
     for id in [LATE, OTHER] {
         world.leave(id);
