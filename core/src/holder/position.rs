@@ -86,7 +86,7 @@ impl Machine<'_> {
         if is_given_up { None } else { target }
     }
 
-    /// What may stay of what is held, as long as a demand is not met.
+    /// What may stay of what is held under a demand, which is met if that is no more than it lets stay.
     fn position_demanded(&mut self, at: Idx<Resource>, held: Mode, demand: Unmet) -> Option<Mode> {
         let mut need = self.resources[at].holding.locks.need();
         if crate::fault_on!(self, EAGER_DOWNGRADE) {
@@ -637,7 +637,7 @@ enum Asking {
     Withdrawn,
 }
 
-/// Name of a resource with its space, for answers.
+/// Space and name of a resource, whether there is a record of it or not.
 #[derive(Clone, Copy)]
 pub(crate) struct Named<'n> {
     pub(crate) space: crate::id::SpaceId,

@@ -27,7 +27,8 @@ impl Machine<'_> {
         if !self.may_grant_at_rest(resource, request.mode) {
             return None;
         }
-        // What is retained for a while counts from the last call that told the time.
+        // What is retained for a while counts from the last call that told the time. Mostly none did since, and then the
+        // line of the cache that has it is not changed.
         if now > self.s.now {
             self.s.now = now;
         }

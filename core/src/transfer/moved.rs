@@ -122,6 +122,7 @@ impl Machine<'_> {
         most
     }
 
+    /// Brings what is on record of a resource in line with who is the master of its slot now.
     fn look_at_moved(&mut self, at: Idx<Resource>) {
         // Those who have departed go out of it, and it takes part from now on.
         if self.resources[at].passage == Passage::Rebuilt {
