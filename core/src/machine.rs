@@ -9,8 +9,8 @@ use crate::id::{DemandId, MEMBERS_MAX, NodeId, Number, SpaceId, Token};
 use crate::memory::Tables;
 use crate::name::{Name, hash};
 use crate::record::{
-    Chain, Course, Holding, Lock, NAME_INLINE, NOBODY, NameCell, Passage, Peer, Physical, RelayCell, Resource,
-    RingAnswer, RingBody, Slot, ValueCell,
+    Chain, Course, Holding, Lock, NAME_INLINE, NOBODY, NameCell, Passage, Peer, Physical, RelayCell,
+    Resource, RingAnswer, RingBody, Slot, ValueCell,
 };
 use crate::table::{DeadlineHeap, Idx, NameIndex, Queue, Slab};
 use crate::time::Instant;

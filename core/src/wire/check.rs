@@ -5,8 +5,8 @@
 
 use super::bytes::Reader;
 use super::codec::{
-    DecodeError, GRANT_FIXED, HEADER_LEN, Kind, NO_MODE, NO_VALUE, POSITION_FIXED, decode_body, decode_message,
-    decode_mode, decode_name, grant_field, kind_from_u8, position_field, value_state,
+    DecodeError, GRANT_FIXED, HEADER_LEN, Kind, NO_MODE, NO_VALUE, POSITION_FIXED, decode_body,
+    decode_message, decode_mode, decode_name, grant_field, kind_from_u8, position_field, value_state,
 };
 use crate::value::VALUE_MAX;
 

@@ -27,8 +27,7 @@ pub(super) const POSITION_FIXED: usize = 8 + 2 + 2;
 /// What each grant begins with: number, mode, which fields follow, token.
 pub(super) const GRANT_FIXED: usize = 8 + 1 + 1 + 16;
 /// A position with every field, the longest of the bodies.
-pub(super) const POSITION_MAX: usize =
-    POSITION_FIXED + 8 + 2 + 1 + 4 + 4 + 16 + 4 + (16 + 1 + VALUE_MAX);
+pub(super) const POSITION_MAX: usize = POSITION_FIXED + 8 + 2 + 1 + 4 + 4 + 16 + 4 + (16 + 1 + VALUE_MAX);
 
 /// Stands for an absent mode in four bits.
 pub(super) const NO_MODE: u8 = 0xf;

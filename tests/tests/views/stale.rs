@@ -106,7 +106,14 @@ fn agreed() -> (Changing, Vec<u8>, LockId, LockId) {
         world.node(id).handle_view(now, &view).expect("the view is sound");
     }
     for _ in 0..5 {
-        for (from, to) in [(HOLDER, NEW), (HOLDER, FIRST), (HOLDER, SECOND), (NEW, HOLDER), (FIRST, HOLDER), (SECOND, HOLDER)] {
+        for (from, to) in [
+            (HOLDER, NEW),
+            (HOLDER, FIRST),
+            (HOLDER, SECOND),
+            (NEW, HOLDER),
+            (FIRST, HOLDER),
+            (SECOND, HOLDER),
+        ] {
             let said = frames(&mut world, from, to);
             hear(&mut world, from, to, &said);
             if from != NEW {
