@@ -4,12 +4,8 @@
 //! cargo run -p lockmaster-async --example own_runtime
 //! ```
 
-use core::cell::Cell;
 use core::error::Error;
-use core::future::{Future, poll_fn};
 use core::net::SocketAddr;
-use core::pin::pin;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io::{self, ErrorKind, Read, Write};
@@ -19,7 +15,7 @@ use std::task::Wake;
 use std::thread::{self, Thread};
 use std::time::Instant as Clock;
 
-use lockmaster_async::{Instant, Listener, LockError, Mode, Node, Reader, Runtime, Writer};
+use lockmaster_async::{Instant, Listener, Mode, Node, Reader, Runtime, Writer};
 
 // ---- The runtime. Each task is a thread, so it may block for a moment: nobody else waits for it. ----
 
@@ -31,17 +27,8 @@ struct Line(TcpStream);
 
 /// `std` has no clock that goes on while the machine sleeps. Use one that does where membership ends by the clock.
 static START: LazyLock<Clock> = LazyLock::new(Clock::now);
-/// Pause between two looks at a socket that is seldom used, or full.
+/// Longest pause between two looks at a socket or the clock: `std` cannot wait for a socket and for a waker at once.
 const PAUSE: Duration = Duration::from_millis(5);
-/// Longest that a task blocks in a read before it looks after what else it waits for, in a write, in an attempt to connect.
-const READ: Duration = Duration::from_millis(50);
-const WRITE: Duration = Duration::from_millis(1);
-const CONNECT: Duration = Duration::from_secs(2);
-
-thread_local! {
-    /// When this thread is to look at its task again, if nobody wakes it before.
-    static ALARM: Cell<Instant> = const { Cell::new(Instant::NEVER) };
-}
 
 /// Runs a task on this thread.
 fn block_on<T>(task: impl Future<Output = T>) -> T {
@@ -52,16 +39,12 @@ fn block_on<T>(task: impl Future<Output = T>) -> T {
         }
     }
     let waker = Arc::new(Unpark(thread::current())).into();
-    let mut task = pin!(task);
+    let mut task = Box::pin(task);
     loop {
-        if let Poll::Ready(result) = task.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return result;
-        }
-        // Who was woken meanwhile is not put to sleep.
-        let alarm = ALARM.get();
-        thread::park_timeout(alarm.since(Threads.now()));
-        if alarm <= Threads.now() {
-            ALARM.set(Instant::NEVER);
+        match task.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(result) => return result,
+            // Who was woken meanwhile is not put to sleep.
+            Poll::Pending => thread::park(),
         }
     }
 }
@@ -79,39 +62,41 @@ impl Runtime for Threads {
         thread::spawn(|| block_on(task));
     }
 
-    /// A task that waits for anything else besides sets the alarm anew each time that it is looked at.
+    /// Blocks until the task is woken, or for one pause; then the task looks after what else it waits for.
     async fn sleep_until(&self, until: Instant) {
-        poll_fn(|_| {
-            if self.now() >= until {
-                return Poll::Ready(());
-            }
-            ALARM.set(ALARM.get().min(until));
-            Poll::Pending
-        })
-        .await;
+        while self.now() < until {
+            thread::park_timeout(PAUSE.min(until.since(self.now())));
+            self.yield_now().await;
+        }
     }
 
-    /// The socket does not block: the node has seen to that.
     fn listen(&self, listener: TcpListener) -> io::Result<Door> {
         Ok(Door(listener))
     }
 
     async fn connect(&self, to: SocketAddr) -> io::Result<(Line, Line)> {
-        lines(TcpStream::connect_timeout(&to, CONNECT)?)
+        lines(TcpStream::connect_timeout(&to, Duration::from_secs(2))?)
     }
 }
 
 fn lines(stream: TcpStream) -> io::Result<(Line, Line)> {
-    stream.set_nonblocking(false)?;
+    stream.set_nonblocking(true)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(READ))?;
-    stream.set_write_timeout(Some(WRITE))?;
     Ok((Line(stream.try_clone()?), Line(stream)))
 }
 
-/// Would it have taken longer than it may?
-fn is_late(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+/// Tries until the socket has something: again at once at first, and then less and less often.
+async fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut pause = Duration::from_micros(20);
+    loop {
+        match attempt() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                Threads.sleep_until(Threads.now().after(pause)).await;
+                pause = PAUSE.min(2 * pause);
+            }
+            done => return done,
+        }
+    }
 }
 
 impl Listener for Door {
@@ -119,30 +104,21 @@ impl Listener for Door {
     type Writer = Line;
 
     async fn accept(&self) -> io::Result<(Line, Line)> {
-        loop {
-            match self.0.accept() {
-                Err(error) if is_late(&error) => Threads.sleep_until(Threads.now().after(PAUSE)).await,
-                accepted => return lines(accepted?.0),
-            }
-        }
+        lines(patiently(|| self.0.accept()).await?.0)
     }
 }
 
 impl Reader for Line {
     async fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match self.0.read(buf) {
-                Err(error) if is_late(&error) => Threads.yield_now().await,
-                read => return read,
-            }
-        }
+        // However much there is to read, the task looks after what else it waits for.
+        Threads.yield_now().await;
+        patiently(|| self.0.read(buf)).await
     }
 }
 
 impl Writer for Line {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let written = (&self.0).write(bytes);
-        written.map_err(|error| if is_late(&error) { ErrorKind::WouldBlock.into() } else { error })
+        (&self.0).write(bytes)
     }
 
     async fn writable(&self) -> io::Result<()> {
@@ -156,30 +132,19 @@ impl Writer for Line {
     }
 }
 
-// ---- And what it is good for: two nodes count, and without the lock some of that would be lost. ----
-
-static COUNT: AtomicU64 = AtomicU64::new(0);
+// ---- And what it is good for: a lock goes back and forth between two nodes. ----
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let sockets = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
-    let [first, second] = [sockets[0].local_addr()?, sockets[1].local_addr()?];
-    let [one, two] = sockets;
+    let [one, two] = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+    let [first, second] = [one.local_addr()?, two.local_addr()?];
     let one = Node::<Threads>::builder("threads").node(1).listener(one).member(2, second);
     let two = Node::<Threads>::builder("threads").node(2).listener(two).member(1, first);
     let nodes = [block_on(one.start())?, block_on(two.start())?];
-    // Clones are the same node, and any thread may use it.
-    for thread in nodes.clone().map(|node| thread::spawn(move || block_on(count(&node)))) {
-        thread.join().expect("a thread does not panic")?;
+    let mut tokens = Vec::new();
+    for node in nodes.iter().cycle().take(200) {
+        tokens.push(block_on(node.lock("turn", Mode::Exclusive))?.fencing_token());
     }
-    println!("two nodes counted to {}", COUNT.load(Relaxed));
-    assert_eq!(COUNT.load(Relaxed), 200);
-    Ok(())
-}
-
-async fn count(node: &Node<Threads>) -> Result<(), LockError> {
-    for _ in 0..100 {
-        let _guard = node.lock("count", Mode::Exclusive).await?;
-        COUNT.store(COUNT.load(Relaxed) + 1, Relaxed);
-    }
+    assert!(tokens.is_sorted_by(|earlier, later| earlier < later));
+    println!("a lock went back and forth {} times", tokens.len());
     Ok(())
 }
