@@ -158,6 +158,8 @@ fn who_leaves_after_its_file_is_gone_has_left() {
     let (_home, dir) = dir();
     let one = join(&dir, 1);
     let two = join_and_sleep(&dir, 2);
+    // Else the view that it had before would do.
+    one.log.until_members(&[1, 2]);
     fs::remove_file(dir.join("members/2")).unwrap();
     two.leave().unwrap();
     one.log.until_members(&[1]);
