@@ -306,6 +306,7 @@ fn check_distrust(spoil: impl FnOnce(&Path), why: &str) {
     let (_home, dir) = dir();
     let one = join(&dir, 1);
     let two = join(&dir, 2);
+    one.log.until_members(&[1, 2]);
     two.session.leave();
     let before = one.log.until_members(&[1]);
     spoil(&dir.join("view"));

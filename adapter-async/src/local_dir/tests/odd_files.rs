@@ -115,6 +115,7 @@ fn nobody_gets_the_number_of_a_member_whose_file_is_gone() {
     let (_home, dir) = dir();
     let one = join(&dir, 1);
     let two = join_and_sleep(&dir, 2);
+    one.log.until_members(&[1, 2]);
     fs::remove_file(dir.join("members/2")).unwrap();
     for wanted in [Some(2), Some(3), None] {
         let refused = refusal(join_as(&dir, &candidate(wanted)));
@@ -134,6 +135,7 @@ fn who_finds_its_file_gone_gives_its_place_up() {
     for is_replaced in [false, true] {
         let (_home, dir) = dir();
         let (one, two) = (join(&dir, 1), join(&dir, 2));
+        one.log.until_members(&[1, 2]);
         let path = dir.join("members/2");
         if is_replaced {
             fs::write(dir.join("another"), "").unwrap();
