@@ -41,7 +41,8 @@ pub(super) struct Counters {
     pub(super) bytes: u64,
 }
 
-/// Nanoseconds that the slots of a crashed node paused, and those from the first to the last that heard of it.
+/// Nanoseconds from when the last survivor was told until a slot of the crashed node granted, of each slot that was probed; and
+/// those from the first survivor that was told to the last.
 pub(super) struct Pauses {
     of_slots: Vec<u64>,
     pub(super) spread: Duration,
@@ -185,15 +186,17 @@ impl Cluster {
 
     /// Waits until every slot grants again.
     pub(super) fn pauses(&mut self) -> Pauses {
-        let (mut arrivals, mut of_slots) = (Vec::new(), Vec::new());
-        for line in self.ask("pauses") {
-            let numbers = numbers(&line);
-            arrivals.push(numbers[0]);
-            of_slots.extend(&numbers[1..]);
-        }
+        let lines: Vec<Vec<u64>> = self.ask("pauses").iter().map(|line| numbers(line)).collect();
+        let arrivals = || lines.iter().map(|numbers| numbers[0]);
+        let last = arrivals().max().expect("somebody survives");
+        let spread = Duration::from_nanos(last - arrivals().min().expect("somebody survives"));
+        // Nobody can decide before all have the view: it has arrived when the last of them has it.
+        let pauses_of = |numbers: &Vec<u64>| {
+            let early = last - numbers[0];
+            numbers[1..].iter().map(|pause| pause.saturating_sub(early)).collect::<Vec<_>>()
+        };
+        let mut of_slots: Vec<u64> = lines.iter().flat_map(pauses_of).collect();
         of_slots.sort_unstable();
-        arrivals.sort_unstable();
-        let spread = Duration::from_nanos(arrivals[arrivals.len() - 1] - arrivals[0]);
         Pauses { of_slots, spread }
     }
 
