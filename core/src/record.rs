@@ -1,13 +1,10 @@
 //! What the tables hold: resources, physical locks, logical locks, names, value blocks, slots, peers.
 
-use crate::event::{Denial, Path};
-use crate::id::{
-    DemandId, Epoch, Incarnation, LockId, MapVersion, NodeId, Number, OwnerId, Priority, SpaceId, Token,
-};
+use crate::id::{DemandId, Epoch, Incarnation, MapVersion, NodeId, Number, Priority, SpaceId, Token};
 use crate::mode::Mode;
 use crate::name::Name;
 use crate::queue::{Claim, Entry, Queues};
-use crate::table::{Deadlines, Idx, Keyed, Link, Queue, Record, Via};
+use crate::table::{Idx, Keyed, Link, Queue, Record, Via};
 use crate::time::Instant;
 use crate::transfer::{Notes, Room};
 use crate::value::ValueCopy;
@@ -16,9 +13,11 @@ use crate::wire::{DenyReason, MESSAGE_MAX};
 
 mod counted;
 mod holding;
+mod lock;
 
 pub(crate) use counted::Counted;
 pub(crate) use holding::{Holding, Unmet, Wish};
+pub use lock::Lock;
 
 /// Bytes of a name that stand in the resource record itself.
 pub(crate) const NAME_INLINE: usize = 24;
@@ -167,39 +166,6 @@ pub(crate) struct Due {
     pub(crate) answer: bool,
     pub(crate) queued: bool,
     pub(crate) demand: bool,
-}
-
-/// One owner's lock. Opaque.
-// The order is kept: what changes where a retained lock is taken and given back comes first.
-#[derive(Clone, Debug)]
-#[repr(C)]
-pub struct Lock {
-    pub(crate) claim: Claim,
-    pub(crate) resource: Option<Idx<Resource>>,
-    pub(crate) generation: u32,
-    pub(crate) owner: OwnerId,
-    pub(crate) token: Token,
-    pub(crate) priority: Priority,
-    pub(crate) is_watched: bool,
-    /// It was asked for with the value block, so that there is room for a write.
-    pub(crate) has_value: bool,
-    /// The master has granted what this waiter asked for: its value block is fresh, no demand holds it back.
-    pub(crate) is_served: bool,
-    pub(crate) path: Path,
-    pub(crate) news: News,
-    /// Place in the heap of deadlines; 0 if nothing ends its patience.
-    pub(crate) patience: u32,
-    pub(crate) events: Link,
-    pub(crate) patience_at: Instant,
-}
-
-/// What is to be told to a lock's owner.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct News {
-    pub(crate) end: Option<Result<(), Denial>>,
-    pub(crate) demanded: Option<Mode>,
-    /// The lock was lost with the node's membership, and has ended.
-    pub(crate) is_lost: bool,
 }
 
 /// The bytes of a name that its resource record has no room for. Opaque.
@@ -442,47 +408,6 @@ impl Physical {
     }
 }
 
-impl Lock {
-    /// A free record.
-    pub const VACANT: Self = Self {
-        claim: Claim::VACANT,
-        resource: None,
-        generation: 0,
-        owner: OwnerId(0),
-        token: Token::NONE,
-        priority: Priority(0),
-        is_watched: false,
-        has_value: false,
-        is_served: false,
-        path: Path::Retained,
-        news: News { end: None, demanded: None, is_lost: false },
-        patience: 0,
-        events: Link::NONE,
-        patience_at: Instant::NEVER,
-    };
-
-    /// Makes a record that stands nowhere, of which nothing is to be told and whose patience has ended, a free one. Its
-    /// handle is stale from now on.
-    // Field by field: those for patience and events are as they should be already, and not touched.
-    pub(crate) fn vacate(&mut self) {
-        self.claim = Claim::VACANT;
-        self.resource = None;
-        self.generation = self.generation.wrapping_add(1);
-        self.owner = OwnerId(0);
-        self.token = Token::NONE;
-        self.priority = Priority(0);
-        self.is_watched = false;
-        self.has_value = false;
-        self.is_served = false;
-        self.path = Path::Retained;
-        self.news = News::default();
-    }
-
-    pub(crate) fn id(&self, at: Idx<Self>) -> LockId {
-        LockId { at: at.to_u32(), generation: self.generation }
-    }
-}
-
 impl NameCell {
     /// A free record.
     pub const VACANT: Self = Self { name: Name::VACANT, free: Link::NONE };
@@ -656,35 +581,11 @@ impl Keyed for Resource {
     }
 }
 
-impl Deadlines for Lock {
-    fn deadline(&self) -> Instant {
-        self.patience_at
-    }
-
-    fn place(&mut self) -> &mut u32 {
-        &mut self.patience
-    }
-}
-
 impl Entry for Physical {
     /// There is one for each member at most.
     type Count = u8;
     const DEMOTES_HELD: bool = false;
     const HAS_SURPLUS: bool = true;
-
-    fn claim(&self) -> &Claim {
-        &self.claim
-    }
-
-    fn claim_mut(&mut self) -> &mut Claim {
-        &mut self.claim
-    }
-}
-
-impl Entry for Lock {
-    type Count = u16;
-    const DEMOTES_HELD: bool = true;
-    const HAS_SURPLUS: bool = false;
 
     fn claim(&self) -> &Claim {
         &self.claim
