@@ -27,7 +27,7 @@ use crate::machine::Machine;
 use crate::mode::{Mode, ValueTransfer};
 use crate::name::check_name;
 use crate::queue::{Claim, Entered, Marks, NoQueue, Place};
-use crate::record::{Lock, Resource};
+use crate::record::{End, Lock, Resource};
 use crate::table::{Idx, Slab};
 use crate::time::Instant;
 use crate::transfer::Room;
@@ -48,14 +48,14 @@ struct Reach {
 impl Reach {
     /// Does what the node holds give this lock this mode?
     fn covers(self, lock: &Lock, mode: Mode) -> bool {
-        let is_value_known = self.is_copy_current || lock.is_served || !lock.claim.flags.has(Flags::VALUE);
+        let is_value_known = self.is_copy_current || lock.is_served() || !lock.claim.flags.has(Flags::VALUE);
         self.held.is_some_and(|held| held.covers(mode)) && is_value_known
     }
 
     /// May the node grant it now (rules H1 and H4)?
     fn allows(self, lock: &Lock, mode: Mode) -> bool {
         let is_new = lock.claim.pinned.is_none();
-        self.covers(lock, mode) && !(is_new && self.is_closed && !lock.is_served)
+        self.covers(lock, mode) && !(is_new && self.is_closed && !lock.is_served())
     }
 }
 
@@ -191,7 +191,7 @@ impl Machine<'_> {
 
         self.see(now);
         // What the master granted for an earlier conversion, which was cancelled, came without what this one reads.
-        self.locks[at].is_served = false;
+        self.locks[at].serve(false);
         let claim = &mut self.locks[at].claim;
         *claim = Claim { wanted: Some(mode), pinned: Some(held), flags, marks: Marks::NONE, ..*claim };
         if Mode::value_transfer(Some(held), mode) == ValueTransfer::Write {
@@ -240,7 +240,7 @@ impl Machine<'_> {
         };
         flags.check_convert(held, mode)?;
         let is_write = Mode::value_transfer(Some(held), mode) == ValueTransfer::Write;
-        if is_write && write != ValueWrite::Keep && !lock.has_value {
+        if is_write && write != ValueWrite::Keep && !lock.has_value() {
             return Err(ConvertError::WithoutValue);
         }
         Ok(held)
@@ -253,7 +253,7 @@ impl Machine<'_> {
         }
         let resource = self.resource_of(at);
         if self.locks[at].claim.held.is_some_and(Mode::may_write_value) {
-            if write != ValueWrite::Keep && !self.locks[at].has_value {
+            if write != ValueWrite::Keep && !self.locks[at].has_value() {
                 return Err(ReleaseError::WithoutValue);
             }
             self.write_copy(at, write);
@@ -295,7 +295,7 @@ impl Machine<'_> {
     fn forget_denied(&mut self, id: LockId) {
         if let Some((at, lock)) = self.locks.get(id.at)
             && lock.generation == id.generation
-            && (lock.news.end.is_some() || lock.news.is_lost)
+            && lock.news.end.is_some()
         {
             self.free_lock(at);
         }
@@ -325,7 +325,7 @@ impl Machine<'_> {
         let at = self.live(id).ok_or(UnknownLock)?;
         let resource = self.resource_of(at);
         let lock = &mut self.locks[at];
-        let is_news = !core::mem::replace(&mut lock.is_watched, true);
+        let is_news = !lock.watch(true);
         self.resources[resource].holding.watched += u16::from(is_news);
         let lock = &self.locks[at];
         let Some(held) = lock.claim.held else { return Ok(None) };
@@ -359,8 +359,11 @@ impl Machine<'_> {
 
     pub(crate) fn live(&self, id: LockId) -> Option<Idx<Lock>> {
         let (at, lock) = self.locks.get(id.at)?;
-        let is_denied = matches!(lock.news.end, Some(Err(_))) && lock.claim.held.is_none();
-        let is_ended = is_denied || lock.news.is_lost;
+        let is_ended = match lock.news.end {
+            None | Some(End::Granted) => false,
+            Some(End::Denied(_)) => lock.claim.held.is_none(),
+            Some(End::Lost) => true,
+        };
         (lock.generation == id.generation && lock.resource.is_some() && !is_ended).then_some(at)
     }
 
@@ -413,21 +416,18 @@ impl Machine<'_> {
         self.s.stats.granted += 1;
         self.give_token(resource, at, path);
         self.end_patience(at);
-        self.tell_end(at, Ok(()));
+        self.tell_end(at, End::Granted);
     }
 
     fn give_token(&mut self, resource: Idx<Resource>, at: Idx<Lock>, path: Path) {
         let holding = &mut self.resources[resource].holding;
         assert!(holding.held.is_some(), "a node grants from what it holds");
         let lock = &mut self.locks[at];
-        if holding.is_demanded() && !lock.is_served {
+        if holding.is_demanded() && !lock.is_served() {
             holding.grants_after_demand = holding.grants_after_demand.saturating_add(1);
         }
         holding.token.local += 1;
-        lock.token = holding.token;
-        lock.path = path;
-        lock.has_value |= lock.claim.flags.has(Flags::VALUE);
-        lock.is_served = false;
+        lock.take_grant(holding.token, path);
         self.forget_met_demand(at);
         self.tell_of_demand(resource, at);
     }
@@ -487,10 +487,10 @@ impl Machine<'_> {
         holding.locks.withdraw(&mut self.locks, at);
         let lock = &mut self.locks[at];
         if lock.claim.held.is_none() {
-            holding.watched -= u16::from(core::mem::take(&mut lock.is_watched));
+            holding.watched -= u16::from(lock.watch(false));
         }
         self.s.stats.denied += 1;
-        self.tell_end(at, Err(reason));
+        self.tell_end(at, End::Denied(reason));
         self.tell_of_demand(resource, at);
     }
 
@@ -498,7 +498,7 @@ impl Machine<'_> {
     fn end_lock(&mut self, at: Idx<Lock>) {
         let resource = self.resource_of(at);
         let holding = &mut self.resources[resource].holding;
-        holding.watched -= u16::from(self.locks[at].is_watched);
+        holding.watched -= u16::from(self.locks[at].is_watched());
         holding.locks.leave(&mut self.locks, at);
         self.free_lock(at);
     }
@@ -524,7 +524,7 @@ impl Machine<'_> {
 
     // ---- telling owners ----
 
-    fn tell_end(&mut self, at: Idx<Lock>, end: Result<(), Denial>) {
+    fn tell_end(&mut self, at: Idx<Lock>, end: End) {
         self.locks[at].news.end = Some(end);
         self.queue_event(at);
     }
@@ -541,11 +541,21 @@ impl Machine<'_> {
         if self.s.events.head() != Some(at) {
             return None;
         }
-        let end = self.locks[at].news.end.take()?;
-        if self.locks[at].news.demanded.is_none() {
+        let outcome = match self.locks[at].news.end {
+            None | Some(End::Lost) => return None,
+            Some(End::Granted) => Ok(self.grant_of(at)),
+            Some(End::Denied(reason)) => Err(reason),
+        };
+        self.end_was_told(at);
+        Some(outcome)
+    }
+
+    fn end_was_told(&mut self, at: Idx<Lock>) {
+        let news = &mut self.locks[at].news;
+        news.end = None;
+        if news.demanded.is_none() {
             self.s.events.remove_if_linked(&mut self.locks, at);
         }
-        Some(end.map(|()| self.grant_of(at)))
     }
 
     fn grant_of(&self, at: Idx<Lock>) -> Grant {
@@ -555,7 +565,7 @@ impl Machine<'_> {
             token: lock.token,
             alternate: lock.claim.is_alternate(),
             demoted: lock.claim.is_demoted(),
-            path: lock.path,
+            path: lock.path(),
         }
     }
 
@@ -614,28 +624,29 @@ impl Machine<'_> {
     fn take_event(&mut self, at: Idx<Lock>) -> Event {
         let lock = &mut self.locks[at];
         let (id, owner) = (lock.id(at), lock.owner);
-        if lock.news.is_lost {
-            self.free_lock(at);
-            return Event::Lost { lock: id, owner };
-        }
-        if let Some(end) = lock.news.end.take() {
-            if lock.news.demanded.is_none() {
-                self.s.events.remove(&mut self.locks, at);
+        match lock.news.end {
+            Some(End::Lost) => {
+                self.free_lock(at);
+                Event::Lost { lock: id, owner }
             }
-            return match end {
-                Ok(()) => Event::Granted { lock: id, owner, grant: self.grant_of(at) },
-                Err(reason) => {
-                    let held = self.locks[at].claim.held;
-                    if held.is_none() {
-                        self.free_lock(at);
-                    }
-                    Event::Denied { lock: id, owner, reason, held }
+            Some(End::Granted) => {
+                self.end_was_told(at);
+                Event::Granted { lock: id, owner, grant: self.grant_of(at) }
+            }
+            Some(End::Denied(reason)) => {
+                self.end_was_told(at);
+                let held = self.locks[at].claim.held;
+                if held.is_none() {
+                    self.free_lock(at);
                 }
-            };
+                Event::Denied { lock: id, owner, reason, held }
+            }
+            None => {
+                let mode = lock.news.demanded.take().expect("a lock among the events has news");
+                self.s.events.remove(&mut self.locks, at);
+                Event::Demanded { lock: id, owner, mode }
+            }
         }
-        let mode = lock.news.demanded.take().expect("a lock among the events has news");
-        self.s.events.remove(&mut self.locks, at);
-        Event::Demanded { lock: id, owner, mode }
     }
 
     // ---- patience ----
@@ -643,8 +654,7 @@ impl Machine<'_> {
     fn begin_patience(&mut self, at: Idx<Lock>, patience: Option<core::time::Duration>) {
         let Some(patience) = patience else { return };
         let until = self.s.now.after(patience);
-        self.locks[at].patience_at = until;
-        self.patience_heap().insert(at);
+        self.patience_heap().insert(at, until);
         self.note_deadline(until);
     }
 
@@ -705,7 +715,7 @@ fn tell_demanded(
     mode: Mode,
 ) {
     let lock = &mut slab[at];
-    if !lock.is_watched {
+    if !lock.is_watched() {
         return;
     }
     lock.news.demanded = lock.news.demanded.max(Some(mode));

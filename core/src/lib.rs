@@ -138,10 +138,10 @@ pub use node::Node;
 pub use record::{Lock, NameCell, Peer, Physical, RING_LEN, RelayCell, Resource, Slot, ValueCell};
 pub use snapshot::{LockView, PhysicalView, QueueName, ResourceView, Visit};
 pub use stats::{Stats, Traffic};
-pub use table::Bucket;
 #[cfg(feature = "check")]
 #[doc(hidden)]
 pub use table::compare_tables;
+pub use table::{Bucket, Deadline};
 pub use time::Instant;
 pub use transfer::{
     Progress, Refusal, Room, SlotView, Stage, TRANSFERS_MAX, TransferError, TransferId, WithdrawError,

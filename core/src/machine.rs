@@ -12,7 +12,7 @@ use crate::record::{
     Chain, Course, Holding, Lock, NAME_INLINE, NOBODY, NameCell, Passage, Peer, Physical, RelayCell,
     Resource, RingAnswer, RingBody, Slot, ValueCell,
 };
-use crate::table::{DeadlineHeap, Idx, NameIndex, Queue, Slab};
+use crate::table::{Deadline, DeadlineHeap, Idx, NameIndex, Queue, Slab};
 use crate::time::Instant;
 use crate::transfer::Room;
 use crate::value::{Value, ValueCopy, ValueState};
@@ -50,7 +50,7 @@ pub(crate) struct Machine<'a> {
     free_physical: &'a mut [u32],
     pub(crate) slots: Slab<'a, Slot>,
     pub(crate) floors: &'a mut [Number],
-    pub(crate) patience: &'a mut [u32],
+    pub(crate) patience: &'a mut [Deadline],
     pub(crate) peers: &'a mut [Peer],
 }
 
@@ -358,8 +358,13 @@ impl<'a> Machine<'a> {
     pub(crate) fn end_patience(&mut self, at: Idx<Lock>) {
         if self.locks[at].patience != 0 {
             self.patience_heap().remove(at);
-            self.locks[at].patience_at = Instant::NEVER;
         }
+    }
+
+    /// Until when a lock's owner is patient, if it does not wait for ever.
+    pub(crate) fn patience_until(&self, at: Idx<Lock>) -> Option<Instant> {
+        let place = self.locks[at].patience.checked_sub(1)?;
+        Some(self.patience[place as usize].until())
     }
 
     // ---- physical locks ----

@@ -2,7 +2,7 @@
 
 use crate::id::Number;
 use crate::record::{Lock, NameCell, Peer, Physical, RelayCell, Resource, Slot, ValueCell};
-use crate::table::Bucket;
+use crate::table::{Bucket, Deadline};
 
 /// How many records of each kind a node has room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub type Tables<'a> = Memory<
     &'a mut [u32],
     &'a mut [Slot],
     &'a mut [Number],
-    &'a mut [u32],
+    &'a mut [Deadline],
     &'a mut [Peer],
 >;
 
@@ -98,7 +98,7 @@ where
     Fp: AsMut<[u32]>,
     Sl: AsMut<[Slot]>,
     Fl: AsMut<[Number]>,
-    Pa: AsMut<[u32]>,
+    Pa: AsMut<[Deadline]>,
     Pe: AsMut<[Peer]>,
 {
     #[inline]
@@ -141,7 +141,7 @@ pub type ArrayMemory<
     [u32; RECORDS],
     [Slot; SLOTS],
     [Number; FLOORS],
-    [u32; RECORDS],
+    [Deadline; RECORDS],
     [Peer; MEMBERS],
 >;
 
@@ -166,7 +166,7 @@ impl<
         free_physical: [0; RECORDS],
         slots: [const { Slot::VACANT }; SLOTS],
         floors: [Number(0); FLOORS],
-        patience: [0; RECORDS],
+        patience: [Deadline::NONE; RECORDS],
         peers: [const { Peer::VACANT }; MEMBERS],
     };
 }
@@ -185,7 +185,7 @@ pub type HeapMemory = Memory<
     alloc::boxed::Box<[u32]>,
     alloc::boxed::Box<[Slot]>,
     alloc::boxed::Box<[Number]>,
-    alloc::boxed::Box<[u32]>,
+    alloc::boxed::Box<[Deadline]>,
     alloc::boxed::Box<[Peer]>,
 >;
 
@@ -209,7 +209,7 @@ impl HeapMemory {
             free_physical: (0..limits.physical).map(|_| 0).collect(),
             slots: (0..slots).map(|_| Slot::VACANT).collect(),
             floors: (0..slots * members).map(|_| Number(0)).collect(),
-            patience: (0..limits.locks).map(|_| 0).collect(),
+            patience: (0..limits.locks).map(|_| Deadline::NONE).collect(),
             peers: (0..members).map(|_| Peer::VACANT).collect(),
         }
     }

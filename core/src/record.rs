@@ -18,6 +18,7 @@ mod lock;
 pub(crate) use counted::Counted;
 pub(crate) use holding::{Holding, Unmet, Wish};
 pub use lock::Lock;
+pub(crate) use lock::{End, News};
 
 /// Bytes of a name that stand in the resource record itself.
 pub(crate) const NAME_INLINE: usize = 24;

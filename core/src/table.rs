@@ -17,6 +17,7 @@ mod index;
 mod model;
 mod row;
 
+pub use heap::Deadline;
 pub(crate) use heap::{DeadlineHeap, Deadlines};
 pub use index::Bucket;
 pub(crate) use index::{Keyed, NameIndex};

@@ -1,8 +1,8 @@
 //! The same tables behind anything that lends them.
 
 use lockmaster_core::{
-    ArrayMemory, Bucket, Config, HeapMemory, Limits, Lock, Memory, NameCell, Number, Peer, Physical,
-    RelayCell, Resource, Slot, ValueCell,
+    ArrayMemory, Bucket, Config, Deadline, HeapMemory, Limits, Lock, Memory, NameCell, Number, Peer,
+    Physical, RelayCell, Resource, Slot, ValueCell,
 };
 
 /// Records of each kind in the fixed memories.
@@ -35,7 +35,7 @@ pub type Inline = Memory<
     heapless::Vec<u32, RECORDS>,
     heapless::Vec<Slot, SLOTS>,
     heapless::Vec<Number, FLOORS>,
-    heapless::Vec<u32, RECORDS>,
+    heapless::Vec<Deadline, RECORDS>,
     heapless::Vec<Peer, MEMBERS>,
 >;
 
@@ -52,7 +52,7 @@ pub type Vectors = Memory<
     Vec<u32>,
     Vec<Slot>,
     Vec<Number>,
-    Vec<u32>,
+    Vec<Deadline>,
     Vec<Peer>,
 >;
 
@@ -77,7 +77,7 @@ pub fn inline() -> Inline {
         free_physical: (0..RECORDS).map(|_| 0).collect(),
         slots: (0..SLOTS).map(|_| Slot::VACANT).collect(),
         floors: (0..FLOORS).map(|_| Number(0)).collect(),
-        patience: (0..RECORDS).map(|_| 0).collect(),
+        patience: (0..RECORDS).map(|_| Deadline::NONE).collect(),
         peers: (0..MEMBERS).map(|_| Peer::VACANT).collect(),
     }
 }
@@ -97,7 +97,7 @@ pub fn vectors() -> Vectors {
         free_physical: (0..RECORDS).map(|_| 0).collect(),
         slots: (0..SLOTS).map(|_| Slot::VACANT).collect(),
         floors: (0..FLOORS).map(|_| Number(0)).collect(),
-        patience: (0..RECORDS).map(|_| 0).collect(),
+        patience: (0..RECORDS).map(|_| Deadline::NONE).collect(),
         peers: (0..MEMBERS).map(|_| Peer::VACANT).collect(),
     }
 }

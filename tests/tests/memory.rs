@@ -2,8 +2,8 @@
 #![cfg(target_pointer_width = "64")]
 
 use lockmaster_core::{
-    ArrayMemory, Bucket, Event, Flags, HeapMemory, Limits, Lock, Mode, NameCell, Node, Number, Peer,
-    Physical, RelayCell, Resource, Retention, Slot, Storage, Tables, ValueCell,
+    ArrayMemory, Bucket, Deadline, Event, Flags, HeapMemory, Limits, Lock, Mode, NameCell, Node, Number,
+    Peer, Physical, RelayCell, Resource, Retention, Slot, Storage, Tables, ValueCell,
 };
 use lockmaster_tests::cluster::{ANNA, Cluster, MASTER, config_of};
 
@@ -13,7 +13,7 @@ const PAGE: &str = include_str!("../../docs/memory.md");
 /// Bytes of a record with what comes with it: its places in the index, among the free and in the heap of deadlines.
 const RESOURCE: usize = size_of::<Resource>() + 2 * size_of::<Bucket>() + size_of::<u32>();
 const PHYSICAL: usize = size_of::<Physical>() + size_of::<u32>();
-const LOCK: usize = size_of::<Lock>() + size_of::<u32>();
+const LOCK: usize = size_of::<Lock>() + size_of::<Deadline>();
 const NAME: usize = size_of::<NameCell>();
 const VALUE: usize = size_of::<ValueCell>();
 const RELAY: usize = size_of::<RelayCell>();

@@ -140,7 +140,7 @@ impl Machine<'_> {
         if let Some(served) = holding.served.take()
             && self.locks[served].resource == Some(at)
         {
-            self.locks[served].is_served = false;
+            self.locks[served].serve(false);
         }
     }
 
@@ -267,7 +267,7 @@ impl Machine<'_> {
         if let Some(served) = holding.served.take()
             && self.locks[served].resource == Some(at)
         {
-            self.locks[served].is_served = false;
+            self.locks[served].serve(false);
         }
         if self.resources[at].holding.locks.is_empty() {
             self.forget_copy(at);
@@ -308,8 +308,7 @@ impl Machine<'_> {
 
     /// Until when the waiter is patient that something is asked for, if it does not wait for ever.
     fn patience_of(&self, wish: &Wish) -> Option<Instant> {
-        let lock = &self.locks[wish.waiter?];
-        (lock.patience != 0).then_some(lock.patience_at)
+        self.patience_until(wish.waiter?)
     }
 
     /// The position was delivered to this node itself: no answer can be lost.
@@ -420,7 +419,7 @@ impl Machine<'_> {
         if lock.resource != Some(at) || !lock.claim.is_waiting() {
             return;
         }
-        lock.is_served = true;
+        lock.serve(true);
         let before = holding.served.replace(waiter).filter(|before| *before != waiter);
         let wanted = lock.claim.wanted.expect("a waiter wants a mode");
         if let (false, Some(alternate)) = (mode.covers(wanted), lock.claim.flags.alternate(wanted)) {
@@ -428,7 +427,7 @@ impl Machine<'_> {
             holding.locks.set_wanted(&mut self.locks, waiter, alternate);
         }
         if let Some(before) = before.filter(|before| self.locks[*before].resource == Some(at)) {
-            self.locks[before].is_served = false;
+            self.locks[before].serve(false);
         }
     }
 

@@ -1,7 +1,6 @@
 //! A record for the tests and models of tables.
 
 use super::{Deadlines, Keyed, Link, Record, Via};
-use crate::time::Instant;
 
 /// It can stand in every kind of table.
 pub(super) struct Entry {
@@ -10,7 +9,6 @@ pub(super) struct Entry {
     /// Tells entries of one hash apart, which only the model has.
     #[cfg(feature = "check")]
     pub(super) name: u8,
-    pub(super) deadline: Instant,
     pub(super) place: u32,
 }
 
@@ -20,7 +18,6 @@ impl Entry {
         hash: 0,
         #[cfg(feature = "check")]
         name: 0,
-        deadline: Instant::START,
         place: 0,
     };
 }
@@ -50,9 +47,6 @@ impl Keyed for Entry {
 }
 
 impl Deadlines for Entry {
-    fn deadline(&self) -> Instant {
-        self.deadline
-    }
     fn place(&mut self) -> &mut u32 {
         &mut self.place
     }

@@ -3,7 +3,7 @@
 use heapless::Vec;
 
 use super::entry::{Entry, Line};
-use super::{Bucket, DeadlineHeap, Free, FreeStack, Idx, NameIndex, Queue, Row, Slab};
+use super::{Bucket, Deadline, DeadlineHeap, Free, FreeStack, Idx, NameIndex, Queue, Row, Slab};
 use crate::time::Instant;
 
 /// One less than the buckets: the fullest index that there may be.
@@ -32,7 +32,7 @@ struct Tables<'a> {
     queue: Queue<Entry, Line>,
     row: Row<Entry, Line>,
     buckets: &'a mut [Bucket],
-    places: &'a mut [u32],
+    places: &'a mut [Deadline],
     len: u32,
 }
 
@@ -49,7 +49,8 @@ fn hash_of(name: u8) -> u64 {
 /// If they differ.
 pub fn compare_tables(choices: &[u8]) {
     let mut memory = [const { Entry::VACANT }; RECORDS];
-    let (mut buckets, mut places, mut stacked) = ([Bucket::EMPTY; BUCKETS], [0; RECORDS], [0; RECORDS]);
+    let (mut buckets, mut places) = ([Bucket::EMPTY; BUCKETS], [Deadline::NONE; RECORDS]);
+    let mut stacked = [0; RECORDS];
     let mut slab = Slab(&mut memory);
     let mut tables = Tables {
         free: Free::all(&mut slab),
@@ -164,8 +165,7 @@ impl<'a> Tables<'a> {
             self.heap().remove(at);
         } else {
             *known = Some(u64::from(until));
-            self.slab[at].deadline = Instant::from_nanos(u64::from(until));
-            self.heap().insert(at);
+            self.heap().insert(at, Instant::from_nanos(u64::from(until)));
         }
     }
 

@@ -119,21 +119,22 @@ fn an_index_agrees_with_a_map_though_hashes_collide() {
 fn a_heap_gives_the_earliest_and_lets_any_go() {
     let mut memory = [const { Entry::VACANT }; 32];
     let mut slab = Slab(&mut memory);
-    let (mut places, mut len) = ([0; 32], 0);
+    let (mut places, mut len) = ([Deadline::NONE; 32], 0);
+    let mut model = [None; 32];
     let mut pick = numbers(11);
     for _ in 0..50_000 {
         let at = Idx::new(usize::try_from(pick(32)).unwrap());
         let deadline = Instant::from_nanos(pick(20));
-        let is_in = slab[at].place != 0;
         let mut heap = DeadlineHeap { places: &mut places, len: &mut len, slab: &mut slab };
-        if is_in {
+        if model[at.get()].take().is_some() {
             heap.remove(at);
         } else {
-            heap.slab[at].deadline = deadline;
-            heap.insert(at);
+            heap.insert(at, deadline);
+            model[at.get()] = Some(deadline);
         }
-        let least = heap.earliest().map(|(deadline, _)| deadline);
-        let model = slab.0.iter().filter(|entry| entry.place != 0).map(|entry| entry.deadline).min();
-        assert_eq!(least, model);
+        let earliest = heap.earliest();
+        assert_eq!(earliest.map(|(deadline, _)| deadline), model.iter().flatten().min().copied());
+        assert!(earliest.is_none_or(|(deadline, at)| model[at.get()] == Some(deadline)));
+        assert!(model.iter().zip(&*slab.0).all(|(deadline, entry)| deadline.is_some() == (entry.place != 0)));
     }
 }

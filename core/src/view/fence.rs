@@ -4,7 +4,7 @@
 use super::{Certainty, Life, Machine, Standing, View, Views};
 use crate::id::{Incarnation, MapVersion, Number};
 use crate::machine::places;
-use crate::record::{Course, Lock, NOBODY, Passage, Peer, Slot};
+use crate::record::{Course, End, Lock, NOBODY, News, Passage, Peer, Slot};
 use crate::table::Idx;
 use crate::time::Instant;
 
@@ -135,13 +135,11 @@ impl Machine<'_> {
         let lock = &mut self.locks[at];
         // A conversion that waited ends with it.
         self.s.stats.cancelled += u64::from(lock.claim.wanted.is_some());
-        holding.watched -= u16::from(core::mem::take(&mut lock.is_watched));
+        holding.watched -= u16::from(lock.watch(false));
         lock.claim.held = None;
         lock.claim.wanted = None;
         lock.claim.pinned = None;
-        lock.news.end = None;
-        lock.news.demanded = None;
-        lock.news.is_lost = true;
+        lock.news = News { end: Some(End::Lost), demanded: None };
         self.s.stats.locks_lost += 1;
         self.queue_event(at);
     }
