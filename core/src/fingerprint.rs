@@ -95,7 +95,7 @@ impl Machine<'_> {
         feed.put(&(resource.is_to_be_said(), resource.pace));
         feed.put_timer(resource.pace.is_some(), resource.repeat_at);
         feed.put_timer(resource.holding.idle.is_linked(), resource.idle_at);
-        feed.put(&resource.mastery.value.map(|cell| self.values[cell].copy));
+        feed.put(&resource.mastery.value.map(|cell| self.values[cell].copy()));
         let queues = &resource.mastery.queues;
         let mut walk = queues.after(&self.physical, None);
         while let Some(lock) = walk {
@@ -119,7 +119,7 @@ impl Machine<'_> {
         let demand = holding.demand().map(|demand| (demand.id, demand.stay));
         feed.put(&(holding.kind, holding.token, self.write_of(at), demand, holding.grants_after_demand));
         feed.put(&(holding.is_idle, holding.is_touched, holding.is_copy_current, holding.watched));
-        feed.put(&self.resources[at].copy.map(|cell| self.values[cell].copy));
+        feed.put(&self.resources[at].copy.map(|cell| self.values[cell].copy()));
         feed.put(&holding.wish().map(|wish| {
             let owner = wish.waiter.map(|waiter| self.locks[waiter].owner);
             (wish.is_queued.then(|| wish.ticket.ticket()), owner)

@@ -354,7 +354,7 @@ impl Machine<'_> {
     pub(crate) fn value(&self, id: LockId) -> Result<ValueState, UnknownLock> {
         let at = self.live(id).ok_or(UnknownLock)?;
         let resource = &self.resources[self.resource_of(at)];
-        Ok(resource.copy.map_or(ValueState::Absent, |cell| self.values[cell].copy.state))
+        Ok(resource.copy.map_or(ValueState::Absent, |cell| self.values[cell].state))
     }
 
     pub(crate) fn live(&self, id: LockId) -> Option<Idx<Lock>> {

@@ -457,7 +457,7 @@ impl<'a> Machine<'a> {
 
     fn take_value(&mut self) -> Idx<ValueCell> {
         let cell = self.s.free.values.take(&mut self.values).expect("room was checked");
-        self.values[cell].copy = ValueCopy::ABSENT;
+        self.values[cell].put(ValueCopy::ABSENT);
         self.values[cell].write = Number(0);
         cell
     }
@@ -504,9 +504,9 @@ impl<'a> Machine<'a> {
 
     /// A block after a write under this token; a block marked invalid keeps its bytes.
     pub(crate) fn write_value(&mut self, cell: Idx<ValueCell>, version: Token, value: Option<Value>) {
-        let copy = &mut self.values[cell].copy;
-        copy.version = version;
-        copy.state = match (value, copy.state) {
+        let cell = &mut self.values[cell];
+        cell.version = version;
+        cell.state = match (value, cell.state) {
             (Some(value), _) => ValueState::Valid(value),
             (None, ValueState::Absent) => ValueState::Invalid(Value::EMPTY),
             (None, ValueState::Valid(value) | ValueState::Invalid(value)) => ValueState::Invalid(value),

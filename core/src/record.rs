@@ -7,7 +7,7 @@ use crate::queue::{Claim, Entry, Queues};
 use crate::table::{Idx, Keyed, Link, Queue, Record, Via};
 use crate::time::Instant;
 use crate::transfer::{Notes, Room};
-use crate::value::ValueCopy;
+use crate::value::{ValueCopy, ValueState};
 use crate::view::{Agreeing, Claimed, Hearing, Reporting};
 use crate::wire::{DenyReason, MESSAGE_MAX};
 
@@ -173,17 +173,19 @@ pub(crate) struct Due {
 #[derive(Clone, Debug)]
 pub struct NameCell {
     pub(crate) name: Name,
-    pub(crate) free: Link,
+    next_free: u32,
 }
 
 /// One value block, of a resource or of a node's copy. Opaque.
 #[derive(Clone, Debug)]
 pub struct ValueCell {
-    pub(crate) copy: ValueCopy,
+    pub(crate) version: Token,
+    pub(crate) state: ValueState,
     /// Of a node's copy: number of the last position with a write that is not acknowledged.
     pub(crate) write: Number,
-    pub(crate) free: Link,
+    next_free: u32,
 }
+const _: () = assert!(size_of::<ValueCell>() == 96, "a value block takes a line and a half");
 
 /// One slot: its master, its counters and its resources. Opaque.
 ///
@@ -411,7 +413,7 @@ impl Physical {
 
 impl NameCell {
     /// A free record.
-    pub const VACANT: Self = Self { name: Name::VACANT, free: Link::NONE };
+    pub const VACANT: Self = Self { name: Name::VACANT, next_free: 0 };
 }
 
 impl RelayCell {
@@ -421,7 +423,17 @@ impl RelayCell {
 
 impl ValueCell {
     /// A free record.
-    pub const VACANT: Self = Self { copy: ValueCopy::ABSENT, write: Number(0), free: Link::NONE };
+    pub const VACANT: Self =
+        Self { version: Token::NONE, state: ValueState::Absent, write: Number(0), next_free: 0 };
+
+    pub(crate) const fn copy(&self) -> ValueCopy {
+        ValueCopy { version: self.version, state: self.state }
+    }
+
+    pub(crate) const fn put(&mut self, copy: ValueCopy) {
+        self.version = copy.version;
+        self.state = copy.state;
+    }
 }
 
 impl Slot {
@@ -558,22 +570,28 @@ link!(
     Events: Lock => events
 );
 
-/// Free records wait on a link that a live record uses otherwise.
-macro_rules! record {
-    ($($record:ident: $($field:ident).+;)+) => {
-        $(impl Record for $record {
-            fn free_link(&mut self) -> &mut Link {
-                &mut self.$($field).+
-            }
-        })+
-    };
+impl Record for Lock {
+    fn next_free(&mut self) -> &mut u32 {
+        self.claim.link.lend()
+    }
 }
 
-record! {
-    Lock: claim.link;
-    NameCell: free;
-    ValueCell: free;
-    RelayCell: link;
+impl Record for NameCell {
+    fn next_free(&mut self) -> &mut u32 {
+        &mut self.next_free
+    }
+}
+
+impl Record for ValueCell {
+    fn next_free(&mut self) -> &mut u32 {
+        &mut self.next_free
+    }
+}
+
+impl Record for RelayCell {
+    fn next_free(&mut self) -> &mut u32 {
+        self.link.lend()
+    }
 }
 
 impl Keyed for Resource {

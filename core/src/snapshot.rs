@@ -121,7 +121,7 @@ impl Machine<'_> {
             number: holding.number,
             token: holding.token,
             demanded: holding.demand().map(|demand| demand.stay),
-            value: resource.mastery.value.map(|cell| self.values[cell].copy.state),
+            value: resource.mastery.value.map(|cell| self.values[cell].state),
             is_packed: resource.passage == Passage::Packed,
         });
         for_each(&resource.mastery.queues, &self.physical, |queue, physical: &Physical, _| {

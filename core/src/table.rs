@@ -118,6 +118,11 @@ impl Link {
     pub(crate) const fn is_linked(self) -> bool {
         self.prev != Self::APART
     }
+
+    /// Where a free record keeps the next one: a link in no queue has no use for it.
+    pub(crate) const fn lend(&mut self) -> &mut u32 {
+        &mut self.next
+    }
 }
 
 impl fmt::Debug for Link {
@@ -205,12 +210,13 @@ impl<T, V: Via<T>> Queue<T, V> {
     }
 }
 
-/// Names the link through which free records are kept, of a kind that has no [`FreeStack`].
+/// Names where a free record keeps the next one, of a kind that has no [`FreeStack`].
 pub(crate) trait Record: Sized {
-    fn free_link(&mut self) -> &mut Link;
+    /// Position of the next plus one; 0 if there is none, and in a live record.
+    fn next_free(&mut self) -> &mut u32;
 }
 
-/// Free records of a slab, last in first out, linked through the records.
+/// Free records of a slab, last in first out, each of which knows the next.
 #[derive(Debug)]
 pub(crate) struct Free<T> {
     head: u32,
@@ -246,14 +252,13 @@ impl<T: Record> Free<T> {
 
     pub(crate) fn take(&mut self, slab: &mut Slab<'_, T>) -> Option<Idx<T>> {
         let at = Idx::from_raw(self.head)?;
-        let link = slab[at].free_link();
-        self.head = core::mem::replace(link, Link::NONE).next;
+        self.head = core::mem::replace(slab[at].next_free(), Link::END);
         self.len -= 1;
         Some(at)
     }
 
     pub(crate) fn put(&mut self, slab: &mut Slab<'_, T>, at: Idx<T>) {
-        *slab[at].free_link() = Link { prev: Link::APART, next: self.head };
+        *slab[at].next_free() = self.head;
         self.head = at.raw.get();
         self.len += 1;
     }

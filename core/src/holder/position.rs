@@ -278,7 +278,7 @@ impl Machine<'_> {
     /// The position as a message.
     pub(crate) fn position_of(&self, at: Idx<Resource>) -> Position {
         let holding = &self.resources[at].holding;
-        let copy = self.resources[at].copy.map(|cell| &self.values[cell].copy);
+        let copy = self.resources[at].copy.map(|cell| &self.values[cell]);
         let wish = holding.wish();
         let is_request_over = holding.kind == PositionKind::Request && wish.is_none();
         Position {
@@ -397,7 +397,7 @@ impl Machine<'_> {
         if let (Some(cell), true) = (copy, wish.is_some_and(|wish| wish.flags.has(Flags::VALUE))) {
             holding.is_copy_current = grant.mode.keeps_value_current();
             if let Some(value) = grant.value {
-                self.values[cell].copy = value;
+                self.values[cell].put(value);
             }
         }
         if let Some(wish) = wish {

@@ -53,7 +53,7 @@ impl Machine<'_> {
             .claim
             .flags
             .has(Flags::VALUE)
-            .then(|| resource.mastery.value.map_or(ValueCopy::ABSENT, |cell| self.values[cell].copy));
+            .then(|| resource.mastery.value.map_or(ValueCopy::ABSENT, |cell| self.values[cell].copy()));
         let is_new = |value: &ValueCopy| value.version != record.copy || *value == ValueCopy::ABSENT;
         Grant {
             number: record.number,

@@ -35,8 +35,8 @@ impl Via<Entry> for Line {
 }
 
 impl Record for Entry {
-    fn free_link(&mut self) -> &mut Link {
-        &mut self.link
+    fn next_free(&mut self) -> &mut u32 {
+        self.link.lend()
     }
 }
 

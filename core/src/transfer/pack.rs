@@ -24,7 +24,7 @@ impl Machine<'_> {
             space: resource.space,
             name: self.name_bytes(resource),
             locks: self.locks_of(at),
-            value: resource.mastery.value.map(|cell| self.values[cell].copy),
+            value: resource.mastery.value.map(|cell| self.values[cell].copy()),
             is_value_lost: resource.is_value_lost,
         }
     }
@@ -159,7 +159,7 @@ impl Machine<'_> {
             self.reserve_value(at);
             let cell = self.resources[at].mastery.value.expect("room was made for it");
             if !crate::fault_on!(self, VALUE_STAYS) {
-                self.values[cell].copy = value;
+                self.values[cell].put(value);
             }
         }
         Ok(at)

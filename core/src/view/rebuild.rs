@@ -275,7 +275,7 @@ impl Machine<'_> {
         let was_lost = core::mem::take(&mut self.resources[at].is_value_lost);
         self.take_write(at, lock, position);
         let cell = self.resources[at].mastery.value;
-        let is_taken = cell.is_some_and(|cell| self.values[cell].copy.version == write.version);
+        let is_taken = cell.is_some_and(|cell| self.values[cell].version == write.version);
         self.resources[at].is_value_lost |= was_lost && !is_taken;
     }
 
@@ -365,14 +365,14 @@ impl Machine<'_> {
         }
         let copy = unit.value.filter(|_| !crate::fault_on!(self, COPY_UNHEARD));
         let (Some(copy), Some(cell)) = (copy, self.resources[at].mastery.value) else { return };
-        let is_newer = copy.version > self.values[cell].copy.version;
+        let is_newer = copy.version > self.values[cell].version;
         if self.resources[at].is_value_lost || is_newer {
-            self.values[cell].copy = copy;
+            self.values[cell].put(copy);
             #[cfg(lockmaster_faults)]
             if let ValueState::Invalid(value) = copy.state
                 && crate::fault_on!(self, INVALID_AS_VALID)
             {
-                self.values[cell].copy.state = ValueState::Valid(value);
+                self.values[cell].state = ValueState::Valid(value);
             }
             self.resources[at].is_value_lost = false;
         }

@@ -230,7 +230,7 @@ impl Machine<'_> {
         let holding = &resource.holding;
         let position = Position { answers: DemandId(0), hits: 0, ..self.position_of(at) };
         let is_current = holding.is_copy_current && holding.held.is_some_and(Mode::keeps_value_current);
-        let copy = resource.copy.filter(|_| is_current).map(|cell| self.values[cell].copy);
+        let copy = resource.copy.filter(|_| is_current).map(|cell| self.values[cell].copy());
         ReportUnit {
             space: resource.space,
             name: self.name_bytes(resource),
