@@ -6,7 +6,9 @@ use crate::id::{DemandId, NodeId, Number, SlotId, SpaceId, Token};
 use crate::machine::Machine;
 use crate::mode::Mode;
 use crate::queue::{Entry, Place, Queues};
-use crate::record::{Answer, Chain, Counted, Course, Due, Lock, Mastery, Passage, Physical, Resource, Slot};
+use crate::record::{
+    Answer, Chain, Counted, Course, Due, Lock, Mastery, Passage, Physical, Resource, Slot, Timed,
+};
 use crate::table::{Idx, Link, Queue, Slab};
 use crate::transfer::Room;
 use crate::wire::{Unit, encode_unit};
@@ -35,10 +37,14 @@ impl Machine<'_> {
                 record.resource.is_some() || record.is_vacant(),
                 "nothing is left in a free lock: {record:?}"
             );
-            let is_timed = record.demand_timer.is_linked();
-            assert!(!is_timed || record.demand.is_some(), "only a demand is repeated");
-            let is_timed = record.queued_timer.is_linked();
-            assert!(!is_timed || record.claim.is_waiting(), "only who waits is told its place");
+            assert!(record.timer.is_linked() == record.timed.is_some(), "a timer runs for something");
+            match record.timed {
+                None => {}
+                Some(Timed::Demand(_)) => assert!(record.demand.is_some(), "only a demand is repeated"),
+                Some(Timed::Queued) => {
+                    assert!(record.claim.is_waiting(), "only who waits is told its place");
+                }
+            }
         }
         let live = self.locks.0.iter().filter(|lock| lock.claim.place != Place::Apart).count();
         assert!(live == locks, "every logical lock stands in a queue of its resource");
@@ -299,7 +305,7 @@ impl Resource {
 impl Physical {
     /// The same for a lock.
     fn is_vacant(&self) -> bool {
-        let links = [self.claim.link, self.outbox, self.demand_timer, self.queued_timer];
+        let links = [self.claim.link, self.outbox, self.timer];
         let claim = &self.claim;
         let is_claimless = claim.held.is_none() && claim.pinned.is_none() && claim.wanted.is_none();
         !links.into_iter().any(Link::is_linked)

@@ -108,9 +108,8 @@ impl Machine<'_> {
     fn fingerprint_physical(&self, feed: &mut Feed<'_>, at: Idx<Physical>) {
         let record = &self.physical[at];
         feed.put(&self.lock_unit(at));
-        feed.put(&(record.outbox.is_linked(), record.demand_pace));
-        feed.put_timer(record.demand_timer.is_linked(), record.demand_at);
-        feed.put_timer(record.queued_timer.is_linked(), record.queued_at);
+        feed.put(&(record.outbox.is_linked(), record.timed));
+        feed.put_timer(record.timed.is_some(), record.timer_at);
     }
 
     fn fingerprint_holding(&self, feed: &mut Feed<'_>, at: Idx<Resource>) {

@@ -19,7 +19,7 @@ use crate::machine::{Machine, Member};
 use crate::mode::Mode;
 use crate::name::Name;
 use crate::queue::{Entered, Marks, NoQueue, Place};
-use crate::record::{Answer, Counted, Due, NAME_INLINE, Pace, Passage, Physical, Resource, RingBody};
+use crate::record::{Answer, Counted, Due, NAME_INLINE, Pace, Passage, Physical, Resource, RingBody, Timed};
 use crate::table::Idx;
 use crate::transfer::Room;
 use crate::wire::{DenyReason, Position};
@@ -228,9 +228,8 @@ impl Machine<'_> {
         record.due.demand = false;
         if record.claim.held.is_none_or(|held| demand.stay.covers(held)) {
             self.end_demand(at);
-        } else if !(record.demand_timer.is_linked() && record.demand_pace == Pace::Long) {
+        } else if record.timed != Some(Timed::Demand(Pace::Long)) {
             // Also if it was just due again and not sent yet: no other timer would find a release that is lost.
-            self.end_demand_timer(at);
             self.begin_demand_timer(at, Pace::Long);
         }
     }
@@ -438,9 +437,7 @@ impl Machine<'_> {
         record.copy = position.copy;
         record.claim.pinned = position.pinned;
         record.is_asking_holders &= position.flags.has(Flags::NO_QUEUE);
-        if !self.physical[at].queued_timer.is_linked() {
-            self.begin_queued_timer(at);
-        }
+        self.begin_queued_timer(at);
         self.end_deadlock(resource, at);
     }
 
@@ -561,8 +558,7 @@ impl Machine<'_> {
         let (member, number) = (record.member, record.number);
         let slot = self.resources[resource].slot;
         self.raise_floor(slot, member, number);
-        self.end_demand(at);
-        self.end_queued_timer(at);
+        self.end_timer(at);
         let peer = &mut self.peers[usize::from(member)];
         peer.answers.remove_if_linked(&mut self.physical, at);
         if self.put_physical(at) {

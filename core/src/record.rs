@@ -104,42 +104,49 @@ pub(crate) enum Pace {
 
 /// One node's lock on one resource, as its master has it on record. Opaque.
 ///
-/// The order of the fields is kept: what it is, in three half cache lines, so that it takes two whole ones wherever the
-/// record begins; then the version of the copy, and timers, which most locks have none of.
+/// The order of the fields is kept, by cache lines: what it is, says and is asked for; what its request came with, since
+/// when it writes, and its timer.
 #[derive(Clone, Debug)]
-#[repr(C, align(32))]
+#[repr(C, align(64))]
 pub struct Physical {
     pub(crate) claim: Claim,
     pub(crate) number: Number,
-    pub(crate) asked: Number,
     pub(crate) resource: Option<Idx<Resource>>,
-    /// The physical token of its last grant.
-    pub(crate) token: Counted,
-    /// What the record has to say to its node.
-    pub(crate) outbox: Link,
-    /// Token since which the node was on record at PW or EX without a break; [`Counted::NONE`] if it is not.
-    pub(crate) writing_since: Counted,
-    pub(crate) ticket: Counted,
     /// Place of the node among the members; [`NOBODY`] in a packed record once it has departed.
     pub(crate) member: u8,
     pub(crate) priority: Priority,
     pub(crate) answer: Answer,
+    /// What its timer runs for, if it does. There is one: who waits and is asked for something is not told its place in
+    /// the queue before it repeats its request.
+    pub(crate) timed: Option<Timed>,
+    pub(crate) due: Due,
     /// The request waits for one round of demands (no-queue beside retained locks).
     pub(crate) is_asking_holders: bool,
-    pub(crate) due: Due,
-    pub(crate) demand_pace: Pace,
     pub(crate) demand: Option<Demanding>,
+    /// What the record has to say to its node.
+    pub(crate) outbox: Link,
+    /// The physical token of its last grant.
+    pub(crate) token: Counted,
+    pub(crate) asked: Number,
     /// Version of the node's copy of the value block.
     pub(crate) copy: Token,
-    /// Linked only if there is a demand.
-    pub(crate) demand_timer: Link,
-    pub(crate) demand_at: Instant,
-    /// Linked only while the lock waits.
-    pub(crate) queued_timer: Link,
-    pub(crate) queued_at: Instant,
+    /// Token since which the node was on record at PW or EX without a break; [`Counted::NONE`] if it is not.
+    pub(crate) writing_since: Counted,
+    pub(crate) ticket: Counted,
+    pub(crate) timer: Link,
+    pub(crate) timer_at: Instant,
 }
-const _: () = assert!(core::mem::offset_of!(Physical, copy) <= 96, "what it is takes three half lines");
-const _: () = assert!(size_of::<Physical>() == 160, "a physical lock takes two lines and a half");
+const _: () = assert!(core::mem::offset_of!(Physical, asked) == 64, "what it is takes one line");
+const _: () = assert!(size_of::<Physical>() == 128, "a physical lock takes two lines");
+
+/// What the timer of a physical lock runs for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timed {
+    /// There is a demand, which is said again if it is not met.
+    Demand(Pace),
+    /// The lock waits, and is told its place in the queue.
+    Queued,
+}
 
 /// A demand that a master has made of a holder.
 #[derive(Clone, Copy, Debug)]
@@ -268,11 +275,21 @@ pub struct Peer {
     pub(crate) notes: Notes,
     pub(crate) relays: Queue<RelayCell, Relays>,
     pub(crate) repeats: [Queue<Resource, Repeat>; 2],
-    pub(crate) demands: [Queue<Physical, DemandTimer>; 2],
-    pub(crate) queued: Queue<Physical, QueuedTimer>,
+    pub(crate) demands: [Queue<Physical, Timer>; 2],
+    pub(crate) queued: Queue<Physical, Timer>,
     pub(crate) agreeing: Agreeing,
     pub(crate) reporting: Reporting,
     pub(crate) hearing: Hearing,
+}
+
+impl Peer {
+    /// Where locks stand whose timers run for the same.
+    pub(crate) const fn timers(&mut self, timed: Timed) -> &mut Queue<Physical, Timer> {
+        match timed {
+            Timed::Demand(pace) => &mut self.demands[pace as usize],
+            Timed::Queued => &mut self.queued,
+        }
+    }
 }
 
 /// Answers that a peer's ring holds; the oldest is dropped for one more, and the peer's repeat brings it back.
@@ -384,18 +401,16 @@ impl Physical {
         member: 0,
         priority: Priority(0),
         answer: Answer::None,
-        is_asking_holders: false,
+        timed: None,
         due: Due { answer: false, queued: false, demand: false },
-        demand_pace: Pace::Short,
+        is_asking_holders: false,
         demand: None,
         copy: Token::NONE,
-        demand_timer: Link::NONE,
-        demand_at: Instant::START,
-        queued_timer: Link::NONE,
-        queued_at: Instant::START,
+        timer: Link::NONE,
+        timer_at: Instant::START,
     };
 
-    /// Makes a record that stands nowhere, and whose timers have ended, a free one.
+    /// Makes a record that stands nowhere, and whose timer has ended, a free one.
     pub(crate) fn vacate(&mut self) {
         self.claim = Claim::VACANT;
         self.resource = None;
@@ -558,12 +573,8 @@ link!(
     Relays: RelayCell => link
 );
 link!(
-    /// Demands that are repeated until they are met.
-    DemandTimer: Physical => demand_timer
-);
-link!(
-    /// Requests that are to be told their place in the queue.
-    QueuedTimer: Physical => queued_timer
+    /// Demands that are repeated until they are met; requests that are to be told their place in the queue.
+    Timer: Physical => timer
 );
 link!(
     /// Locks whose owners are to be told something.

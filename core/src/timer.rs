@@ -121,12 +121,12 @@ impl Machine<'_> {
             }
         }
         for queue in &peer.demands {
-            if let Some(at) = queue.head().filter(|at| self.physical[*at].demand_at <= until) {
+            if let Some(at) = queue.head().filter(|at| self.physical[*at].timer_at <= until) {
                 self.expire_demand(at);
                 return true;
             }
         }
-        if let Some(at) = peer.queued.head().filter(|at| self.physical[*at].queued_at <= until) {
+        if let Some(at) = peer.queued.head().filter(|at| self.physical[*at].timer_at <= until) {
             self.expire_queued(at);
             return true;
         }
@@ -156,8 +156,8 @@ impl Machine<'_> {
         let repeats =
             peer.repeats.iter().filter_map(|queue| queue.head()).map(|at| self.resources[at].repeat_at);
         let demands =
-            peer.demands.iter().filter_map(|queue| queue.head()).map(|at| self.physical[at].demand_at);
-        let queued = peer.queued.head().map(|at| self.physical[at].queued_at);
+            peer.demands.iter().filter_map(|queue| queue.head()).map(|at| self.physical[at].timer_at);
+        let queued = peer.queued.head().map(|at| self.physical[at].timer_at);
         let views = [peer.agreeing.repeat_at(), peer.reporting.repeat_at()];
         let views = views.into_iter().filter(|at| *at != Instant::NEVER);
         repeats.chain(demands).chain(queued).chain(views).min()

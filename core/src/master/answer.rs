@@ -5,7 +5,7 @@ use crate::id::Priority;
 use crate::machine::Machine;
 use crate::mode::Mode;
 use crate::queue::Place;
-use crate::record::{Answer, Demanding, Due, Pace, Physical, Resource};
+use crate::record::{Answer, Demanding, Due, Pace, Physical, Resource, Timed};
 use crate::table::Idx;
 use crate::value::ValueCopy;
 use crate::wire::{Body, Demand, Deny, Grant, Queued};
@@ -87,7 +87,7 @@ impl Machine<'_> {
             }
             Body::Position(_) | Body::Written(_) | Body::Redirect(_) | Body::UpdatedLocks(_) => false,
         };
-        if is_demand_said && !self.physical[at].demand_timer.is_linked() {
+        if is_demand_said && !matches!(self.physical[at].timed, Some(Timed::Demand(_))) {
             let is_answered = self.physical[at].demand.is_some_and(|demand| demand.is_answered);
             self.begin_demand_timer(at, if is_answered { Pace::Long } else { Pace::Short });
         }
@@ -234,29 +234,21 @@ impl Machine<'_> {
         }
     }
 
+    /// From now on the demand is said again, and not the place in the queue.
     pub(crate) fn begin_demand_timer(&mut self, at: Idx<Physical>, pace: Pace) {
-        let until = self.s.now.after(self.pace(pace));
-        let record = &mut self.physical[at];
-        if record.member == self.s.me {
-            // What this node says to itself cannot be lost.
-            return;
-        }
-        record.demand_at = until;
-        record.demand_pace = pace;
-        let peer = &mut self.peers[usize::from(record.member)];
-        peer.demands[pace as usize].push_back(&mut self.physical, at);
-        self.note_deadline(until);
+        self.end_timer(at);
+        self.begin_timer(at, Timed::Demand(pace), self.pace(pace));
     }
 
     pub(crate) fn end_demand_timer(&mut self, at: Idx<Physical>) {
-        let record = &self.physical[at];
-        let (member, pace) = (record.member, record.demand_pace);
-        self.peers[usize::from(member)].demands[pace as usize].remove_if_linked(&mut self.physical, at);
+        if matches!(self.physical[at].timed, Some(Timed::Demand(_))) {
+            self.end_timer(at);
+        }
     }
 
     /// A demand was not met in time: it is said again if it still stands.
     pub(crate) fn expire_demand(&mut self, at: Idx<Physical>) {
-        self.end_demand_timer(at);
+        self.end_timer(at);
         if !self.is_demand_needed(at) {
             self.end_demand(at);
             return;
@@ -266,38 +258,44 @@ impl Machine<'_> {
         self.link_answer(at);
     }
 
+    /// A request that waits is told its place in a while, unless the lock has a timer already (rule M5).
     pub(crate) fn begin_queued_timer(&mut self, at: Idx<Physical>) {
-        let record = &mut self.physical[at];
-        let member = record.member;
-        if self.is_me(member) {
-            return;
+        if self.physical[at].timed.is_none() {
+            self.begin_timer(at, Timed::Queued, self.s.config.queued_after);
         }
-        let until = self.s.now.after(self.s.config.queued_after);
-        self.physical[at].queued_at = until;
-        self.peers[usize::from(member)].queued.push_back(&mut self.physical, at);
-        self.note_deadline(until);
     }
 
     pub(crate) fn end_queued_timer(&mut self, at: Idx<Physical>) {
-        let member = self.physical[at].member;
-        self.peers[usize::from(member)].queued.remove_if_linked(&mut self.physical, at);
+        if self.physical[at].timed == Some(Timed::Queued) {
+            self.end_timer(at);
+        }
     }
 
-    /// Ends the timers of a lock that goes, or is decided about elsewhere.
-    pub(crate) fn end_timers(&mut self, at: Idx<Physical>) {
-        let record = &self.physical[at];
-        let (has_demand, is_waiting) = (record.demand.is_some(), record.claim.is_waiting());
-        if has_demand {
-            self.end_demand_timer(at);
+    fn begin_timer(&mut self, at: Idx<Physical>, timed: Timed, after: core::time::Duration) {
+        let until = self.s.now.after(after);
+        let record = &mut self.physical[at];
+        let member = record.member;
+        if member == self.s.me {
+            // What this node says to itself cannot be lost.
+            return;
         }
-        if is_waiting {
-            self.end_queued_timer(at);
-        }
+        record.timed = Some(timed);
+        record.timer_at = until;
+        self.peers[usize::from(member)].timers(timed).push_back(&mut self.physical, at);
+        self.note_deadline(until);
+    }
+
+    /// Also of a lock that goes, or is decided about elsewhere.
+    pub(crate) fn end_timer(&mut self, at: Idx<Physical>) {
+        let record = &mut self.physical[at];
+        let Some(timed) = record.timed.take() else { return };
+        let member = record.member;
+        self.peers[usize::from(member)].timers(timed).remove(&mut self.physical, at);
     }
 
     /// A request has waited for long enough to be told its place.
     pub(crate) fn expire_queued(&mut self, at: Idx<Physical>) {
-        self.end_queued_timer(at);
+        self.end_timer(at);
         self.physical[at].due.queued = true;
         self.link_answer(at);
     }

@@ -76,7 +76,7 @@ impl Machine<'_> {
         let mut walk = self.resources[at].mastery.queues.after(&self.physical, None);
         while let Some(lock) = walk {
             walk = self.resources[at].mastery.queues.after(&self.physical, walk);
-            self.end_timers(lock);
+            self.end_timer(lock);
             let member = self.physical[lock].member;
             self.peers[usize::from(member)].answers.remove_if_linked(&mut self.physical, lock);
         }
@@ -113,7 +113,7 @@ impl Machine<'_> {
         while let Some(lock) = self.resources[at].mastery.queues.after(&self.physical, None) {
             let member = self.physical[lock].member;
             if member != NOBODY {
-                self.end_timers(lock);
+                self.end_timer(lock);
                 self.peers[usize::from(member)].answers.remove_if_linked(&mut self.physical, lock);
             }
             self.resources[at].mastery.queues.leave(&mut self.physical, lock);

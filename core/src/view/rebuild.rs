@@ -493,9 +493,7 @@ impl Machine<'_> {
             let mut walk = self.resources[at].mastery.queues.head(place);
             while let Some(lock) = walk {
                 walk = Queues::next(&self.physical, lock);
-                if !self.physical[lock].queued_timer.is_linked() {
-                    self.begin_queued_timer(lock);
-                }
+                self.begin_queued_timer(lock);
             }
         }
     }

@@ -116,6 +116,38 @@ fn a_waiting_request_learns_its_place_and_is_then_repeated_seldom() {
 }
 
 #[test]
+fn who_waits_while_it_is_asked_for_something_learns_its_place_when_it_repeats() {
+    let mut cluster = Cluster::trio(Retention::Never);
+    let bert = cluster.lock(BERT, ProtectedRead, Flags::NONE);
+    let reader = cluster.lock(ANNA, ProtectedRead, Flags::NONE);
+    let writer = cluster.request(ANNA, Exclusive);
+    cluster.run();
+    let other = cluster.request(BERT, Exclusive);
+    cluster.exchange(BERT, MASTER);
+    assert!(is_demand(&cluster.frame(MASTER, ANNA)), "her reader is in Bert's way, and his in hers");
+    cluster.pass(QUEUED * 2);
+    assert!(cluster.is_silent(MASTER, ANNA) && cluster.is_silent(MASTER, BERT));
+    cluster.pass(SHORT);
+    cluster.exchange(ANNA, MASTER);
+    let told = cluster.exchange(MASTER, ANNA);
+    let [queued, demand] = &told.split()[..] else { panic!("{told:?}") };
+    assert!(matches!(queued.body(), Body::Queued(_)) && is_demand(demand));
+    cluster.run();
+    // What was asked of her is done, and she waits under a new number.
+    cluster.release(ANNA, reader);
+    cluster.run();
+    cluster.pass(QUEUED);
+    let anew = cluster.exchange(MASTER, ANNA);
+    assert!(matches!(anew.body(), Body::Queued(_)) && number(&anew) > number(queued));
+    cluster.release(BERT, bert);
+    cluster.run();
+    assert_eq!(cluster.mode(ANNA, writer), Some(Exclusive));
+    cluster.release(ANNA, writer);
+    cluster.run();
+    assert_eq!(cluster.mode(BERT, other), Some(Exclusive));
+}
+
+#[test]
 fn a_queued_that_comes_after_the_grant_means_nothing() {
     let mut cluster = Cluster::pair(Retention::Never);
     let own = cluster.lock(MASTER, Exclusive, Flags::NONE);
