@@ -581,7 +581,8 @@ impl Machine<'_> {
     /// A nearly full table asks some records whether they are still held (rule M8).
     fn audit(&mut self) {
         const AUDITED_A_CALL: u32 = 4;
-        if self.free_physical() as usize > self.physical.len() / 16 {
+        // Alone there is nobody to ask.
+        if self.s.others() == 0 || self.free_physical() as usize > self.physical.len() / 16 {
             return;
         }
         for _ in 0..AUDITED_A_CALL {
