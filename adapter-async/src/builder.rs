@@ -8,13 +8,12 @@ use std::sync::Arc as StdArc;
 use std::time::SystemTime;
 
 use lockmaster_core::{
-    ClusterId, Config, ConfigError, Epoch, HeapMemory, Incarnation, Limits, NodeId, SpaceConfig, SpaceId,
-    hash,
+    ClusterId, Config, ConfigError, Division, DivisionError, Epoch, HeapMemory, Incarnation, Limits, NodeId,
+    SpaceConfig, SpaceId, hash,
 };
 
 use crate::balance::Balance;
 use crate::connection::{keep_accepting, keep_dialling};
-use crate::division::{Division, MACHINES_MAX};
 use crate::error::StartError;
 use crate::gate::Gate;
 use crate::machines::Machines;
@@ -361,11 +360,8 @@ impl<R: Runtime> Builder<R> {
 
     /// Divides the node among its machines.
     fn start_division(&self, config: Config) -> Result<Division, StartError> {
-        if !(1..=MACHINES_MAX).contains(&self.machines) {
-            return Err(StartError::Machines);
-        }
-        let division = Division::new(config, self.machines);
-        if division.is_possible() { Ok(division) } else { Err(StartError::Machines) }
+        let is_impossible = |(DivisionError::Machines | DivisionError::Slots)| StartError::Machines;
+        Division::new(config, self.machines).map_err(is_impossible)
     }
 
     fn cluster_id(&self) -> ClusterId {

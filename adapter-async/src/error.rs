@@ -4,11 +4,10 @@ use core::net::SocketAddr;
 use std::io;
 
 use lockmaster_core::{
-    ConfigError, ConvertError as ConversionRefused, Denial, FlagsError, Full, NameError, NodeId, Refusal,
-    RequestError, TRANSFERS_MAX, TransferError as TransferRefused, ValueTooLong,
+    ConfigError, ConvertError as ConversionRefused, Denial, FlagsError, Full, MACHINES_MAX, NameError,
+    NodeId, Refusal, RequestError, TRANSFERS_MAX, TransferError as TransferRefused, ValueTooLong,
 };
 
-use crate::division::MACHINES_MAX;
 use crate::membership::MembershipError;
 use crate::tls::TlsError;
 

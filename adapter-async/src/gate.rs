@@ -3,9 +3,9 @@
 use core::time::Duration;
 use std::sync::Arc as StdArc;
 
+use lockmaster_core::Division;
 use lockmaster_core::wire::Hello;
 
-use crate::division::Division;
 use crate::tls::Identity;
 
 /// Longest handshake, unless another is named.

@@ -67,7 +67,6 @@ mod changed;
 pub mod conformance;
 mod connection;
 mod convert;
-mod division;
 mod errands;
 mod error;
 mod gate;

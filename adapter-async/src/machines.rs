@@ -9,9 +9,8 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 use std::sync::Arc as StdArc;
 
-use lockmaster_core::{NodeId, SpaceId};
+use lockmaster_core::{Division, NodeId, SpaceId};
 
-use crate::division::Division;
 use crate::lifecycle::Lifecycle;
 use crate::runtime::Runtime;
 use crate::shared::{Shared, State};

@@ -284,7 +284,7 @@ impl<R: Runtime> Node<R> {
         let (name, machines) = (name.as_ref(), self.machines());
         let machine = machines.division.machine_of(space, name);
         let slot = machines.each()[machine].lock().node.slot_of(space, name).ok().flatten()?;
-        Some(machines.division.whole_slot(machine, slot))
+        machines.division.whole_slot(machine, slot)
     }
 
     /// A slot: its master, whether it moves, and what is on record here; absent if there is no such slot.

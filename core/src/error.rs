@@ -121,6 +121,17 @@ pub enum ConfigError {
     Memory(&'static str),
 }
 
+/// Why a node cannot be divided among so many machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DivisionError {
+    /// A node runs 1 to 16 machines.
+    #[error("a node runs 1 to 16 machines")]
+    Machines,
+    /// Every space needs a slot for each machine, and has 65536 at most.
+    #[error("every space needs a slot for each machine, and has 65536 at most")]
+    Slots,
+}
+
 /// Why a hello was refused. Close the connection; the sender's configuration needs an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HelloError {

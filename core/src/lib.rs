@@ -31,6 +31,11 @@
 //! [`Certainty::fenced_at`] is over on that node's clock. A node that was fenced has lost its locks, and
 //! [`Node::rejoin`] makes another member of it. The rules are those of `docs/views.md`.
 //!
+//! # Machines
+//!
+//! Nothing is common to two nodes of this library, so an application may run several of them side by side as the *machines*
+//! of one node, each with a part of the resources and a mutex or thread of its own. [`Division`] says what is whose.
+//!
 //! # Failures
 //!
 //! A *refusal* is the caller's mistake or a full table, returned as an error of the verb. A *drop* is a peer's
@@ -74,6 +79,7 @@
 extern crate alloc;
 
 mod config;
+mod division;
 pub mod drive;
 mod error;
 mod event;
@@ -120,8 +126,10 @@ macro_rules! fault_on {
 pub(crate) use fault_on;
 
 pub use config::{Config, Retention, SLOTS_DEFAULT, SpaceConfig};
+pub use division::{Division, MACHINES_MAX};
 pub use error::{
-    ConfigError, ConvertError, Dropped, Full, HelloError, ReleaseError, RequestError, UnknownLock,
+    ConfigError, ConvertError, DivisionError, Dropped, Full, HelloError, ReleaseError, RequestError,
+    UnknownLock,
 };
 pub use event::{Asked, Cancelled, Conversion, Denial, Event, Grant, Path, Request};
 pub use flags::{Flags, FlagsError};

@@ -11,12 +11,11 @@ use std::sync::{Arc as StdArc, Mutex};
 
 use lockmaster_core::wire::{Frames, Hello};
 use lockmaster_core::{
-    ClusterId, Config, Epoch, Incarnation, Limits, Mode, SlotId, SlotRange, SpaceConfig, SpaceId,
+    ClusterId, Config, Division, Epoch, Incarnation, Limits, Mode, SlotId, SlotRange, SpaceConfig, SpaceId,
 };
 
 use super::{Arc, Balance, HeapMemory, Instant, Members, Node, NodeId, Runtime, Shared, Writer, poll_fn};
 use crate::LockError;
-use crate::division::Division;
 use crate::links::LinkId;
 use crate::machines::Machines;
 use crate::membership::{ClusterMember, ClusterView};
@@ -189,7 +188,7 @@ pub(crate) fn member(node: NodeId) -> ClusterMember {
 }
 
 fn node_with(config: Config, machines: u8, members: impl Fn() -> Members) -> crate::Node<Still> {
-    let division = StdArc::new(Division::new(config, machines));
+    let division = StdArc::new(Division::new(config, machines).unwrap());
     let machine = |at: usize| {
         let config = division.config(at);
         let memory = HeapMemory::new(&Limits::uniform(64), &config);

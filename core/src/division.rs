@@ -9,19 +9,45 @@
 //!   slot of that space there        0 0 0 1 1 1 2 2
 //! ```
 
-use lockmaster_core::wire::Hello;
-use lockmaster_core::{ClusterId, Config, Limits, SlotId, SlotRange, SpaceId, hash};
+use crate::config::Config;
+use crate::error::DivisionError;
+use crate::id::{ClusterId, SlotId, SlotRange, SpaceId};
+use crate::memory::Limits;
+use crate::name::hash;
+use crate::wire::Hello;
 
 /// Most machines of a node.
-pub(crate) const MACHINES_MAX: u8 = 16;
+pub const MACHINES_MAX: u8 = 16;
+/// Most slots of a space.
+const SLOTS_MAX: u32 = 65_536;
 /// Part of its share that a machine has more, because hashes are uneven.
 const SLACK_PART: u32 = 8;
 /// What it has more beside that, so that small tables are not too small.
 const SLACK_LEAST: u32 = 32;
 
-/// A cluster's configuration, and how many machines each of its nodes runs.
+/// How a node is divided among machines that run side by side, each of them a [`Node`](crate::Node) with a part of the
+/// resources.
+///
+/// Machine k of a node talks to machine k of the others alone, and is with them a cluster of its own. All nodes of a cluster
+/// have the same number of machines. Who drives them makes each from its part of the configuration, asks the machine of a
+/// resource for it, has frames go between machines of equal number, and tells all of them what concerns the node: its
+/// views, its certainty, its end. They are counted from 0. Slots of the node are those of its whole configuration; each is
+/// one slot of one machine.
+///
+/// ```
+/// use lockmaster_core::{ClusterId, Config, Division, Incarnation, NodeId, SpaceConfig, SpaceId};
+///
+/// let mut config = Config::new(ClusterId(1), NodeId(1), Incarnation(1));
+/// config.spaces.push(SpaceConfig::new("orders")?).expect("one of 16");
+/// let division = Division::new(config, 4)?;
+///
+/// let machine = division.machine_of(SpaceId(0), b"invoice/42");
+/// assert!(machine < division.machines());
+/// assert_eq!(division.config(machine).slots(), 1024, "it has a fourth of the slots");
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
-pub(crate) struct Division {
+pub struct Division {
     machines: u8,
     /// Seed of the hash that chooses the machine.
     seed: u64,
@@ -30,24 +56,33 @@ pub(crate) struct Division {
 }
 
 impl Division {
-    /// A node with this configuration and so many machines, at least one.
-    pub(crate) fn new(whole: Config, machines: u8) -> Self {
-        assert!((1..=MACHINES_MAX).contains(&machines), "the builder has checked the number of machines");
+    /// A node with this configuration and so many machines.
+    ///
+    /// With one machine everything is as it is configured.
+    ///
+    /// # Errors
+    /// [`DivisionError`] says what keeps it from being divided so.
+    pub fn new(whole: Config, machines: u8) -> Result<Self, DivisionError> {
+        if !(1..=MACHINES_MAX).contains(&machines) {
+            return Err(DivisionError::Machines);
+        }
+        let slots = u32::from(machines)..=SLOTS_MAX;
+        if whole.spaces.iter().any(|space| !slots.contains(&space.slots)) {
+            return Err(DivisionError::Slots);
+        }
         let seed = hash(whole.hash_seed, SpaceId(machines.into()), b"machine of a name");
-        Self { machines, seed, whole }
+        Ok(Self { machines, seed, whole })
     }
 
-    pub(crate) const fn machines(&self) -> usize {
+    /// How many machines there are.
+    #[must_use]
+    pub const fn machines(&self) -> usize {
         self.machines as usize
     }
 
-    /// Has every space a slot for each machine?
-    pub(crate) fn is_possible(&self) -> bool {
-        self.whole.spaces.iter().all(|space| space.slots >= self.machines.into())
-    }
-
     /// The machine of a resource. It does not depend on what the machine's own hash says, which gives the slot there.
-    pub(crate) fn machine_of(&self, space: SpaceId, name: &[u8]) -> usize {
+    #[must_use]
+    pub fn machine_of(&self, space: SpaceId, name: &[u8]) -> usize {
         if self.machines == 1 {
             return 0;
         }
@@ -59,12 +94,16 @@ impl Division {
     /// The configuration of a machine. Each is a cluster of its own with the same machine of the other nodes: what is meant
     /// for another one, or comes of a node that is divided otherwise, is refused as that of another cluster or
     /// configuration.
-    pub(crate) fn config(&self, machine: usize) -> Config {
+    ///
+    /// # Panics
+    /// If there is no such machine.
+    #[must_use]
+    pub fn config(&self, machine: usize) -> Config {
+        let (machine, machines) = (self.part(machine), u32::from(self.machines));
         let mut config = self.whole.clone();
-        if self.machines == 1 {
+        if machines == 1 {
             return config;
         }
-        let (machine, machines) = (part(machine), u32::from(self.machines));
         config.cluster = self.cluster(machine);
         config.hash_seed = hash(config.hash_seed, SpaceId(self.machines.into()), &machine.to_le_bytes());
         for space in &mut config.spaces {
@@ -84,24 +123,29 @@ impl Division {
     }
 
     /// The machine that a hello is meant for; the first one if there is none, to refuse it.
-    pub(crate) fn machine_meant(&self, hello: &Hello) -> usize {
-        let is_meant = |machine: &usize| self.cluster(part(*machine)) == hello.cluster;
+    #[must_use]
+    pub fn machine_meant(&self, hello: &Hello) -> usize {
+        let is_meant = |machine: &usize| self.cluster(self.part(*machine)) == hello.cluster;
         (0..self.machines()).find(is_meant).unwrap_or(0)
     }
 
     /// How many machines the sender of a hello runs, if that is what is wrong with it.
-    pub(crate) fn machines_of(&self, hello: &Hello) -> Option<u8> {
-        (1..=MACHINES_MAX).filter(|machines| *machines != self.machines).find(|machines| {
-            let other = Self::new(self.whole.clone(), *machines);
+    #[must_use]
+    pub fn machines_of(&self, hello: &Hello) -> Option<u8> {
+        let others = (1..=MACHINES_MAX).filter(|machines| *machines != self.machines);
+        let mut others = others.filter_map(|machines| Self::new(self.whole.clone(), machines).ok());
+        let other = others.find(|other| {
             (0..other.machines()).any(|machine| {
                 let config = other.config(machine);
                 (config.cluster, config.digest()) == (hello.cluster, hello.digest)
             })
-        })
+        });
+        other.map(|other| other.machines)
     }
 
-    /// The room of a machine: an equal share, and an eighth of that and 32 records more.
-    pub(crate) fn limits(&self, limits: Limits) -> Limits {
+    /// The room of a machine: an equal share, and an eighth of that and 32 records more, but never more than all.
+    #[must_use]
+    pub fn limits(&self, limits: Limits) -> Limits {
         let Limits { resources, physical, locks, names, values, relays } = limits;
         Limits {
             resources: self.share(resources),
@@ -123,12 +167,14 @@ impl Division {
     // ---- slots ----
 
     /// The slots of the whole node.
-    pub(crate) fn all_slots(&self) -> SlotRange {
+    #[must_use]
+    pub fn all_slots(&self) -> SlotRange {
         SlotRange { first: SlotId(0), len: self.whole.slots() }
     }
 
-    /// The slots of a space; nothing if there is none.
-    pub(crate) fn slots(&self, space: SpaceId) -> Option<SlotRange> {
+    /// The slots of a space; nothing if there is no such space.
+    #[must_use]
+    pub fn slots(&self, space: SpaceId) -> Option<SlotRange> {
         let at = usize::from(space.0);
         let slots = self.whole.spaces.get(at)?.slots;
         let first = self.whole.spaces[..at].iter().map(|space| space.slots).sum();
@@ -136,36 +182,46 @@ impl Division {
     }
 
     /// Whose slot it is, and which one there; nothing if there is no such slot.
-    pub(crate) fn place(&self, slot: SlotId) -> Option<(usize, SlotId)> {
+    #[must_use]
+    pub fn place(&self, slot: SlotId) -> Option<(usize, SlotId)> {
         let machines = u32::from(self.machines);
         let mut first = 0;
         for space in &self.whole.spaces {
             if slot.0 - first < space.slots {
-                let machine = ((slot.0 - first) % machines) as usize;
-                return Some((machine, SlotId(self.below(machine, slot.0))));
+                let machine = (slot.0 - first) % machines;
+                return Some((machine as usize, SlotId(self.below(machine, slot.0))));
             }
             first += space.slots;
         }
         None
     }
 
-    /// The slot of the node that is this one of a machine.
-    pub(crate) fn whole_slot(&self, machine: usize, slot: SlotId) -> SlotId {
-        let (machine, machines) = (part(machine), u32::from(self.machines));
+    /// The slot of the node that is this one of a machine; nothing if there is no such machine or slot.
+    #[must_use]
+    pub fn whole_slot(&self, machine: usize, slot: SlotId) -> Option<SlotId> {
+        if machine >= self.machines() {
+            return None;
+        }
+        let (machine, machines) = (self.part(machine), u32::from(self.machines));
         let (mut first, mut first_there) = (0, 0);
         for space in &self.whole.spaces {
             let there = turns(space.slots, machine, machines);
             if slot.0 - first_there < there {
-                return SlotId(first + (slot.0 - first_there) * machines + machine);
+                return Some(SlotId(first + (slot.0 - first_there) * machines + machine));
             }
             first += space.slots;
             first_there += there;
         }
-        unreachable!("a slot of a machine is one of the node")
+        None
     }
 
-    /// The slots of a range that are a machine's; nothing if there are none.
-    pub(crate) fn range(&self, machine: usize, range: SlotRange) -> Option<SlotRange> {
+    /// The slots of a range of the node that are a machine's; nothing if there are none.
+    ///
+    /// # Panics
+    /// If there is no such machine.
+    #[must_use]
+    pub fn range(&self, machine: usize, range: SlotRange) -> Option<SlotRange> {
+        let machine = self.part(machine);
         let end = range.first.0.checked_add(range.len)?;
         let first = self.below(machine, range.first.0);
         let len = self.below(machine, end) - first;
@@ -173,8 +229,8 @@ impl Division {
     }
 
     /// How many of the slots below this one are a machine's.
-    fn below(&self, machine: usize, slot: u32) -> u32 {
-        let (machine, machines) = (part(machine), u32::from(self.machines));
+    fn below(&self, machine: u32, slot: u32) -> u32 {
+        let machines = u32::from(self.machines);
         let (mut left, mut below) = (slot, 0);
         for space in &self.whole.spaces {
             let here = left.min(space.slots);
@@ -183,15 +239,17 @@ impl Division {
         }
         below
     }
+
+    /// Number of a machine that there is.
+    fn part(&self, machine: usize) -> u32 {
+        assert!(machine < self.machines(), "machine {machine} of {}", self.machines);
+        u32::try_from(machine).expect("there are few machines")
+    }
 }
 
 /// Of so many that are given out in turn, how many one gets.
 const fn turns(count: u32, machine: u32, machines: u32) -> u32 {
     (count + machines - 1 - machine) / machines
-}
-
-fn part(machine: usize) -> u32 {
-    u32::try_from(machine).expect("there are few machines")
 }
 
 #[cfg(test)]
