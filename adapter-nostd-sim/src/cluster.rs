@@ -6,6 +6,7 @@ mod ear;
 mod guided;
 mod healing;
 mod moving;
+mod weather;
 mod workload;
 
 use alloc::vec::Vec;
@@ -13,8 +14,8 @@ use core::time::Duration;
 
 use lockmaster_core::wire::{Body, Message, Messages, TransferBody, UpdatedLocks};
 use lockmaster_core::{
-    Config, Event, Grant, HelloError, Incarnation, Instant, Limits, LockId, Node, NodeId, Path, SlotId,
-    Storage, TRANSFERS_MAX, ValueState,
+    Config, Event, Grant, Instant, Limits, LockId, Node, NodeId, Path, SlotId, Storage, TRANSFERS_MAX,
+    ValueState,
 };
 
 use changing::Changing;
@@ -43,9 +44,12 @@ pub struct Cluster<S> {
     mover: Random,
     /// Decides when clocks leap.
     breaker: Random,
+    /// Decides about what there is only where hosts have several machines.
+    divider: Random,
     now: Instant,
     members: Vec<Member<S>>,
-    moves: Moves,
+    /// For the machines of each place.
+    moves: Vec<Moves>,
     /// For each resource the records of its master.
     rolls: Vec<Roll>,
     network: Network,
@@ -79,7 +83,7 @@ struct Member<S> {
 /// Makes the chance of what becomes of slots another than that of everything else.
 const MOVER: u64 = 0x736c_6f74_732d_6d6f;
 
-/// The same for what goes wrong with the nodes' machines.
+/// The same for what goes wrong with hosts.
 const BREAKER: u64 = 0x6d61_6368_696e_6573;
 
 /// The same for what becomes of members.
@@ -88,25 +92,31 @@ const CHANGER: u64 = 0x6d65_6d62_6572_7321;
 /// The same for what everybody wants.
 const CROWDER: u64 = 0x6d61_6e79_2068_6171;
 
-/// Lives that nodes of a run begin after their first ones.
+/// The same for how nodes are divided among machines.
+const DIVIDER: u64 = 0x7369_6465_6279_7369;
+
+/// Lives that hosts of a run begin after their first ones.
 const SPARES: usize = 10;
 
 /// For each resource its slot.
-fn slots_of<S: Storage>(plan: &Plan, node: &mut Node<S>) -> Vec<SlotId> {
-    let slots = plan.resources.iter().map(|(space, name)| {
-        let slot = node.slot_of(*space, name);
+fn slots_of<S: Storage>(plan: &Plan, members: &mut [Member<S>]) -> Vec<SlotId> {
+    let slots = plan.resources.iter().enumerate().map(|(at, (space, name))| {
+        let slot = members[plan.machine_of(at)].node.slot_of(*space, name);
         slot.ok().flatten().expect("every resource of the plan has a slot")
     });
     slots.collect()
 }
 
-/// The account of transfers at the beginning, by the map of one node.
-fn first_moves<S: Storage>(plan: &Plan, node: &mut Node<S>) -> Moves {
+/// The account of transfers at the beginning, by the map of one machine of a place.
+fn first_moves<S: Storage>(plan: &Plan, machine: usize, slots: &[SlotId], node: &mut Node<S>) -> Moves {
     let all = node.all_slots();
     let views = (0..all.len).map(|at| node.slot(SlotId(at)).expect("every slot is shown"));
     // Where members change nobody is master at first, and this account is not kept.
     let masters: Vec<_> = views.map(|view| (view.master.unwrap_or(NodeId(0)), view.version)).collect();
-    let mut moves = Moves::new(plan.configs.len(), &masters, slots_of(plan, node));
+    let is_stranger = |node| plan.layout.machine(node) != machine;
+    let slot = |(at, slot): (usize, &SlotId)| (plan.machine_of(at) == machine).then_some(*slot);
+    let slots = slots.iter().enumerate().map(slot).collect();
+    let mut moves = Moves::new(plan.layout.nodes().map(is_stranger).collect(), &masters, slots);
     moves.limit(plan.configs[0].chunk, plan.configs[0].window);
     moves
 }
@@ -129,39 +139,43 @@ impl<S: Storage> Cluster<S> {
         let mut mover = Random::new(seed ^ MOVER);
         let mut breaker = Random::new(seed ^ BREAKER);
         let mut crowder = Random::new(seed ^ CROWDER);
-        let plan = Plan::draw(&mut random, &mut mover, &mut breaker, &mut crowder, options);
-        let nodes = plan.configs.len();
-        let mut members: Vec<Member<S>> = plan
-            .configs
-            .iter()
-            .zip(&plan.frame_lens)
-            .zip(&plan.weather.clock_errors)
-            .map(|((config, frame_len), clock_error)| Member {
+        let mut divider = Random::new(seed ^ DIVIDER);
+        let plan = Plan::draw(&mut random, &mut mover, &mut breaker, &mut crowder, &mut divider, options);
+        let (layout, nodes) = (plan.layout, plan.configs.len());
+        let mut members: Vec<Member<S>> = layout
+            .nodes()
+            .zip(&plan.configs)
+            .map(|(node, config)| Member {
                 node: Node::new(config.clone(), make(config, &plan.limits)).expect("the memory fits"),
                 tables: Tables::new(plan.resources.len()),
                 owed: alloc::vec![false; nodes],
                 connected: alloc::vec![false; nodes],
                 heard: alloc::vec![false; nodes],
                 timer: None,
-                clock: Clock::new(*clock_error),
-                frame: alloc::vec![0; *frame_len],
+                clock: Clock::new(plan.weather.clock_errors[layout.host(node)]),
+                frame: alloc::vec![0; plan.frame_lens[layout.host(node)]],
             })
             .collect();
         let hellos = members.iter().map(|member| member.node.hello()).collect();
-        let moves = first_moves(&plan, &mut members[0].node);
+        let slots = slots_of(&plan, &mut members);
+        let moves = (0..layout.machines())
+            .map(|machine| first_moves(&plan, machine, &slots, &mut members[machine].node))
+            .collect();
         let (of_ways, of_nodes) = (Random::new(random.bits()), Random::new(breaker.bits()));
         let watcher = Watcher(options.watch);
         watcher.see(Instant::START, || Sight::Begins { nodes });
-        let network = Network::new(plan.weather.clone(), hellos, of_ways, of_nodes, watcher);
+        let network = Network::new(layout, plan.weather.clone(), hellos, of_ways, of_nodes, watcher);
         let changing = plan.turnover.as_ref().map(|turnover| {
-            let spares = (0..SPARES).map(|_| make(&plan.configs[0], &plan.limits)).collect();
-            let slots = slots_of(&plan, &mut members[0].node);
-            Changing::new(Random::new(seed ^ CHANGER), nodes, turnover.founders, spares, slots)
+            let mut spare =
+                || (0..layout.machines()).map(|at| make(&plan.configs[at], &plan.limits)).collect();
+            let spares = (0..SPARES).map(|_| spare()).collect();
+            Changing::new(Random::new(seed ^ CHANGER), layout, turnover.founders, spares, slots)
         });
         let mut cluster = Self {
             random,
             mover,
             breaker,
+            divider,
             now: Instant::START,
             ghost: Ghost::new(nodes, plan.resources.len()),
             members,
@@ -191,7 +205,7 @@ impl<S: Storage> Cluster<S> {
         report.faults.close(self.plan.faults());
         report.reordered = self.network.reordered;
         report.span = self.now.since(Instant::START);
-        report.moves += self.moves.counts;
+        self.moves.iter().for_each(|moves| report.moves += moves.counts);
         report.trace = self.trace.hash();
         report
     }
@@ -219,7 +233,23 @@ impl<S: Storage> Cluster<S> {
     }
 
     fn nodes(&self) -> impl Iterator<Item = NodeId> + use<S> {
-        (0..u16::try_from(self.members.len()).expect("nodes are few")).map(NodeId)
+        self.plan.layout.nodes()
+    }
+
+    /// The nodes that a node talks to, and itself.
+    fn peers(&self, node: NodeId) -> impl Iterator<Item = NodeId> + use<S> {
+        self.plan.layout.peers(node)
+    }
+
+    /// The account of what the machines of a place transfer, that of a node among them.
+    fn moves_of(&mut self, node: NodeId) -> &mut Moves {
+        let machine = self.plan.layout.machine(node);
+        &mut self.moves[machine]
+    }
+
+    /// The account of transfers of a resource's slot.
+    fn moves_at(&self, resource: usize) -> &Moves {
+        &self.moves[self.plan.machine_of(resource)]
     }
 
     fn member(&mut self, node: NodeId) -> &mut Member<S> {
@@ -395,7 +425,8 @@ impl<S: Storage> Cluster<S> {
                     if let TransferBody::InitialLocks(_) = message.body
                         && !self.is_changing()
                     {
-                        given_up.extend(self.moves.resources_in(message.range));
+                        let machine = self.plan.layout.machine(from);
+                        given_up.extend(self.moves[machine].resources_in(message.range));
                     }
                     continue;
                 }
@@ -425,7 +456,7 @@ impl<S: Storage> Cluster<S> {
         let Ok((_, messages)) = Messages::new(frame) else { return };
         for message in messages {
             if let Message::Transfer(message) = message {
-                self.moves.arrives(Way { from, to }, &message);
+                self.moves_of(to).arrives(Way { from, to }, &message);
             }
         }
     }
@@ -467,7 +498,7 @@ impl<S: Storage> Cluster<S> {
                 is_quiet = false;
                 self.owe(node, peer)?;
             }
-            for peer in self.nodes() {
+            for peer in self.peers(node) {
                 let way = Way { from: node, to: peer };
                 if self.member(node).owed[usize::from(peer.0)] && !self.network.is_clogged(way) {
                     is_quiet = false;
@@ -483,7 +514,7 @@ impl<S: Storage> Cluster<S> {
         // is given or taken one message, and a window of chunks.
         let transfers = 2 * TRANSFERS_MAX * (1 + self.plan.chunks_under_way());
         let views = if self.is_changing() { 16 } else { 0 };
-        let bound = self.members.len() * (32 + 8 * self.plan.resources.len() + transfers + views);
+        let bound = self.plan.layout.hosts() * (32 + 8 * self.plan.resources.len() + transfers + views);
         ensure!(sent <= bound, BoundedOutput, "node {node}: one input made {sent} messages");
         Ok(())
     }
@@ -493,6 +524,7 @@ impl<S: Storage> Cluster<S> {
         let mut sent = 0;
         let mut frames = 0;
         let Way { from, to } = way;
+        let machine = self.plan.layout.machine(from);
         loop {
             let member = self.member(from);
             let Some(len) = member.node.poll_transmit(now, to, &mut member.frame) else { break };
@@ -505,10 +537,12 @@ impl<S: Storage> Cluster<S> {
                 count += 1;
                 match message {
                     _ if self.is_changing() => {}
-                    Message::Transfer(message) => self.moves.sends(way, &message, &self.plan.resources)?,
+                    Message::Transfer(message) => {
+                        self.moves[machine].sends(way, &message, &self.plan.resources)?;
+                    }
                     Message::Lock(message) => {
                         if let Some(resource) = self.plan.resource(message.space, message.name) {
-                            self.moves.sends_lock(way, resource, &message)?;
+                            self.moves[machine].sends_lock(way, resource, &message)?;
                         }
                     }
                     Message::View(_) => {
@@ -548,8 +582,8 @@ impl<S: Storage> Cluster<S> {
                     lockmaster_core::Denial::TimedOut => self.report.timeouts += 1,
                     lockmaster_core::Denial::Full => {
                         let ghost = self.ghost.at(node, lock).map(|at| &self.ghost.locks[at]);
-                        let may_be_full =
-                            self.is_changing() || ghost.is_some_and(|ghost| self.may_be_full(ghost.since));
+                        let may_be_full = self.is_changing()
+                            || ghost.is_some_and(|ghost| self.may_be_full(node, ghost.since));
                         ensure!(may_be_full, Bounds, "a table is full that has room");
                         self.count_full();
                     }
@@ -566,7 +600,8 @@ impl<S: Storage> Cluster<S> {
             Event::Transfer(progress) if self.is_changing() => self.hear_of_transfer(node, &progress),
             Event::Transfer(progress) => {
                 self.watcher.see(self.now, || Sight::TransferTold { from: node, progress: &progress });
-                self.moves.told(self.report.steps, node, &progress)
+                let step = self.report.steps;
+                self.moves_of(node).told(step, node, &progress)
             }
         }
     }
@@ -581,11 +616,18 @@ impl<S: Storage> Cluster<S> {
         }
     }
 
+    /// Do owners of a node's host hold something of another machine?
+    fn holds_beside(&self, node: NodeId) -> bool {
+        let mut others = self.plan.layout.beside(node).filter(|other| *other != node);
+        others.any(|other| self.ghost.of_node(other).any(|ghost| ghost.holds().is_some()))
+    }
+
     /// A grant was made, in a call or by an event.
     fn granted(&mut self, node: NodeId, lock: LockId, grant: &Grant) -> Result<(), Violation> {
         let (resource, reading) = self.ghost.granted(node, lock, grant)?;
         self.see_lock(node, lock, LockSight::Granted(grant.mode, grant.token));
         self.report.grants += 1;
+        self.report.machines.grants_beside += u64::from(self.holds_beside(node));
         self.report.alternates += u64::from(grant.alternate);
         self.report.demotions += u64::from(grant.demoted);
         if self.is_told_late(node) {
@@ -621,85 +663,5 @@ impl<S: Storage> Cluster<S> {
             Reading::Last => history.read_last(node, state),
             Reading::Since(floor) => history.read_since(node, floor, state),
         }
-    }
-
-    // ---- weather ----
-
-    /// The weather takes a turn, and somebody may knock who should not, or a timer may fire unasked.
-    fn weather(&mut self) -> Result<(), Violation> {
-        self.network.turn(self.now);
-        let node = self.pick_node();
-        if self.breaker.chance(self.plan.weather.leap) {
-            self.leap(node);
-        }
-        if self.random.chance(self.plan.weather.early_timeout) && !self.is_paused(node) {
-            self.trace.line(self.now, format_args!("node {node}: timeout unasked"));
-            self.watcher.see(self.now, || Sight::Timeout { node });
-            self.report.faults.hit(FaultKind::EarlyTimeout);
-            self.timeout(node)?;
-            self.settle(node)?;
-        }
-        if self.random.chance(self.plan.weather.stranger) && !self.is_paused(node) {
-            self.knock(node)?;
-        }
-        Ok(())
-    }
-
-    /// A node's clock leaps ahead, past some of its deadlines perhaps.
-    fn leap(&mut self, node: NodeId) {
-        let (now, span) = (self.now, self.breaker.span(Duration::ZERO, self.plan.weather.spell_max));
-        self.trace.line(now, format_args!("node {node}: the clock leaps by {span:?}"));
-        self.watcher.see(now, || Sight::Leap { node, by: span });
-        self.report.faults.hit(FaultKind::Leap);
-        let member = self.member(node);
-        member.clock.leap(now, span);
-        member.timer = None;
-    }
-
-    fn pick_node(&mut self) -> NodeId {
-        let at = self.random.index(self.members.len());
-        NodeId(u16::try_from(at).expect("nodes are few"))
-    }
-
-    /// A hello that must be refused.
-    fn knock(&mut self, node: NodeId) -> Result<(), Violation> {
-        let peer = self.pick_node();
-        let mut hello = self.member(peer).node.hello();
-        let is_heard = self.member(node).heard[usize::from(peer.0)];
-        let expected = match self.random.below(4) {
-            0 if self.is_changing() => {
-                hello.node = NodeId(98);
-                HelloError::Stranger(NodeId(98))
-            }
-            0 if is_heard => {
-                hello.incarnation = Incarnation(hello.incarnation.0 + 100);
-                HelloError::Incarnation(peer)
-            }
-            1 => {
-                hello.digest ^= 1;
-                HelloError::Digest
-            }
-            2 => {
-                hello.node = NodeId(99);
-                if self.is_changing() {
-                    HelloError::Stranger(NodeId(99))
-                } else {
-                    HelloError::Member(NodeId(99))
-                }
-            }
-            _ => {
-                hello.cluster.0 += 1;
-                HelloError::Cluster
-            }
-        };
-        self.report.faults.hit(FaultKind::Stranger);
-        let now = self.now_of(node);
-        let member = self.member(node);
-        let before = member.node.digest();
-        let refused = member.node.handle_hello(now, &hello);
-        ensure!(refused == Err(expected), Opening, "node {node} meets a stranger with {refused:?}");
-        let is_same = member.node.digest() == before;
-        ensure!(is_same, RefusalUnchanged, "node {node} was changed by a stranger");
-        self.settle(node)
     }
 }

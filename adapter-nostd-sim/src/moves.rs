@@ -23,12 +23,13 @@ use crate::tables::Row;
 /// All transfers of a run, and who was master of what.
 #[derive(Debug)]
 pub(crate) struct Moves {
-    nodes: usize,
+    /// For each node, whether it is of another cluster: nobody waits for what it says.
+    strangers: Vec<bool>,
     pub(crate) all: Vec<Move>,
     /// For each slot its masters, one after the other.
     reigns: Vec<Vec<Reign>>,
-    /// For each resource its slot.
-    slots: Vec<SlotId>,
+    /// For each resource its slot, if it is one of this cluster.
+    slots: Vec<Option<SlotId>>,
     /// For each resource, the latest reign in which its new master has decided.
     passed: Vec<usize>,
     /// For each resource who decided, and from which step on.
@@ -163,19 +164,23 @@ impl Move {
 
 impl Moves {
     /// The masters at the beginning; `slots` are those of the resources.
-    pub(crate) fn new(nodes: usize, masters: &[(NodeId, MapVersion)], slots: Vec<SlotId>) -> Self {
+    pub(crate) fn new(
+        strangers: Vec<bool>,
+        masters: &[(NodeId, MapVersion)],
+        slots: Vec<Option<SlotId>>,
+    ) -> Self {
         let first = |(master, version): &(NodeId, MapVersion)| {
             alloc::vec![Reign { version: *version, master: *master, old: *master }]
         };
         let oldest = masters.iter().map(|(_, version)| *version).min().unwrap_or_default();
         Self {
-            nodes,
             all: Vec::new(),
             reigns: masters.iter().map(first).collect(),
             passed: alloc::vec![0; slots.len()],
             deciders: alloc::vec![Vec::new(); slots.len()],
             slots,
-            acknowledged: alloc::vec![oldest; nodes * masters.len()],
+            acknowledged: alloc::vec![oldest; strangers.len() * masters.len()],
+            strangers,
             chunk: 0,
             window: 0,
             counts: MoveCounts::default(),
@@ -194,7 +199,15 @@ impl Moves {
 
     /// The resources of some slots.
     pub(crate) fn resources_in(&self, range: SlotRange) -> impl Iterator<Item = usize> {
-        self.slots.iter().enumerate().filter(move |(_, slot)| range.contains(**slot)).map(|(at, _)| at)
+        self.slots
+            .iter()
+            .enumerate()
+            .filter(move |(_, slot)| slot.is_some_and(|slot| range.contains(slot)))
+            .map(|(at, _)| at)
+    }
+
+    fn slot_of(&self, resource: usize) -> SlotId {
+        self.slots[resource].expect("the resource is one of this cluster")
     }
 
     /// The latest reign of a slot.
@@ -204,19 +217,19 @@ impl Moves {
 
     /// The master of a resource's slot, once all that has begun has ended.
     pub(crate) fn master(&self, resource: usize) -> NodeId {
-        self.reign(self.slots[resource]).master
+        self.reign(self.slot_of(resource)).master
     }
 
     /// Who has the record of a resource: the node that decides, or the old master while nobody does.
     pub(crate) fn keeper(&self, resource: usize) -> NodeId {
         let decider = self.deciders[resource].last().and_then(|(_, decider)| *decider);
-        decider.unwrap_or_else(|| self.reign(self.slots[resource]).old)
+        decider.unwrap_or_else(|| self.reign(self.slot_of(resource)).old)
     }
 
     /// May a node have parts of a resource's record although it does not keep it? While a transfer of the slot has begun
     /// and not ended, its two masters may.
     pub(crate) fn may_have_record(&self, node: NodeId, resource: usize) -> bool {
-        let slot = self.slots[resource];
+        let slot = self.slot_of(resource);
         self.all.iter().any(|one| {
             one.is_begun()
                 && !one.is_ended()
@@ -227,7 +240,7 @@ impl Moves {
 
     /// Is a resource's slot between two masters?
     pub(crate) fn is_moving(&self, resource: usize) -> bool {
-        let slot = self.slots[resource];
+        let slot = self.slot_of(resource);
         self.all.iter().any(|one| one.is_begun() && !one.is_ended() && one.range.contains(slot))
     }
 
@@ -248,12 +261,13 @@ impl Moves {
         if let (Some(one), Some(other)) = (decider, deciders.next()) {
             return Err(broken!(Authority, "nodes {one} and {other} both decide about resource {resource}"));
         }
+        let slot = self.slot_of(resource);
         let known = &mut self.deciders[resource];
         if known.last().is_some_and(|(_, known)| *known == decider) {
             return Ok(());
         }
         known.push((step, decider));
-        let reigns = &self.reigns[self.slots[resource].0 as usize];
+        let reigns = &self.reigns[slot.0 as usize];
         let last = reigns.len() - 1;
         let reign = reigns[last];
         let has_passed = self.passed[resource] == last;
@@ -290,7 +304,7 @@ impl Moves {
 
     /// What an old master shows of a packed record is what it sent, and does not change.
     pub(crate) fn check_frozen(&mut self, node: NodeId, resource: usize, row: &Row) -> Result<(), Violation> {
-        let slot = self.slots[resource];
+        let slot = self.slot_of(resource);
         if row.decides || row.physical.is_empty() {
             return Ok(());
         }
@@ -338,11 +352,11 @@ impl Moves {
             told: Stage::Offered,
             told_at: 0,
             is_withdrawn: false,
-            noted: alloc::vec![false; self.nodes],
+            noted: self.strangers.clone(),
             refusals: Vec::new(),
-            informed: alloc::vec![false; self.nodes],
-            acks: alloc::vec![false; self.nodes],
-            withdraw_acks: alloc::vec![false; self.nodes],
+            informed: self.strangers.clone(),
+            acks: self.strangers.clone(),
+            withdraw_acks: self.strangers.clone(),
             units: Vec::new(),
             cursor: 0,
             under_way: Vec::new(),

@@ -12,6 +12,7 @@ use lockmaster_core::wire::Hello;
 use lockmaster_core::{Instant, NodeId};
 
 use crate::fault::{FaultCounts, FaultKind};
+use crate::layout::Layout;
 use crate::plan::Weather;
 use crate::random::Random;
 use crate::sight::{Sight, Watcher};
@@ -22,6 +23,7 @@ const PAST_MAX: usize = 2048;
 /// Everything between the nodes.
 #[derive(Debug)]
 pub(crate) struct Network {
+    layout: Layout,
     flights: BinaryHeap<Reverse<Flight>>,
     last: u64,
     past: Vec<(Way, Rc<[u8]>)>,
@@ -30,7 +32,7 @@ pub(crate) struct Network {
     /// For each way, why it is cut, and how many clogs lie on it.
     cuts: Vec<Vec<FaultKind>>,
     clogs: Vec<u32>,
-    /// For each node, until when it is paused.
+    /// For each host, until when it is paused.
     pauses: Vec<Instant>,
     /// For each way, the latest frame that has arrived.
     arrived: Vec<u64>,
@@ -73,11 +75,10 @@ pub(crate) struct Flight {
     pub(crate) cargo: Cargo,
 }
 
-/// All ways between some nodes.
-fn ways_between(nodes: usize) -> Vec<Way> {
-    let nodes = u16::try_from(nodes).expect("nodes are few");
-    let all = (0..nodes).flat_map(|from| (0..nodes).map(move |to| (from, to)));
-    all.filter(|(from, to)| from != to).map(|(from, to)| Way { from: NodeId(from), to: NodeId(to) }).collect()
+/// All ways between machines of one cluster.
+fn ways_between(layout: Layout) -> Vec<Way> {
+    let all = layout.nodes().flat_map(|from| layout.peers(from).map(move |to| Way { from, to }));
+    all.filter(|way| way.from != way.to).collect()
 }
 
 impl Ord for Flight {
@@ -103,6 +104,7 @@ impl Eq for Flight {}
 impl Network {
     /// A network of nodes that have not met yet.
     pub(crate) fn new(
+        layout: Layout,
         weather: Weather,
         hellos: Vec<Hello>,
         random: Random,
@@ -110,9 +112,10 @@ impl Network {
         watcher: Watcher,
     ) -> Self {
         let places = hellos.len() * hellos.len();
-        let ways = ways_between(hellos.len());
-        let pauses = alloc::vec![Instant::START; hellos.len()];
+        let ways = ways_between(layout);
+        let pauses = alloc::vec![Instant::START; layout.hosts()];
         let mut network = Self {
+            layout,
             flights: BinaryHeap::new(),
             last: 0,
             past: Vec::new(),
@@ -166,8 +169,8 @@ impl Network {
 
     fn delay(&mut self, way: Way) -> Duration {
         let mut delay = self.random.span(self.weather.delay_min, self.weather.delay_max);
-        let burdens = &self.weather.burdens;
-        let burden = burdens[usize::from(way.from.0)] + burdens[usize::from(way.to.0)];
+        let burden_of = |node| self.weather.burdens[self.layout.host(node)];
+        let burden = burden_of(way.from) + burden_of(way.to);
         if !self.is_calm && !burden.is_zero() {
             self.counts.hit(FaultKind::Slow);
             delay += burden;
@@ -193,9 +196,13 @@ impl Network {
         self.hellos[usize::from(node.0)] = hello;
     }
 
+    /// A host runs nothing any more, so nothing of it is paused.
+    pub(crate) fn wake(&mut self, node: NodeId) {
+        self.pauses[self.layout.host(node)] = Instant::START;
+    }
+
     /// A node is gone: its connections break, and its peers learn that.
     pub(crate) fn vanish(&mut self, now: Instant, node: NodeId) {
-        self.pauses[usize::from(node.0)] = Instant::START;
         let is_hello = |flight: &Flight| matches!(flight.cargo, Cargo::Hello(_));
         let concerns = |flight: &Flight| flight.way.from == node || flight.way.to == node;
         self.flights.retain(|Reverse(flight)| !(is_hello(flight) && concerns(flight)));
@@ -279,7 +286,7 @@ impl Network {
 
     /// Until when a node is paused; long ago if it is not.
     pub(crate) fn paused_until(&self, node: NodeId) -> Instant {
-        self.pauses[usize::from(node.0)]
+        self.pauses[self.layout.host(node)]
     }
 
     pub(crate) fn is_clogged(&self, way: Way) -> bool {
@@ -297,7 +304,9 @@ impl Network {
         let way = *self.random.pick(&self.ways);
         let end = now.after(self.random.span(Duration::ZERO, self.weather.spell_max));
         if self.random.chance(self.weather.cut) {
-            self.cut(now, end, way, FaultKind::Cut);
+            let layout = self.layout;
+            let ends = |way: &Way| (layout.host(way.from), layout.host(way.to));
+            self.cut_all(now, end, FaultKind::Cut, |other| ends(other) == ends(&way));
         }
         if self.random.chance(self.weather.clog) {
             self.counts.hit(FaultKind::Clog);
@@ -317,20 +326,23 @@ impl Network {
     /// The same for what concerns many ways at once, or none.
     fn turn_of_nodes(&mut self, now: Instant) {
         let end = now.after(self.breaker.span(Duration::ZERO, self.weather.spell_max));
-        let node = NodeId(u16::try_from(self.breaker.index(self.hellos.len())).expect("nodes are few"));
+        let layout = self.layout;
+        let host = self.breaker.index(layout.hosts());
         let sides = self.breaker.bits();
         if self.breaker.chance(self.weather.split) {
-            let side = |node: NodeId| sides >> node.0 & 1;
+            let side = |node: NodeId| sides >> layout.host(node) & 1;
             self.cut_all(now, end, FaultKind::Split, |way| side(way.from) != side(way.to));
         }
         if self.breaker.chance(self.weather.mute) {
             let is_heard = self.breaker.chance(500);
-            self.cut_all(now, end, FaultKind::Mute, |way| node == if is_heard { way.to } else { way.from });
+            let end_of = |way: &Way| if is_heard { way.to } else { way.from };
+            self.cut_all(now, end, FaultKind::Mute, |way| layout.host(end_of(way)) == host);
         }
         if self.breaker.chance(self.weather.pause) {
-            let pause = &mut self.pauses[usize::from(node.0)];
-            *pause = end.max(*pause);
-            self.spell(now, end, FaultKind::Pause, node, None);
+            self.pauses[host] = end.max(self.pauses[host]);
+            for node in layout.nodes().filter(|node| layout.host(*node) == host) {
+                self.spell(now, end, FaultKind::Pause, node, None);
+            }
         }
     }
 

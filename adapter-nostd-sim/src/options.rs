@@ -26,7 +26,10 @@ pub struct Options {
     pub steps: u32,
     /// Fewest and most nodes, 1 to [`MEMBERS_MAX`](lockmaster_core::MEMBERS_MAX).
     pub nodes: (u16, u16),
-    /// Capacities of every node; drawn from the seed if absent.
+    /// Machines of each node, 1 to [`MACHINES_MAX`](lockmaster_core::MACHINES_MAX). With one of them a seed is the same as
+    /// if there were no others.
+    pub machines: u8,
+    /// Capacities of every machine; drawn from the seed if absent.
     pub limits: Option<Limits>,
     /// How often slots move.
     pub moving: Moving,
@@ -46,11 +49,12 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// 400 steps, up to [`NODES_MAX`] nodes, 60 lines.
+    /// 400 steps, up to [`NODES_MAX`] nodes of one machine, 60 lines.
     fn default() -> Self {
         Self {
             steps: 400,
             nodes: (1, NODES_MAX),
+            machines: 1,
             limits: None,
             moving: Moving::Drawn,
             is_changing: false,

@@ -1,6 +1,7 @@
 //! What a seed decides before the run begins: the cluster, the weather, the owners.
 
 mod crowd;
+mod division;
 mod turnover;
 mod weather;
 
@@ -9,9 +10,10 @@ use core::time::Duration;
 
 use lockmaster_core::Limits;
 use lockmaster_core::{ClusterId, Incarnation, MEMBERS_MAX, Mode, Name, NodeId, SpaceId};
-use lockmaster_core::{Config, Retention, SpaceConfig};
+use lockmaster_core::{Config, Division, MACHINES_MAX, Retention, SpaceConfig};
 
 use crate::fault::{FaultKind, FaultKinds};
+use crate::layout::Layout;
 use crate::options::{Moving, Options};
 use crate::random::Random;
 use crowd::Crowd;
@@ -33,12 +35,18 @@ const SPACE_SLOTS_MAX: u64 = 8;
 /// Everything that is fixed for one run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
+    pub(crate) layout: Layout,
+    /// For each machine.
     pub(crate) configs: Vec<Config>,
+    /// For each host.
+    divisions: Vec<Division>,
     pub(crate) limits: Limits,
     /// Tables have room for everything that the owners can ask for.
     pub(crate) is_roomy: bool,
     pub(crate) resources: Vec<(SpaceId, Vec<u8>)>,
-    /// Length of the frames that each node may fill.
+    /// For each resource its machine.
+    machines: Vec<usize>,
+    /// Length of the frames that the machines of each host may fill.
     pub(crate) frame_lens: Vec<usize>,
     pub(crate) weather: Weather,
     pub(crate) appetite: Appetite,
@@ -102,6 +110,7 @@ impl Plan {
         mover: &mut Random,
         breaker: &mut Random,
         crowder: &mut Random,
+        divider: &mut Random,
         options: &Options,
     ) -> Self {
         let nodes = random.between(u64::from(options.nodes.0), u64::from(options.nodes.1));
@@ -118,6 +127,8 @@ impl Plan {
         let mut appetite = draw_appetite(random);
         let crowd = if options.is_changing { Crowd::draw(crowder) } else { Crowd::None };
         crowd.gather(&mut spaces, &mut resources, &mut appetite);
+        let layout = Layout::new(nodes, options.machines.clamp(1, MACHINES_MAX));
+        division::widen(divider, layout, &mut spaces, &mut resources, &mut appetite);
         let needed = appetite.locks_max.max(usize::from(nodes) * resources.len());
         let is_tight = random.chance(120) || (mobility.is_on() && mover.chance(150));
         let is_drawn = is_tight && options.limits.is_none();
@@ -132,17 +143,23 @@ impl Plan {
         }
         crowd.prepare(&mut configs);
         let frame_lens = (0..nodes).map(|_| *random.pick(&[1024, 1024, 1200, 2048, 65_536])).collect();
-        let weather = Weather::draw(random).with_machines(breaker, nodes).without(options.without);
+        let weather = Weather::draw(random).with_hosts(breaker, nodes).without(options.without);
         if turnover.is_some() {
             // Views take some round trips: owners that hurry would see nothing of them.
             appetite.pause_max = appetite.pause_max.max(weather.delay_max * *mover.pick(&[0, 1, 2]));
         }
         let steps = options.steps;
+        let (configs, divisions) = division::divide(configs, layout);
+        let machine_of = |(space, name): &(SpaceId, Vec<u8>)| divisions[0].machine_of(*space, name);
+        let machines = resources.iter().map(machine_of).collect();
         Self {
+            layout,
             configs,
+            divisions,
             limits,
             is_roomy,
             resources,
+            machines,
             frame_lens,
             weather,
             appetite,
@@ -156,7 +173,7 @@ impl Plan {
     pub(crate) fn faults(&self) -> FaultKinds {
         let is_on = |kind: &FaultKind| {
             let is_drawn = if *kind == FaultKind::Tight { !self.is_roomy } else { self.weather.has(*kind) };
-            is_drawn && (self.configs.len() > 1 || !kind.is_between_nodes())
+            is_drawn && (self.layout.hosts() > 1 || !kind.is_between_nodes())
         };
         FaultKind::ALL.into_iter().filter(is_on).collect()
     }
@@ -164,6 +181,23 @@ impl Plan {
     /// The place of a resource in the plan.
     pub(crate) fn resource(&self, space: SpaceId, name: &[u8]) -> Option<usize> {
         self.resources.iter().position(|(of, named)| *of == space && named[..] == *name)
+    }
+
+    /// The resources of a machine, by their places in the plan.
+    pub(crate) fn resources_of(&self, machine: usize) -> impl Iterator<Item = usize> {
+        (0..self.resources.len()).filter(move |at| self.machines[*at] == machine)
+    }
+
+    /// The machine of a resource.
+    pub(crate) fn machine_of(&self, resource: usize) -> usize {
+        self.machines[resource]
+    }
+
+    /// The machine that the host of a node asks for a resource.
+    pub(crate) fn asked_of(&self, node: NodeId, resource: usize) -> NodeId {
+        let (space, name) = &self.resources[resource];
+        let machine = self.divisions[self.layout.host(node)].machine_of(*space, name);
+        self.layout.on(node, machine)
     }
 
     /// Most chunks of a transfer that are on their way at a time.

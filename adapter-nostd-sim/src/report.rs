@@ -66,6 +66,8 @@ pub struct Report {
     pub moves: MoveCounts,
     /// What became of members.
     pub changes: ChangeCounts,
+    /// What happened only because hosts had several machines.
+    pub machines: MachineCounts,
     /// Hash over all that happened: the same for the same seed, on every storage. The sum of several runs does not
     /// depend on their order.
     pub trace: u64,
@@ -257,6 +259,41 @@ impl AddAssign for MoveCounts {
     }
 }
 
+/// What happened only because hosts had several machines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MachineCounts {
+    /// Hellos that came to another machine than the one that was meant.
+    pub astray: u64,
+    /// Crashes of one machine that the others of its host heard of later.
+    pub crashes_alone: u64,
+    /// Machines that were ended because another one of their host was over.
+    pub ended_with: u64,
+    /// Grants of a host whose owners held something of another of its machines.
+    pub grants_beside: u64,
+}
+
+impl MachineCounts {
+    /// Every counter with its name.
+    #[must_use]
+    pub const fn all(&self) -> [(&'static str, u64); 4] {
+        [
+            ("hellos to the wrong machine", self.astray),
+            ("crashes of one machine before the others", self.crashes_alone),
+            ("machines ended with another one", self.ended_with),
+            ("grants beside locks of another machine", self.grants_beside),
+        ]
+    }
+}
+
+impl AddAssign for MachineCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.astray += other.astray;
+        self.crashes_alone += other.crashes_alone;
+        self.ended_with += other.ended_with;
+        self.grants_beside += other.grants_beside;
+    }
+}
+
 impl Report {
     /// Every counter of what owners did, with its name.
     #[must_use]
@@ -316,6 +353,7 @@ impl AddAssign for Report {
         self.faults += other.faults;
         self.moves += other.moves;
         self.changes += other.changes;
+        self.machines += other.machines;
         self.trace = self.trace.wrapping_add(other.trace);
     }
 }

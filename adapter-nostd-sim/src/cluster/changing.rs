@@ -8,6 +8,9 @@
 //!                       └────────────────────── over
 //! ```
 //!
+//! Where hosts have several machines, all machines of a host live, join, leave and end together. But one may crash alone, as
+//! by a panic; the others go on until they hear of it. And a machine for whose view there is no place yet joins later.
+//!
 //! The engine is an oracle. It removes a life only when it has crashed, or is over by its own clock, or has left.
 
 mod checks;
@@ -25,6 +28,7 @@ use alloc::vec::Vec;
 use lockmaster_core::{Certainty, Epoch, Incarnation, Instant, NodeId, SlotId, Storage, TransferId, View};
 
 use super::Cluster;
+use crate::layout::Layout;
 use crate::random::Random;
 use crate::report::{Change, Violation};
 use ledger::Account;
@@ -34,11 +38,12 @@ use ledger::Account;
 pub(super) struct Changing<S> {
     /// Decides what becomes of members.
     random: Random,
-    /// All views, the first one first.
-    views: Vec<View>,
+    layout: Layout,
+    /// For each place of machines all views, the first one first.
+    views: Vec<Vec<View>>,
     lives: Vec<Life>,
-    /// Memory for further lives.
-    spares: Vec<S>,
+    /// Memory for further lives, of all machines of a host.
+    spares: Vec<Vec<S>>,
     /// Transfers that were begun by hand or heard of and have not ended, and those that have.
     given: Vec<(NodeId, TransferId)>,
     ended: BTreeSet<(NodeId, Incarnation, TransferId)>,
@@ -72,6 +77,8 @@ pub(super) struct Life {
     is_counted: bool,
     /// It wants to leave, or has emptied itself to do so.
     leaving: Leaving,
+    /// Another machine of its host has crashed, and when it follows.
+    falls_at: Option<Instant>,
     /// For each peer, which of its lives this node is connected to.
     met: Vec<Option<Incarnation>>,
     /// Peers to which a hello of this node is on its way.
@@ -100,6 +107,7 @@ impl Life {
             has_left: false,
             is_counted: false,
             leaving: Leaving::No,
+            falls_at: None,
             met: alloc::vec![None; nodes],
             dialling: alloc::vec![false; nodes],
         }
@@ -116,15 +124,18 @@ impl<S> Changing<S> {
     /// Some nodes run and are about to be members.
     pub(super) fn new(
         random: Random,
-        nodes: usize,
+        layout: Layout,
         founders: u16,
-        spares: Vec<S>,
+        spares: Vec<Vec<S>>,
         slots: Vec<SlotId>,
     ) -> Self {
-        let lives = (0..nodes).map(|at| Life::new(nodes, at < usize::from(founders))).collect();
+        let nodes = layout.nodes().count();
+        let is_up = |node| layout.host(node) < usize::from(founders);
+        let lives = layout.nodes().map(|node| Life::new(nodes, is_up(node))).collect();
         Self {
             random,
-            views: Vec::new(),
+            layout,
+            views: alloc::vec![Vec::new(); layout.machines()],
             lives,
             spares,
             given: Vec::new(),
@@ -144,21 +155,27 @@ impl<S> Changing<S> {
         &mut self.lives[usize::from(node.0)]
     }
 
+    /// The latest view, of first machines.
     fn latest(&self) -> Option<&View> {
-        self.views.last()
+        self.views[0].last()
+    }
+
+    /// The same, of the machines that a node talks to.
+    fn latest_of(&self, node: NodeId) -> Option<&View> {
+        self.views[self.layout.machine(node)].last()
     }
 
     /// Does the latest view have this very life of a node?
     fn is_member(&self, node: NodeId) -> bool {
         let incarnation = self.lives[usize::from(node.0)].incarnation;
-        let member = self.latest().and_then(|view| view.member(node));
+        let member = self.latest_of(node).and_then(|view| view.member(node));
         member.is_some_and(|member| member.incarnation == incarnation)
     }
 
     /// The view that a node has installed.
     fn installed(&self, node: NodeId) -> Option<&View> {
         let epoch = self.lives[usize::from(node.0)].installed;
-        self.views.iter().find(|view| view.epoch == epoch)
+        self.views[self.layout.machine(node)].iter().find(|view| view.epoch == epoch)
     }
 }
 
@@ -194,6 +211,16 @@ impl<S: Storage> Cluster<S> {
         self.nodes().filter(|node| !self.is_down(*node) && !self.is_over(*node)).collect()
     }
 
+    /// The machines of a node's host that run.
+    fn beside_up(&self, node: NodeId) -> Vec<NodeId> {
+        self.plan.layout.beside(node).filter(|node| !self.is_down(*node)).collect()
+    }
+
+    /// Does every machine of a node's host run?
+    fn is_whole(&self, node: NodeId) -> bool {
+        self.plan.layout.beside(node).all(|node| !self.is_down(node))
+    }
+
     /// What the checkers have to know of time that has passed.
     pub(super) fn see_ends(&mut self) {
         if !self.is_changing() {
@@ -215,6 +242,7 @@ impl<S: Storage> Cluster<S> {
         if !self.is_changing() {
             return Ok(());
         }
+        self.fall()?;
         self.see_ends();
         self.vouch()?;
         self.deliver()?;

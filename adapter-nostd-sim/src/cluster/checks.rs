@@ -1,5 +1,7 @@
 //! The rules that are checked after every step.
 
+use alloc::vec::Vec;
+
 use lockmaster_core::{Flags, Grant, LockId, LockView, Mode, NodeId, OwnerId, Path, QueueName, Storage};
 
 use super::Cluster;
@@ -36,7 +38,7 @@ impl<S: Storage> Cluster<S> {
 
     fn check_silence(&mut self, node: NodeId, when: &str) -> Result<(), Violation> {
         let now = self.now_of(node);
-        for peer in self.nodes() {
+        for peer in self.peers(node) {
             let is_clogged = self.network.is_clogged(Way { from: node, to: peer });
             let member = self.member(node);
             if !is_clogged && member.node.poll_transmit(now, peer, &mut member.frame).is_some() {
@@ -58,8 +60,9 @@ impl<S: Storage> Cluster<S> {
         let member = &mut self.members[usize::from(node.0)];
         member.node.check();
         member.tables.look(names, |visit| member.node.visit(visit));
-        for (row, (space, name)) in member.tables.rows.iter_mut().zip(names) {
-            row.decides = member.node.decides(*space, name) == Ok(true);
+        for at in self.plan.resources_of(self.plan.layout.machine(node)) {
+            let (space, name) = &names[at];
+            member.tables.rows[at].decides = member.node.decides(*space, name) == Ok(true);
         }
         if self.trace.is_shown() {
             self.show(node);
@@ -84,12 +87,17 @@ impl<S: Storage> Cluster<S> {
         member.tables.check(&self.plan.limits, is_open)?;
         self.check_owners(node)?;
         self.check_conservation(node)?;
-        for at in 0..self.plan.resources.len() {
+        for at in self.resources_of(node) {
             self.check_authority(node, at)?;
             self.check_coverage(at)?;
             self.look_at_value(node, at);
         }
         Ok(())
+    }
+
+    /// The resources of a node's machine.
+    pub(super) fn resources_of(&self, node: NodeId) -> Vec<usize> {
+        self.plan.resources_of(self.plan.layout.machine(node)).collect()
     }
 
     /// One node decides about each resource, or none while its record is on its way; nobody else has records of it.
@@ -98,18 +106,19 @@ impl<S: Storage> Cluster<S> {
         let deciders = self.members.iter().zip(0..).filter(|(member, _)| member.tables.rows[at].decides);
         let members = &self.members;
         let is_open = |node: NodeId| members[usize::from(node.0)].node.is_open();
-        self.moves.follow(step, at, deciders.map(|(_, node)| NodeId(node)), is_open)?;
+        let moves = &mut self.moves[self.plan.machine_of(at)];
+        moves.follow(step, at, deciders.map(|(_, node)| NodeId(node)), is_open)?;
         let row = &self.members[usize::from(node.0)].tables.rows[at];
-        if self.moves.keeper(at) == node {
+        if moves.keeper(at) == node {
             self.rolls[at].follow(at, &row.physical)?;
         } else {
             ensure!(
-                row.physical.is_empty() || self.moves.may_have_record(node, at),
+                row.physical.is_empty() || moves.may_have_record(node, at),
                 Authority,
                 "node {node} has locks of resource {at} on record, which is not its own"
             );
         }
-        self.moves.check_frozen(node, at, row)
+        moves.check_frozen(node, at, row)
     }
 
     pub(super) fn is_open(&self, node: NodeId) -> bool {
@@ -117,7 +126,7 @@ impl<S: Storage> Cluster<S> {
             return self.members[usize::from(node.0)].node.is_open();
         }
         let heard = &self.members[usize::from(node.0)].heard;
-        heard.iter().enumerate().all(|(at, heard)| *heard || at == usize::from(node.0))
+        self.peers(node).all(|peer| peer == node || heard[usize::from(peer.0)])
     }
 
     pub(super) fn check_owner(&self, node: NodeId, lock: LockId, owner: OwnerId) -> Result<(), Violation> {
@@ -141,19 +150,22 @@ impl<S: Storage> Cluster<S> {
         resource: usize,
         grant: &Grant,
     ) -> Result<(), Violation> {
-        let keeper = self.moves.keeper(resource);
+        let keeper = self.moves_at(resource).keeper(resource);
         ensure!(self.is_open(keeper), Opening, "node {keeper} granted before every member was heard");
         let since = self.ghost.at(node, lock).map_or(0, |at| self.ghost.locks[at].since);
         let is_true = match grant.path {
             Path::Retained => true,
             // Its record may have come in the step that is not over yet.
-            Path::Local => self.decides(node, resource) || self.moves.has_decided(node, resource, since),
+            Path::Local => {
+                self.decides(node, resource) || self.moves_at(resource).has_decided(node, resource, since)
+            }
             // The grant may have been under way when the resource came to this node.
-            Path::Remote => self.moves.has_other_decided(node, resource),
+            Path::Remote => self.moves_at(resource).has_other_decided(node, resource),
         };
         ensure!(is_true, Answer, "{:?} of node {node}, resource {resource} of node {keeper}", grant.path);
         self.report.retained += u64::from(grant.path == Path::Retained);
-        self.moves.counts.grants += u64::from(self.moves.is_moving(resource));
+        let is_moving = self.moves_at(resource).is_moving(resource);
+        self.moves_of(node).counts.grants += u64::from(is_moving);
         Ok(())
     }
 
@@ -218,7 +230,7 @@ impl<S: Storage> Cluster<S> {
 
     /// What is on record where the resource is decided, or frozen, covers what each node holds.
     fn check_coverage(&self, at: usize) -> Result<(), Violation> {
-        let keeper = self.moves.keeper(at);
+        let keeper = self.moves_at(at).keeper(at);
         let record = &self.members[usize::from(keeper.0)].tables.rows[at];
         for node in self.nodes() {
             let Some(held) = self.members[usize::from(node.0)].tables.rows[at].held else { continue };
@@ -251,7 +263,7 @@ impl<S: Storage> Cluster<S> {
     /// What the master's table shows of the value block moves the ghost's account forward.
     fn look_at_value(&mut self, node: NodeId, at: usize) {
         // The record may have been dropped, or written, in the same step in which the slot was packed.
-        if self.moves.keeper(at) != node {
+        if self.moves_at(at).keeper(at) != node {
             return;
         }
         let row = &self.members[usize::from(node.0)].tables.rows[at];

@@ -6,6 +6,7 @@ use lockmaster_core::{Flags, Instant, Mode, NodeId, QueueName, Retention, Storag
 
 use super::Cluster;
 use crate::ghost::{GhostLock, Standing};
+use crate::moves::{Move, Moves};
 use crate::report::{Violation, broken, ensure};
 use crate::sight::Sight;
 
@@ -55,14 +56,19 @@ impl<S: Storage> Cluster<S> {
         // Each of a few hundred chunks may need a repeat and its way.
         let until = self.now.after((self.plan.repeat_after() + self.plan.weather.delay_max * 2) * 500);
         let begin = self.report.steps;
-        while self.moves.running().is_some() {
+        while self.running().is_some() {
             let steps = self.report.steps - begin;
             let is_in_time = steps < STEPS_MAX && self.next_at().is_some_and(|at| at <= until);
-            let left = self.moves.running();
+            let left = self.running();
             ensure!(is_in_time, Progress, "after {steps} steps a transfer has not ended: {left:?}");
             self.step()?;
         }
         Ok(())
+    }
+
+    /// A transfer that has not ended.
+    fn running(&self) -> Option<&Move> {
+        self.moves.iter().find_map(Moves::running)
     }
 
     /// Every slot has one master, all nodes know it, and nothing is left of the transfers.
@@ -70,9 +76,16 @@ impl<S: Storage> Cluster<S> {
         if self.is_changing() {
             return self.check_agreement();
         }
-        for slot in self.moves.slots() {
-            let reign = self.moves.reign(slot);
-            for node in self.nodes() {
+        for machine in 0..self.plan.layout.machines() {
+            self.check_map_of(machine)?;
+        }
+        Ok(())
+    }
+
+    fn check_map_of(&mut self, machine: usize) -> Result<(), Violation> {
+        for slot in self.moves[machine].slots() {
+            let reign = self.moves[machine].reign(slot);
+            for node in self.plan.layout.cluster(machine) {
                 let view = self.member(node).node.slot(slot);
                 let is_known = view.is_some_and(|view| {
                     view.master == Some(reign.master) && view.version == reign.version && !view.is_moving
@@ -80,7 +93,7 @@ impl<S: Storage> Cluster<S> {
                 ensure!(is_known, Map, "node {node} has {view:?} of {slot:?}, of which is true {reign:?}");
             }
         }
-        self.moves.check_over()
+        self.moves[machine].check_over()
     }
 
     /// Longest time that a few round trips take.
@@ -230,7 +243,7 @@ impl<S: Storage> Cluster<S> {
 
     /// The master of a resource in the end, if any node runs.
     fn master(&self, at: usize) -> Option<NodeId> {
-        if self.is_changing() { self.decider(at) } else { Some(self.moves.master(at)) }
+        if self.is_changing() { self.decider(at) } else { Some(self.moves_at(at).master(at)) }
     }
 
     fn pick_sweeper(&mut self) -> Option<NodeId> {
@@ -244,6 +257,7 @@ impl<S: Storage> Cluster<S> {
     fn sweep_resource(&mut self, at: usize) -> Result<(), Violation> {
         self.plan.appetite.patience = 0;
         let Some(node) = self.pick_sweeper() else { return Ok(()) };
+        let node = self.plan.asked_of(node, at);
         for _ in 0..8 {
             let renewals = self.member(node).node.stats().renewals;
             self.request(node, at, Mode::Exclusive, Flags::NONE)?;

@@ -7,6 +7,7 @@ use lockmaster_core::{
 };
 
 use super::Cluster;
+use crate::moves::Move;
 use crate::report::{Violation, broken, ensure};
 use crate::sight::Sight;
 
@@ -64,18 +65,38 @@ impl<S: Storage> Cluster<S> {
 
     // ---- choices ----
 
+    /// A number that no node has, nor has any the one before it.
+    pub(super) fn nobody(&self) -> NodeId {
+        let nodes = u16::try_from(self.members.len()).expect("nodes are few");
+        NodeId(nodes.max(98) + 1)
+    }
+
     fn pick_mover(&mut self) -> NodeId {
         let at = self.mover.index(self.members.len());
         NodeId(u16::try_from(at).expect("nodes are few"))
     }
 
     fn pick_other(&mut self, node: NodeId) -> Option<NodeId> {
-        let others: Vec<NodeId> = self.nodes().filter(|other| *other != node).collect();
+        let others: Vec<NodeId> = self.peers(node).filter(|other| *other != node).collect();
         (!others.is_empty()).then(|| *self.mover.pick(&others))
     }
 
+    /// Transfers that fit, of machines of one place: who gave them, and where they are in that account.
+    fn moves_with(&mut self, fits: impl Fn(&Move) -> bool) -> Vec<(NodeId, usize)> {
+        let machine = self.pick_machine();
+        let each = self.moves[machine].all.iter().enumerate();
+        each.filter(|(_, one)| fits(one)).map(|(at, one)| (one.from, at)).collect()
+    }
+
+    /// A place of machines on their hosts.
+    fn pick_machine(&mut self) -> usize {
+        // With one machine nothing is drawn, so that a seed stays what it was.
+        let machines = self.plan.layout.machines();
+        if machines > 1 { self.divider.index(machines) } else { 0 }
+    }
+
     fn slot_views(&mut self, node: NodeId) -> Vec<SlotView> {
-        let slots = self.moves.slots();
+        let slots = self.moves_of(node).slots();
         let node = &mut self.members[usize::from(node.0)].node;
         slots.map(|slot| node.slot(slot).expect("every slot is shown")).collect()
     }
@@ -104,7 +125,7 @@ impl<S: Storage> Cluster<S> {
 
     fn transfer(&mut self, node: NodeId, range: SlotRange, to: NodeId) -> Result<(), Violation> {
         let is_open = self.is_open(node);
-        let is_full = self.moves.given_by(node) >= TRANSFERS_MAX;
+        let is_full = self.moves_of(node).given_by(node) >= TRANSFERS_MAX;
         let before = if is_open && !is_full { 0 } else { self.member(node).node.digest() };
         let now = self.now_of(node);
         let asked = self.member(node).node.transfer(now, range, to);
@@ -122,10 +143,10 @@ impl<S: Storage> Cluster<S> {
         };
         ensure!(expected, Transfer, "node {node} is asked to give {range} to node {to}: {asked:?}");
         let Ok(id) = asked else {
-            self.moves.counts.nonsense += 1;
+            self.moves_of(node).counts.nonsense += 1;
             return self.unchanged(node, before);
         };
-        self.moves.asked(node, to, range, id)?;
+        self.moves_of(node).asked(node, to, range, id)?;
         self.watcher.see(self.now, || Sight::TransferAsked { from: node, to, range, id });
         let progress = self.member(node).node.progress(id);
         let is_it = progress.is_some_and(|progress| progress.range == range && progress.to == to);
@@ -135,15 +156,14 @@ impl<S: Storage> Cluster<S> {
 
     /// A transfer is taken back, if it has not begun.
     fn withdraw(&mut self) -> Result<(), Violation> {
-        let running: Vec<usize> =
-            (0..self.moves.all.len()).filter(|at| !self.moves.all[*at].is_ended()).collect();
+        let running = self.moves_with(|one| !one.is_ended());
         if running.is_empty() {
             return Ok(());
         }
         // The latest ones have moved the least.
         let latest = &running[running.len().saturating_sub(3)..];
-        let at = *self.mover.pick(latest);
-        let (node, id) = (self.moves.all[at].from, self.moves.all[at].id);
+        let (node, at) = *self.mover.pick(latest);
+        let id = self.moves_of(node).all[at].id;
         if self.is_paused(node) {
             return Ok(());
         }
@@ -153,7 +173,7 @@ impl<S: Storage> Cluster<S> {
         let before = if may_be_refused { self.member(node).node.digest() } else { 0 };
         let withdrawn = self.member(node).node.withdraw(now, id);
         self.trace.line(self.now, format_args!("node {node}: withdraws {id:?}, {stage:?}: {withdrawn:?}"));
-        let is_begun = self.moves.all[at].is_begun();
+        let is_begun = self.moves_of(node).all[at].is_begun();
         let expected = match stage {
             Some(Stage::Offered) => Ok(()),
             Some(Stage::Moving | Stage::Announced) => Err(WithdrawError::Begun),
@@ -167,10 +187,10 @@ impl<S: Storage> Cluster<S> {
         let is_possible = withdrawn.is_err() || !is_begun;
         ensure!(is_expected && is_possible, Transfer, "{stage:?} of node {node} withdrawn: {withdrawn:?}");
         if withdrawn.is_err() {
-            self.moves.counts.nonsense += 1;
+            self.moves_of(node).counts.nonsense += 1;
             return self.unchanged(node, before);
         }
-        self.moves.all[at].is_withdrawn = true;
+        self.moves_of(node).all[at].is_withdrawn = true;
         self.settle(node)
     }
 
@@ -200,7 +220,7 @@ impl<S: Storage> Cluster<S> {
                 )
             }),
             Nonsense::Member => sound.map(|range| {
-                let to = *self.mover.pick(&[node, NodeId(99)]);
+                let to = *self.mover.pick(&[node, self.nobody()]);
                 (range, to, TransferError::Member(to))
             }),
             Nonsense::NotMaster => {
@@ -223,22 +243,19 @@ impl<S: Storage> Cluster<S> {
         let is_open = self.is_open(node);
         let is_expected = asked == Err(expected) || (!is_open && asked == Err(TransferError::NotOpen));
         ensure!(is_expected, Transfer, "node {node} is asked to give {range} to node {to}: {asked:?}");
-        self.moves.counts.nonsense += 1;
+        self.moves_of(node).counts.nonsense += 1;
         self.unchanged(node, before)
     }
 
     /// One that has ended is taken back, or one that has begun.
     fn refuse_withdrawal(&mut self, is_ended: bool) -> Result<(), Violation> {
-        let fits = |at: &usize| {
-            let one = &self.moves.all[*at];
-            if is_ended { one.is_ended() } else { one.is_begun() && !one.is_ended() }
-        };
-        let fitting: Vec<usize> = (0..self.moves.all.len()).filter(fits).collect();
+        let fitting =
+            self.moves_with(|one| if is_ended { one.is_ended() } else { one.is_begun() && !one.is_ended() });
         if fitting.is_empty() {
             return Ok(());
         }
-        let at = *self.mover.pick(&fitting);
-        let (node, id) = (self.moves.all[at].from, self.moves.all[at].id);
+        let (node, at) = *self.mover.pick(&fitting);
+        let id = self.moves_of(node).all[at].id;
         if self.is_paused(node) {
             return Ok(());
         }
@@ -250,7 +267,7 @@ impl<S: Storage> Cluster<S> {
         let is_expected =
             withdrawn == Err(WithdrawError::Unknown) || (!is_ended && withdrawn == Err(WithdrawError::Begun));
         ensure!(is_expected, Transfer, "node {node} is asked to take {id:?} back: {withdrawn:?}");
-        self.moves.counts.nonsense += 1;
+        self.moves_of(node).counts.nonsense += 1;
         self.unchanged(node, before)
     }
 }

@@ -71,7 +71,8 @@ impl<S: Storage> Cluster<S> {
     }
 
     fn pick_action(&mut self, node: NodeId) -> Action {
-        let is_full = self.ghost.of_node(node).count() >= self.plan.appetite.locks_max;
+        let locks = self.plan.layout.beside(node).map(|node| self.ghost.of_node(node).count()).sum::<usize>();
+        let is_full = locks >= self.plan.appetite.locks_max;
         let weights = self.plan.appetite.weights;
         let mut left = self.random.below(weights.iter().map(|weight| u64::from(*weight)).sum());
         for (action, weight) in Action::ALL.into_iter().zip(weights) {
@@ -177,6 +178,11 @@ impl<S: Storage> Cluster<S> {
 
     fn ask(&mut self, node: NodeId) -> Result<(), Violation> {
         let resource = self.random.index(self.plan.resources.len());
+        let node = self.plan.asked_of(node, resource);
+        if self.is_down(node) {
+            // It has crashed before the other machines of its host.
+            return Ok(());
+        }
         let mode = self.pick_mode();
         let flags = self.pick_flags(None, mode);
         self.request(node, resource, mode, flags).map(|_| ())
@@ -252,7 +258,7 @@ impl<S: Storage> Cluster<S> {
                 Ok(())
             }
             RequestError::Full(full) => {
-                ensure!(self.may_be_full(self.report.steps), Bounds, "{full} and has room");
+                ensure!(self.may_be_full(node, self.report.steps), Bounds, "{full} and has room");
                 self.count_full();
                 before.map_or(Ok(()), |before| self.unchanged(node, before))
             }
@@ -271,15 +277,16 @@ impl<S: Storage> Cluster<S> {
 
     /// May there have been no room at some time since a step? While slots move, what they need is kept free at their
     /// new master, and for new records in them there is no more than that.
-    pub(super) fn may_be_full(&self, since: u64) -> bool {
-        !self.plan.is_roomy || self.is_changing() || self.moves.has_moved(since)
+    pub(super) fn may_be_full(&self, node: NodeId, since: u64) -> bool {
+        let moves = &self.moves[self.plan.layout.machine(node)];
+        !self.plan.is_roomy || self.is_changing() || moves.has_moved(since)
     }
 
     /// The digest of a node whose tables may be full; it is slow, so it is taken only where it may be compared, and
     /// where slots move now and then.
     fn digest_if_full(&mut self, node: NodeId) -> Option<u64> {
         let is_wanted = !self.plan.mobility.is_on() || self.report.asked.is_multiple_of(4);
-        let may_be_full = is_wanted && self.may_be_full(self.report.steps);
+        let may_be_full = is_wanted && self.may_be_full(node, self.report.steps);
         may_be_full.then(|| self.member(node).node.digest())
     }
 
@@ -380,7 +387,7 @@ impl<S: Storage> Cluster<S> {
                 Ok(())
             }
             ConvertError::Full(full) => {
-                ensure!(self.may_be_full(self.report.steps), Bounds, "{full} and has room");
+                ensure!(self.may_be_full(node, self.report.steps), Bounds, "{full} and has room");
                 self.count_full();
                 before.map_or(Ok(()), |before| self.unchanged(node, before))
             }

@@ -5,7 +5,7 @@ use core::ops::Range;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, value_parser};
-use lockmaster_core::MEMBERS_MAX;
+use lockmaster_core::{MACHINES_MAX, MEMBERS_MAX};
 use lockmaster_sim::{FaultKind, FaultKinds, Moving, Options};
 
 /// Runs seeds of the simulator: each is a cluster in virtual time with a faulty network, its owners, and checkers
@@ -93,6 +93,9 @@ pub(crate) struct Shape {
     /// Nodes of the cluster: `5`, or `2-5` to let the seed decide
     #[arg(long, value_name = "N", value_parser = nodes)]
     nodes: Option<(u16, u16)>,
+    /// Machines that each node runs side by side
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u8).range(1..=i64::from(MACHINES_MAX)))]
+    machines: u8,
     /// Move slots all the time in every seed
     #[arg(long, conflicts_with = "still")]
     moving: bool,
@@ -122,6 +125,7 @@ impl Shape {
         Options {
             steps: self.steps.unwrap_or(default.steps),
             nodes: self.nodes.unwrap_or(default.nodes),
+            machines: self.machines,
             moving,
             is_changing: self.changing,
             without: self.without.iter().flat_map(|kinds| kinds.iter()).collect(),
@@ -155,6 +159,9 @@ pub(crate) fn command(seed: u64, options: &Options) -> String {
         nodes if nodes == default.nodes => {}
         (fewest, most) if fewest == most => add(format_args!(" --nodes {most}")),
         (fewest, most) => add(format_args!(" --nodes {fewest}-{most}")),
+    }
+    if options.machines != default.machines {
+        add(format_args!(" --machines {}", options.machines));
     }
     match options.moving {
         Moving::Drawn => {}

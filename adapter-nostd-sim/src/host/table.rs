@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 use core::time::Duration;
 
 use lockmaster_sim::seeds::Sum;
-use lockmaster_sim::{ChangeCounts, FaultKind, Options, Report};
+use lockmaster_sim::{ChangeCounts, FaultKind, MachineCounts, Options, Report};
 
 /// Runs with a kind on, from which on it must have happened. Each kind happens in more than half of such runs.
 const RUNS_MIN: u64 = 50;
@@ -39,6 +39,10 @@ pub(super) fn show(sum: &Sum, took: Duration) -> String {
     if report.changes != ChangeCounts::default() {
         rows.push(Row::heading("members that changed"));
         rows.extend(report.changes.all().map(|(what, count)| Row::new(what, grouped(count))));
+    }
+    if report.machines != MachineCounts::default() {
+        rows.push(Row::heading("machines beside each other"));
+        rows.extend(report.machines.all().into_iter().map(|(what, count)| Row::new(what, grouped(count))));
     }
     rows.push(Row::heading("what went wrong"));
     rows.extend(report.faults.all().map(|(kind, count)| Row {

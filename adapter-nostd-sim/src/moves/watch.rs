@@ -47,7 +47,7 @@ impl Moves {
     /// A node that has acknowledged a new master says nothing to the old one any more.
     fn sends_position(&mut self, way: Way, resource: usize) -> Result<(), Violation> {
         let Way { from, to } = way;
-        let slot = self.slots[resource].0 as usize;
+        let slot = self.slot_of(resource).0 as usize;
         let known = self.acknowledged[self.place(from, slot)];
         let is_master = self.reigns[slot].iter().any(|reign| reign.master == to && reign.version >= known);
         ensure!(
@@ -60,7 +60,7 @@ impl Moves {
 
     /// An old master passes a position on. After the end there is nothing to pass on.
     fn relays(&mut self, way: Way, resource: usize) -> Result<(), Violation> {
-        let slot = self.slots[resource];
+        let slot = self.slot_of(resource);
         let is_his = |one: &&Move| {
             one.from == way.from && one.to == way.to && one.is_begun() && one.range.contains(slot)
         };
@@ -202,7 +202,7 @@ impl Moves {
         ensure!(is_next, Transfer, "a chunk at unit {position} after unit {} of {range}", one.cursor);
         let bytes = chunk.message_len();
         // It is full when its bytes reach the configured number, so it may be longer by less than one record.
-        let members = self.acknowledged.len() / self.reigns.len();
+        let members = self.strangers.iter().filter(|is_stranger| !**is_stranger).count();
         ensure!(bytes < most + UNIT_MAX * (1 + members), Transfer, "a chunk of {bytes} bytes");
         self.counts.chunks += 1;
         if position < one.cursor {

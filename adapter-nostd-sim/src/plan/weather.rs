@@ -1,4 +1,4 @@
-//! How bad the network and the nodes' machines are.
+//! How bad the network and the hosts are.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -35,9 +35,9 @@ pub(crate) struct Weather {
     pub(crate) mute: u32,
     pub(crate) pause: u32,
     pub(crate) leap: u32,
-    /// For each node, how long it takes with what it sends and gets.
+    /// For each host, how long it takes with what it sends and gets.
     pub(crate) burdens: Vec<Duration>,
-    /// For each node, what its clock gains in a second, in millionths of a second.
+    /// For each host, what its clock gains in a second, in millionths of a second.
     pub(crate) clock_errors: Vec<i32>,
     /// How long a cut, a disconnection, a clog, a split or a pause lasts at most.
     pub(crate) spell_max: Duration,
@@ -78,14 +78,14 @@ impl Weather {
     }
 
     /// More of it, by chance of its own: what the seed decides without it stays as it was.
-    pub(crate) fn with_machines(mut self, breaker: &mut Random, nodes: u16) -> Self {
+    pub(crate) fn with_hosts(mut self, breaker: &mut Random, hosts: u16) -> Self {
         self.split = rate(breaker, 20);
         self.mute = rate(breaker, 20);
         self.pause = rate(breaker, 30);
         self.leap = rate(breaker, 30);
         let burden_max = if breaker.chance(333) { millis(breaker, 1, 40) } else { Duration::ZERO };
         let error_max = if breaker.chance(500) { CLOCK_ERROR_MAX } else { 0 };
-        for _ in 0..nodes {
+        for _ in 0..hosts {
             let is_slow = breaker.chance(400);
             self.burdens.push(if is_slow { burden_max } else { Duration::ZERO });
             let error = i32::try_from(breaker.between(0, 2 * error_max)).expect("errors are small");

@@ -1,6 +1,6 @@
 //! From a seed that fails to a smaller run of the same seed that fails alike.
 //!
-//! A run is made smaller by what it is not allowed: nodes, slots that move, kinds of faults, steps. Each is taken away
+//! A run is made smaller by what it is not allowed: nodes, machines, slots that move, kinds of faults, steps. Each is taken away
 //! for good if the run still fails by the same rule, in the same order every time, until nothing more can go.
 
 use super::{Failed, examine};
@@ -25,7 +25,13 @@ pub fn shrink(failed: &Failed, options: &Options, mut better: impl FnMut(&Shrunk
     let options = Options { lines: 0, echo: None, watch: None, ..options.clone() };
     let mut shrunk = Shrunk { options, failed: failed.clone(), tries: 0 };
     better(&shrunk);
-    let passes = [Shrunk::fewer_nodes, Shrunk::stiller, Shrunk::fewer_faults, Shrunk::fewer_steps];
+    let passes = [
+        Shrunk::fewer_nodes,
+        Shrunk::fewer_machines,
+        Shrunk::stiller,
+        Shrunk::fewer_faults,
+        Shrunk::fewer_steps,
+    ];
     loop {
         let mut is_smaller = false;
         for pass in passes {
@@ -56,6 +62,11 @@ impl Shrunk {
         let (fewest, most) = self.options.nodes;
         let now = if fewest == most { fewest } else { most + 1 };
         (1..now).any(|nodes| self.take(Options { nodes: (nodes, nodes), ..self.options.clone() }))
+    }
+
+    fn fewer_machines(&mut self) -> bool {
+        let now = self.options.machines;
+        (1..now).any(|machines| self.take(Options { machines, ..self.options.clone() }))
     }
 
     fn stiller(&mut self) -> bool {

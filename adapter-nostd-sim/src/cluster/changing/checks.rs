@@ -18,7 +18,7 @@ impl<S: Storage> Cluster<S> {
         member.tables.check(&self.plan.limits, is_open && is_deciding)?;
         self.check_owners(node)?;
         self.check_conservation(node)?;
-        for at in 0..self.plan.resources.len() {
+        for at in self.resources_of(node) {
             self.check_one_decider(at)?;
             self.check_record(at)?;
             self.follow_value(at);
@@ -140,12 +140,13 @@ impl<S: Storage> Cluster<S> {
     pub(in crate::cluster) fn is_calm(&mut self) -> bool {
         let Some(latest) = self.known().latest().cloned() else { return false };
         for member in &latest.members {
-            let node = member.node;
-            let life = &self.known().lives[usize::from(node.0)];
-            let is_here =
-                life.is_up && life.incarnation == member.incarnation && life.installed == latest.epoch;
-            if !is_here || self.is_over(node) || !self.member(node).node.is_settled() {
-                return false;
+            for node in self.plan.layout.beside(member.node) {
+                let life = &self.known().lives[usize::from(node.0)];
+                let is_here =
+                    life.is_up && life.incarnation == member.incarnation && life.installed == latest.epoch;
+                if !is_here || self.is_over(node) || !self.member(node).node.is_settled() {
+                    return false;
+                }
             }
         }
         true

@@ -5,12 +5,15 @@ use core::time::Duration;
 
 use lockmaster_core::{Certainty, Epoch, Instant, NodeId, Storage, View, ViewError, ViewMember};
 
-use super::{Cluster, Leaving};
+use super::{Cluster, Leaving, Life};
+use crate::layout::Layout;
 use crate::network::Way;
 use crate::report::{Change, Violation, ensure};
 
 /// Members that find no place are tried again after this long.
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
+/// In how many of a thousand cases not all machines of a host hear at once that it is certain for longer.
+const HELD_UP: u32 = 200;
 
 impl<S: Storage> Cluster<S> {
     // ---- views ----
@@ -21,7 +24,7 @@ impl<S: Storage> Cluster<S> {
         let changing = self.changes();
         let (is_due, is_idle) =
             (changing.random.chance(turnover.view), changing.random.chance(turnover.idle_view));
-        if changing.views.is_empty() || is_idle || (is_due && self.has_reason()) {
+        if changing.latest().is_none() || is_idle || (is_due && self.has_reason()) {
             self.make_view();
         }
     }
@@ -37,13 +40,15 @@ impl<S: Storage> Cluster<S> {
         last.members.len() != next.len() || !last.members.iter().zip(&next).all(is_same)
     }
 
-    /// Who would be a member now. The epoch of joining is filled in later.
+    /// Who would be a member now, named by first machines. The epoch of joining is filled in later.
     fn next_members(&self) -> Vec<ViewMember> {
         let changing = self.known();
-        let fits = |node: &NodeId| {
+        let lives_on = |node: NodeId| {
             let life = &changing.lives[usize::from(node.0)];
-            life.is_up && !self.is_over(*node) && life.leaving != Leaving::Empty
+            life.is_up && !self.is_over(node) && life.leaving != Leaving::Empty
         };
+        // A life is over when the last of its machines is.
+        let fits = |lead: &NodeId| changing.layout.beside(*lead).any(lives_on);
         let member = |node: NodeId| {
             let life = &changing.lives[usize::from(node.0)];
             let known = changing.latest().and_then(|view| view.member(node));
@@ -52,7 +57,7 @@ impl<S: Storage> Cluster<S> {
             let is_leaving = life.leaving != Leaving::No;
             ViewMember { node, incarnation: life.incarnation, joined, is_leaving }
         };
-        self.nodes().filter(fits).map(member).collect()
+        changing.layout.leads().filter(fits).map(member).collect()
     }
 
     /// Makes the next view, unless it would be empty.
@@ -64,7 +69,7 @@ impl<S: Storage> Cluster<S> {
         let is_settling = self.known().is_settling;
         let random = &mut self.changes().random;
         // Who is gone, or has come, may be noticed later.
-        let (is_slow, is_first) = (random.chance(200) && !is_settling, self.known().views.is_empty());
+        let (is_slow, is_first) = (random.chance(200) && !is_settling, self.known().latest().is_none());
         let last = self.known().latest().map_or(Epoch(0), |view| view.epoch);
         let epoch = Epoch(last.0 + 1 + u32::from(self.changes().random.chance(100)));
         if is_slow && !is_first {
@@ -79,15 +84,18 @@ impl<S: Storage> Cluster<S> {
         self.count_view(&members);
         let view = View { epoch, members: members.into_iter().collect() };
         self.trace.line(self.now, format_args!("view {}: {}", epoch.0, ShownView(&view)));
+        let layout = self.plan.layout;
         for node in self.nodes() {
-            let is_in = view.member(node).is_some();
-            if !is_in || view.member(node).is_some_and(|member| member.joined == epoch) {
+            let member = view.member(layout.lead(node));
+            if member.is_none_or(|member| member.joined == epoch) {
                 // Whatever this node was before is not waited for any more.
                 self.ghost.buried(node);
             }
         }
         self.send_off(&view);
-        self.changes().views.push(view);
+        for (machine, views) in self.changes().views.iter_mut().enumerate() {
+            views.push(seen_by(layout, machine, &view));
+        }
         self.doubt_values();
         self.announce();
     }
@@ -110,11 +118,20 @@ impl<S: Storage> Cluster<S> {
 
     /// Who has left is told so by the provider before others are.
     fn send_off(&mut self, view: &View) {
-        for node in self.nodes() {
-            let life = self.changes().life(node);
-            if life.is_up && life.leaving == Leaving::Empty && view.member(node).is_none() {
-                self.report.changes.hit(Change::Left);
-                if self.changes().random.chance(500) {
+        for lead in self.plan.layout.leads() {
+            let changing = self.known();
+            let is_empty = |node: &NodeId| {
+                let life = &changing.lives[usize::from(node.0)];
+                life.is_up && life.leaving == Leaving::Empty
+            };
+            let leavers: Vec<NodeId> = changing.layout.beside(lead).filter(is_empty).collect();
+            if leavers.is_empty() || view.member(lead).is_some() {
+                continue;
+            }
+            self.report.changes.hit(Change::Left);
+            let is_shut_down = self.changes().random.chance(500);
+            for node in leavers {
+                if is_shut_down {
                     self.shut_down(node);
                 } else {
                     self.changes().life(node).has_left = true;
@@ -127,26 +144,29 @@ impl<S: Storage> Cluster<S> {
     pub(super) fn announce(&mut self) {
         let turnover = self.plan.turnover.clone().expect("members change");
         let now = self.now;
-        let at = self.known().views.len() - 1;
-        for node in self.nodes() {
+        let at = self.known().views[0].len() - 1;
+        for lead in self.plan.layout.leads() {
             let is_needed = self.known().is_settling;
             let changing = self.changes();
             let is_missed = changing.random.chance(turnover.miss) && !is_needed;
             let lag = changing.random.span(Duration::ZERO, turnover.lag_max);
-            let life = changing.life(node);
-            if !life.is_up {
+            let machines = self.beside_up(lead);
+            if machines.is_empty() {
                 continue;
             }
             if is_missed {
                 self.report.changes.hit(Change::Missed);
                 continue;
             }
-            let last = life.due.back().map_or(Instant::START, |(at, _)| *at);
-            life.due.push_back((now.after(lag).max(last), at));
+            for node in machines {
+                let life = self.changes().life(node);
+                let last = life.due.back().map_or(Instant::START, |(at, _)| *at);
+                life.due.push_back((now.after(lag).max(last), at));
+            }
         }
     }
 
-    /// Views come to nodes.
+    /// Views come to hosts, whose machines take them one after the other.
     pub(super) fn deliver(&mut self) -> Result<(), Violation> {
         for node in self.nodes() {
             let now = self.now;
@@ -167,12 +187,12 @@ impl<S: Storage> Cluster<S> {
 
     /// One view comes to a node; says whether it had places for it.
     fn deliver_to(&mut self, node: NodeId, at: usize) -> Result<bool, Violation> {
-        let view = self.known().views[at].clone();
+        let view = self.known().views[self.plan.layout.machine(node)][at].clone();
         let incarnation = self.known().lives[usize::from(node.0)].incarnation;
         let is_in = view.member(node).is_some_and(|member| member.incarnation == incarnation);
         let installed = self.known().lives[usize::from(node.0)].installed;
         if is_in && installed == Epoch(0) {
-            self.certify(node);
+            self.certify_host(node)?;
         }
         let was_over = self.is_over(node);
         let has_left = self.known().lives[usize::from(node.0)].has_left;
@@ -215,7 +235,7 @@ impl<S: Storage> Cluster<S> {
 
     /// A node drops its connections to those who are no members any more.
     fn part(&mut self, node: NodeId, view: &View) {
-        for peer in self.nodes() {
+        for peer in self.peers(node) {
             let met = self.known().lives[usize::from(node.0)].met[usize::from(peer.0)];
             let is_kept = view.member(peer).is_some_and(|member| Some(member.incarnation) == met);
             if !is_kept {
@@ -231,7 +251,7 @@ impl<S: Storage> Cluster<S> {
     pub(super) fn dial(&mut self) {
         let now = self.now;
         for from in self.nodes() {
-            for to in self.nodes() {
+            for to in self.peers(from) {
                 let changing = self.changes();
                 let incarnation = changing.lives[usize::from(from.0)].incarnation;
                 let is_met = changing.lives[usize::from(to.0)].met[usize::from(from.0)] == Some(incarnation);
@@ -258,34 +278,63 @@ impl<S: Storage> Cluster<S> {
             return Ok(());
         };
         let withhold = self.plan.turnover.as_ref().map_or(0, |turnover| turnover.withhold);
-        for node in self.nodes() {
-            let (now, own) = (self.now, self.now_of(node));
-            let is_idle = self.is_paused(node) || self.is_over(node);
+        for lead in self.plan.layout.leads() {
+            let (now, own) = (self.now, self.now_of(lead));
             let changing = self.changes();
             let is_withheld = changing.random.chance(withhold) && !changing.is_settling;
             let span = changing.random.span(lease / 2, lease * 2);
-            let life = changing.life(node);
-            if is_idle || life.installed == Epoch(0) {
-                continue;
-            }
-            if is_withheld && life.withheld_until <= now {
-                life.withheld_until = now.after(span);
+            let is_member = |node: &NodeId| {
+                let has_joined = self.known().lives[usize::from(node.0)].installed != Epoch(0);
+                has_joined && !self.is_paused(*node)
+            };
+            let mut hearers = self.hearers(lead);
+            let certainties = hearers.iter().filter(|node| is_member(node)).map(|node| {
+                let Life { withheld_until, certainty, .. } = &self.known().lives[usize::from(node.0)];
+                (*withheld_until, certainty.suspect_at)
+            });
+            let Some((withheld_until, suspect_at)) = certainties.min() else { continue };
+            if is_withheld && withheld_until <= now {
+                for node in self.plan.layout.beside(lead) {
+                    self.changes().life(node).withheld_until = now.after(span);
+                }
                 self.report.changes.hit(Change::Suspect);
                 continue;
             }
-            let is_due = life.certainty.suspect_at <= own.after(lease / 2);
-            if life.withheld_until <= now && is_due {
-                let was_suspect = life.certainty.suspect_at <= own;
+            let is_due = suspect_at <= own.after(lease / 2);
+            if withheld_until <= now && is_due {
+                let was_suspect = suspect_at <= own;
                 self.report.changes.add(Change::Certain, u64::from(was_suspect));
-                self.certify(node);
-                self.settle(node)?;
+                if hearers.len() > 1 && self.divider.chance(HELD_UP) {
+                    // Its thread is held up before it has told all machines; the others hear it later, or too late.
+                    hearers.truncate(1 + self.divider.index(hearers.len() - 1));
+                }
+                for node in hearers {
+                    self.certify(node);
+                    self.settle(node)?;
+                }
             }
         }
         Ok(())
     }
 
-    /// The engine vouches for a node.
-    pub(super) fn certify(&mut self, node: NodeId) {
+    /// The machines of a node's host that hear what the engine says of its life.
+    fn hearers(&self, node: NodeId) -> Vec<NodeId> {
+        self.beside_up(node).into_iter().filter(|node| !self.is_over(*node)).collect()
+    }
+
+    /// The engine vouches for a host, of which a machine is about to join.
+    fn certify_host(&mut self, node: NodeId) -> Result<(), Violation> {
+        for machine in self.hearers(node) {
+            self.certify(machine);
+            if machine != node {
+                self.settle(machine)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A machine hears that the engine vouches for it.
+    fn certify(&mut self, node: NodeId) {
         let Some(lease) = self.plan.turnover.as_ref().and_then(|turnover| turnover.lease) else { return };
         let now = self.now_of(node);
         let is_settling = self.known().is_settling;
@@ -298,6 +347,12 @@ impl<S: Storage> Cluster<S> {
         self.member(node).node.handle_certainty(now, certainty);
         self.changes().life(node).certainty = certainty;
     }
+}
+
+/// A view of first machines, as the machines of another place are told it.
+fn seen_by(layout: Layout, machine: usize, view: &View) -> View {
+    let member = |member: &ViewMember| ViewMember { node: layout.on(member.node, machine), ..*member };
+    View { epoch: view.epoch, members: view.members.iter().map(member).collect() }
 }
 
 /// A view as people like to read it.

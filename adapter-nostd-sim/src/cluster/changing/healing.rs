@@ -23,36 +23,13 @@ impl<S: Storage> Cluster<S> {
             // What was on its way when the weather became fine is not any more.
             life.dialling.fill(false);
         }
-        for node in self.nodes() {
-            if self.is_down(node) {
-                continue;
-            }
-            if self.is_over(node) {
-                if self.changes().life(node).has_left || self.changes().random.chance(300) {
-                    self.shut_down(node);
-                    continue;
-                }
-                let now = self.now_of(node);
-                self.member(node).node.handle_timeout(now);
-                self.end(node);
-                self.settle(node)?;
-                self.rejoin(node)?;
-                continue;
-            }
-            self.changes().life(node).withheld_until = lockmaster_core::Instant::START;
-            if self.changes().life(node).leaving == Leaving::Empty {
-                self.shut_down(node);
-                continue;
-            }
-            let now = self.now_of(node);
-            self.member(node).node.handle_certainty(now, Certainty::FOR_EVER);
-            self.changes().life(node).certainty = Certainty::FOR_EVER;
-            self.settle(node)?;
+        for lead in self.plan.layout.leads() {
+            self.settle_host(lead)?;
         }
         if self.nodes().all(|node| self.is_down(node)) {
             return Ok(());
         }
-        if self.known().views.is_empty() || self.has_reason() {
+        if self.known().latest().is_none() || self.has_reason() {
             self.make_view();
         } else {
             // Whoever missed the last one gets it.
@@ -77,6 +54,40 @@ impl<S: Storage> Cluster<S> {
         self.find_balance()
     }
 
+    /// What runs on a host becomes a member for ever, or ends.
+    fn settle_host(&mut self, lead: NodeId) -> Result<(), Violation> {
+        let machines = self.beside_up(lead);
+        let life_of = |node: &NodeId| &self.known().lives[usize::from(node.0)];
+        let is_over = machines.iter().any(|node| self.is_over(*node));
+        let has_left = machines.iter().any(|node| life_of(node).has_left);
+        let is_empty = machines.iter().all(|node| life_of(node).leaving == Leaving::Empty);
+        if machines.is_empty() {
+            return Ok(());
+        }
+        let goes_on = if is_over { !has_left && !self.changes().random.chance(300) } else { !is_empty };
+        if !goes_on || !self.is_whole(lead) {
+            machines.into_iter().for_each(|node| self.shut_down(node));
+            return Ok(());
+        }
+        if is_over {
+            for node in machines.into_iter().filter(|node| self.is_over(*node)).collect::<Vec<_>>() {
+                let now = self.now_of(node);
+                self.member(node).node.handle_timeout(now);
+                self.end(node);
+                self.settle(node)?;
+            }
+            return self.rejoin_all(lead);
+        }
+        for node in machines {
+            self.changes().life(node).withheld_until = lockmaster_core::Instant::START;
+            let now = self.now_of(node);
+            self.member(node).node.handle_certainty(now, Certainty::FOR_EVER);
+            self.changes().life(node).certainty = Certainty::FOR_EVER;
+            self.settle(node)?;
+        }
+        Ok(())
+    }
+
     /// Do owners use what finds no room at a new master?
     fn is_waiting_for_room(&self) -> bool {
         self.ghost
@@ -98,7 +109,11 @@ impl<S: Storage> Cluster<S> {
             let met = lives[usize::from(node.0)].met[usize::from(peer.0)];
             node == peer || met == Some(lives[usize::from(peer.0)].incarnation)
         };
-        members.iter().all(|node| members.iter().all(|peer| has_met(*node, *peer)))
+        let all_met = |node: &NodeId| {
+            let mut peers = members.iter().filter(|peer| self.plan.layout.are_peers(*node, **peer));
+            peers.all(|peer| has_met(*node, *peer))
+        };
+        members.iter().all(all_met)
     }
 
     fn settle_turn(&mut self) -> Result<(), Violation> {
@@ -114,8 +129,8 @@ impl<S: Storage> Cluster<S> {
 
     fn explain_unrest(&mut self) -> Result<(), Violation> {
         let latest = self.known().latest().cloned().unwrap_or_default();
-        for member in &latest.members {
-            let node = member.node;
+        let layout = self.plan.layout;
+        for node in latest.members.iter().flat_map(|member| layout.beside(member.node)) {
             let installed = self.known().lives[usize::from(node.0)].installed;
             let is_settled = self.member(node).node.is_settled();
             ensure!(
@@ -142,7 +157,7 @@ impl<S: Storage> Cluster<S> {
                 self.settle(node)?;
             }
             if running == 0 {
-                return self.check_balance();
+                return (0..self.plan.layout.machines()).try_for_each(|machine| self.check_balance(machine));
             }
             if turn >= TURNS_SHORT && self.report.changes.of(Change::MoveRefused) > refused {
                 // Who has no room takes no slots.
@@ -154,8 +169,8 @@ impl<S: Storage> Cluster<S> {
     }
 
     /// Eligible members have as many slots of a space as each other, or one more; those that leave have none.
-    fn check_balance(&mut self) -> Result<(), Violation> {
-        let latest = self.known().latest().cloned().unwrap_or_default();
+    fn check_balance(&mut self, machine: usize) -> Result<(), Violation> {
+        let latest = self.known().views[machine].last().cloned().unwrap_or_default();
         let eligible: Vec<NodeId> =
             latest.members.iter().filter(|member| !member.is_leaving).map(|member| member.node).collect();
         if eligible.is_empty() {
@@ -163,7 +178,7 @@ impl<S: Storage> Cluster<S> {
         }
         let spaces = u16::try_from(self.plan.configs[0].spaces.len()).expect("spaces are few");
         for space in (0..spaces).map(lockmaster_core::SpaceId) {
-            let range = self.members[0].node.slots(space).expect("the space is configured");
+            let range = self.members[machine].node.slots(space).expect("the space is configured");
             let mut counts = alloc::vec![0_u32; self.members.len()];
             for slot in range.slots() {
                 let node = latest.members[0].node;
@@ -186,8 +201,16 @@ impl<S: Storage> Cluster<S> {
 
     /// All members have the same map.
     pub(in crate::cluster) fn check_agreement(&mut self) -> Result<(), Violation> {
-        let members = self.living();
-        for slot in self.all_slots().collect::<Vec<_>>() {
+        for machine in 0..self.plan.layout.machines() {
+            self.check_agreement_of(machine)?;
+        }
+        Ok(())
+    }
+
+    fn check_agreement_of(&mut self, machine: usize) -> Result<(), Violation> {
+        let mut members = self.living();
+        members.retain(|node| self.plan.layout.machine(*node) == machine);
+        for slot in self.all_slots(machine) {
             let mut known = None;
             for node in &members {
                 let view = self.member(*node).node.slot(slot).expect("the slot exists");

@@ -1,6 +1,7 @@
 //! What becomes of single nodes: they crash, start, are fenced, begin another life, leave.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use lockmaster_core::{
     Epoch, Incarnation, LockId, NodeId, OwnerId, Progress, RejoinError, Stage, Standing as Stands, Storage,
@@ -13,47 +14,58 @@ use crate::ghost::Standing;
 use crate::report::{Change, Violation, broken, ensure};
 use crate::tables::Tables;
 
+/// In how many of a thousand crashes one machine is gone before the others.
+const ALONE: u32 = 300;
+
 impl<S: Storage> Cluster<S> {
     fn pick_of(&mut self, nodes: &[NodeId]) -> Option<NodeId> {
         (!nodes.is_empty()).then(|| *self.changes().random.pick(nodes))
     }
 
-    /// Something may happen to a node.
+    /// First machines of hosts.
+    fn leads_that(&self, fit: impl Fn(NodeId) -> bool) -> Vec<NodeId> {
+        self.plan.layout.leads().filter(|lead| fit(*lead)).collect()
+    }
+
+    /// Something may happen to a host.
     pub(super) fn live(&mut self) -> Result<(), Violation> {
         let turnover = self.plan.turnover.clone().expect("members change");
-        let up: Vec<NodeId> = self.nodes().filter(|node| !self.is_down(*node)).collect();
+        let up = self.leads_that(|lead| !self.beside_up(lead).is_empty());
         let mut chance = |rate| self.changes().random.chance(rate);
         let (is_crash, is_start) = (chance(turnover.crash), chance(turnover.start));
         let (is_fence, is_rejoin) = (chance(turnover.fence), chance(turnover.rejoin));
         let is_leave = chance(turnover.leave);
         if is_crash && let Some(node) = self.pick_of(&up) {
             self.report.changes.hit(Change::Crash);
-            self.shut_down(node);
+            self.crash(node);
         }
-        let down: Vec<NodeId> = self.nodes().filter(|node| self.is_down(*node)).collect();
+        let down = self.leads_that(|lead| self.beside_up(lead).is_empty());
         if is_start
-            && self.nodes().count() - down.len() < turnover.living_max
+            && self.plan.layout.hosts() - down.len() < turnover.living_max
             && let Some(node) = self.pick_of(&down)
         {
             self.start(node);
         }
-        let members: Vec<NodeId> =
-            self.living().into_iter().filter(|node| self.is_installed(*node)).collect();
+        let members = self.leads_that(|lead| self.is_living_member(lead));
         if is_fence && let Some(node) = self.pick_of(&members).filter(|node| !self.is_paused(*node)) {
-            self.fence(node)?;
-        }
-        let over: Vec<NodeId> =
-            self.nodes().filter(|node| !self.is_down(*node) && self.is_ended(*node)).collect();
-        if is_rejoin && let Some(node) = self.pick_of(&over).filter(|node| !self.is_paused(*node)) {
-            self.rejoin(node)?;
-        }
-        if is_leave && let Some(node) = self.pick_of(&members) {
-            let life = self.changes().life(node);
-            if life.leaving == Leaving::No {
-                life.leaving = Leaving::Begun;
-                self.report.changes.hit(Change::Leave);
-                self.trace.line(self.now, format_args!("node {node}: wants to leave"));
+            self.report.changes.hit(Change::FencedByCall);
+            for machine in self.plan.layout.beside(node) {
+                self.fence(machine)?;
             }
+        }
+        let over = self.leads_that(|lead| self.is_whole(lead) && self.is_ended(lead));
+        if is_rejoin && let Some(node) = self.pick_of(&over).filter(|node| !self.is_paused(*node)) {
+            self.rejoin_all(node)?;
+        }
+        if is_leave
+            && let Some(node) = self.pick_of(&members)
+            && self.changes().life(node).leaving == Leaving::No
+        {
+            for machine in self.plan.layout.beside(node) {
+                self.changes().life(machine).leaving = Leaving::Begun;
+            }
+            self.report.changes.hit(Change::Leave);
+            self.trace.line(self.now, format_args!("node {node}: wants to leave"));
         }
         Ok(())
     }
@@ -68,7 +80,54 @@ impl<S: Storage> Cluster<S> {
         self.known().lives[usize::from(node.0)].installed != Epoch(0)
     }
 
+    /// Do all machines of a host run, is none of them over, and has one of them been a member?
+    fn is_living_member(&self, lead: NodeId) -> bool {
+        let lives = |node| !self.is_down(node) && !self.is_over(node);
+        let mut machines = self.plan.layout.beside(lead);
+        self.plan.layout.beside(lead).all(lives) && machines.any(|node| self.is_installed(node))
+    }
+
     // ---- down and up ----
+
+    /// A host crashes with all its machines; or one of them crashes, and the others follow when they hear of it.
+    fn crash(&mut self, lead: NodeId) {
+        let machines = self.beside_up(lead);
+        if machines.len() > 1 && self.divider.chance(ALONE) {
+            self.report.machines.crashes_alone += 1;
+            let first = *self.divider.pick(&machines);
+            let at = self.now.after(self.divider.span(Duration::ZERO, self.plan.weather.spell_max));
+            self.shut_down(first);
+            for node in machines.into_iter().filter(|node| *node != first) {
+                self.changes().life(node).falls_at = Some(at);
+            }
+            return;
+        }
+        for node in machines {
+            self.shut_down(node);
+        }
+    }
+
+    /// Machines follow the one that has crashed beside them, and end their lives with the one that is over.
+    pub(super) fn fall(&mut self) -> Result<(), Violation> {
+        if self.plan.layout.machines() == 1 {
+            return Ok(());
+        }
+        for node in self.nodes() {
+            let falls_at = self.changes().life(node).falls_at;
+            if !self.is_down(node) && falls_at.is_some_and(|at| at <= self.now) {
+                self.shut_down(node);
+            }
+        }
+        for node in self.nodes() {
+            let is_left = !self.is_paused(node) && !self.is_ended(node);
+            let is_over = |other: &NodeId| !self.is_down(*other) && self.is_ended(*other);
+            if is_left && self.plan.layout.beside(node).any(|other| is_over(&other)) {
+                self.report.machines.ended_with += 1;
+                self.fence(node)?;
+            }
+        }
+        Ok(())
+    }
 
     /// A node is gone from one instant to the next, with its memory.
     pub(super) fn shut_down(&mut self, node: NodeId) {
@@ -77,9 +136,13 @@ impl<S: Storage> Cluster<S> {
         self.count_stats(node);
         self.ghost.crashed(node);
         self.network.vanish(self.now, node);
+        if self.beside_up(node) == [node] {
+            self.network.wake(node);
+        }
         let (nodes, resources) = (self.members.len(), self.plan.resources.len());
         let changing = self.changes();
         changing.life(node).is_up = false;
+        changing.life(node).falls_at = None;
         changing.life(node).due.clear();
         changing.life(node).met.fill(None);
         changing.given.retain(|(of, _)| *of != node);
@@ -104,15 +167,21 @@ impl<S: Storage> Cluster<S> {
         changes.add(Change::PurgedLocks, stats.locks_purged);
     }
 
-    /// A node that does not run is started as another life, or for the first time.
-    fn start(&mut self, node: NodeId) {
+    /// A host that runs nothing starts as another life, or for the first time.
+    fn start(&mut self, lead: NodeId) {
         let Some(memory) = self.changes().spares.pop() else { return };
+        self.report.changes.hit(Change::Restart);
+        for (node, memory) in self.plan.layout.beside(lead).zip(memory) {
+            self.start_machine(node, memory);
+        }
+    }
+
+    fn start_machine(&mut self, node: NodeId, memory: S) {
         self.begin_life(node);
         let incarnation = self.changes().life(node).incarnation;
         let mut config = self.plan.configs[usize::from(node.0)].clone();
         config.incarnation = incarnation;
         self.trace.line(self.now, format_args!("node {node}: starts as life {}", incarnation.0));
-        self.report.changes.hit(Change::Restart);
         let made = Node::new(config, memory).expect("the memory fits");
         self.member(node).node = made;
         let hello = self.member(node).node.hello();
@@ -141,14 +210,26 @@ impl<S: Storage> Cluster<S> {
 
     fn fence(&mut self, node: NodeId) -> Result<(), Violation> {
         self.trace.line(self.now, format_args!("node {node}: is fenced"));
-        self.report.changes.hit(Change::FencedByCall);
         let now = self.now_of(node);
         self.member(node).node.fence(now);
         self.end(node);
         self.settle(node)
     }
 
-    pub(super) fn rejoin(&mut self, node: NodeId) -> Result<(), Violation> {
+    /// All machines of a host begin their next lives. Those that are not over yet end first.
+    pub(super) fn rejoin_all(&mut self, lead: NodeId) -> Result<(), Violation> {
+        for node in self.plan.layout.beside(lead) {
+            if !self.is_ended(node) {
+                self.fence(node)?;
+            }
+        }
+        for node in self.plan.layout.beside(lead) {
+            self.rejoin(node)?;
+        }
+        Ok(())
+    }
+
+    fn rejoin(&mut self, node: NodeId) -> Result<(), Violation> {
         // Every loss must be told before.
         self.listen(node, Ear::Open)?;
         let nodes = self.members.len();

@@ -15,13 +15,13 @@ impl<S: Storage> Cluster<S> {
         if self.is_over(node) {
             return Ok(());
         }
-        for at in 0..self.plan.resources.len() {
+        for at in self.resources_of(node) {
             let row = &self.members[usize::from(node.0)].tables.rows[at];
             let changing = self.changing.as_mut().expect("members change");
             changing.accounts[at].shows(node, row);
             self.doubt_departed(node, at);
         }
-        for at in 0..self.plan.resources.len() {
+        for at in self.resources_of(node) {
             if self.members[usize::from(node.0)].tables.rows[at].decides {
                 self.check_account(node, at)?;
             }
@@ -100,7 +100,7 @@ impl<S: Storage> Cluster<S> {
     /// A value block may be marked invalid when somebody departs whom its master believes to be a writer.
     fn doubt_departed(&mut self, node: NodeId, at: usize) {
         let changing = self.known();
-        let Some(latest) = changing.latest() else { return };
+        let Some(latest) = changing.latest_of(node) else { return };
         let installed = changing.lives[usize::from(node.0)].installed;
         let row = &self.members[usize::from(node.0)].tables.rows[at];
         let is_departed =
@@ -115,7 +115,7 @@ impl<S: Storage> Cluster<S> {
     /// The same for all nodes, whose views will be older than the one that is made.
     pub(super) fn doubt_values(&mut self) {
         for node in self.nodes() {
-            for at in 0..self.plan.resources.len() {
+            for at in self.resources_of(node) {
                 self.doubt_departed(node, at);
             }
         }

@@ -24,6 +24,7 @@ impl<S: Storage> Cluster<S> {
         }
         if is_move {
             let (node, to) = (*self.mover.pick(&nodes), *self.mover.pick(&nodes));
+            let to = self.plan.layout.on(to, self.plan.layout.machine(node));
             if self.mover.chance(self.plan.mobility.withdraw) {
                 return self.take_back(node);
             }
@@ -87,8 +88,8 @@ impl<S: Storage> Cluster<S> {
         self.living().into_iter().find(|node| self.members[usize::from(node.0)].tables.rows[at].decides)
     }
 
-    /// All slots.
-    pub(super) fn all_slots(&self) -> impl Iterator<Item = SlotId> + use<S> {
-        self.members[0].node.all_slots().slots()
+    /// All slots of the machines of a place.
+    pub(super) fn all_slots(&self, machine: usize) -> impl Iterator<Item = SlotId> + use<S> {
+        self.members[machine].node.all_slots().slots()
     }
 }
