@@ -542,6 +542,7 @@ impl<S: Storage> Cluster<S> {
                     }
                     Message::Lock(message) => {
                         if let Some(resource) = self.plan.resource(message.space, message.name) {
+                            self.check_machine(from, resource)?;
                             self.moves[machine].sends_lock(way, resource, &message)?;
                         }
                     }

@@ -85,6 +85,7 @@ impl<S: Storage> Cluster<S> {
         let is_open = self.is_open(node);
         ensure!(member.node.is_open() == is_open, Opening, "node {node} is open: {}", member.node.is_open());
         member.tables.check(&self.plan.limits, is_open)?;
+        self.check_machines(node)?;
         self.check_owners(node)?;
         self.check_conservation(node)?;
         for at in self.resources_of(node) {
@@ -98,6 +99,23 @@ impl<S: Storage> Cluster<S> {
     /// The resources of a node's machine.
     pub(super) fn resources_of(&self, node: NodeId) -> Vec<usize> {
         self.plan.resources_of(self.plan.layout.machine(node)).collect()
+    }
+
+    /// What a node has in its tables is its machine's.
+    pub(super) fn check_machines(&self, node: NodeId) -> Result<(), Violation> {
+        let rows = &self.members[usize::from(node.0)].tables.rows;
+        let mut known = (0..rows.len()).filter(|at| rows[*at].is_known);
+        known.try_for_each(|at| self.check_machine(node, at))
+    }
+
+    pub(super) fn check_machine(&self, node: NodeId, resource: usize) -> Result<(), Violation> {
+        let (machine, own) = (self.plan.machine_of(resource), self.plan.layout.machine(node));
+        ensure!(
+            machine == own,
+            Authority,
+            "node {node} has resource {resource}, which is of machine {machine}"
+        );
+        Ok(())
     }
 
     /// One node decides about each resource, or none while its record is on its way; nobody else has records of it.

@@ -16,6 +16,7 @@ impl<S: Storage> Cluster<S> {
         let is_open = self.is_open(node);
         let member = &self.members[usize::from(node.0)];
         member.tables.check(&self.plan.limits, is_open && is_deciding)?;
+        self.check_machines(node)?;
         self.check_owners(node)?;
         self.check_conservation(node)?;
         for at in self.resources_of(node) {
