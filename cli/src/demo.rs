@@ -121,6 +121,7 @@ async fn demonstrate_start(
         life: 0,
         meeting,
         addresses,
+        machines: args.machines,
         threads: (cores / usize::from(args.nodes)).clamp(1, 2),
         data_file: path.to_owned(),
         history: args.history.clone(),

@@ -13,6 +13,9 @@ pub(crate) struct DemoArgs {
     /// Node processes
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u16).range(1..=64))]
     pub(crate) nodes: u16,
+    /// Machines that each node runs side by side
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u8).range(1..=16))]
+    pub(crate) machines: u8,
     /// Tasks on every node
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = value_parser!(u32).range(1..=4096))]
     pub(crate) tasks: u32,

@@ -49,7 +49,7 @@ impl Locks {
             Retain::UntilDemanded => Retention::UntilDemanded,
         };
         space.grants_after_demand = plan.grants_after_demand;
-        let builder = Node::builder("demo").node(plan.node).listener(listener);
+        let builder = Node::builder("demo").node(plan.node).listener(listener).machines(plan.machines);
         let builder = builder.space(space).limits(limits(plan)).hash_seed(plan.seed);
         if let Some(meeting) = &plan.meeting {
             return Self::joined(builder.join(LocalDir::new(meeting)), plan).await;

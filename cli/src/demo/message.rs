@@ -22,6 +22,8 @@ pub(super) struct Plan {
     pub(super) meeting: Option<PathBuf>,
     /// All nodes, numbered from 1, this one among them.
     pub(super) addresses: Vec<SocketAddr>,
+    /// Machines of each node.
+    pub(super) machines: u8,
     /// Threads of the runtime.
     pub(super) threads: usize,
     pub(super) data_file: PathBuf,

@@ -48,11 +48,12 @@ fn render_run(text: &mut String, summary: &Summary<'_>) -> Result {
     };
     writeln!(
         text,
-        "with         skew {}, read share {}, retention {retention}, grants after demand {}, {transfers}, seed {}{}",
+        "with         skew {}, read share {}, retention {retention}, grants after demand {}, {transfers}, seed {}{}{}",
         args.skew,
         args.read_share,
         args.grants_after_demand,
         args.seed,
+        if args.machines > 1 { format!(", {} machines a node", args.machines) } else { String::new() },
         if args.without_locks { ", without locks" } else { "" },
     )?;
     let operations = figures.operations();

@@ -15,6 +15,7 @@ pub(super) fn plan() -> Plan {
         life: 0,
         meeting: None,
         addresses: Vec::new(),
+        machines: 1,
         threads: 1,
         data_file: PathBuf::new(),
         history: None,

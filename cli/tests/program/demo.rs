@@ -118,6 +118,16 @@ fn other_options_are_clean_too() {
 }
 
 #[test]
+fn nodes_of_several_machines_are_clean_too() {
+    let directory = TempDir::new().unwrap();
+    let mut command = program("demo --machines 3 --seconds 2 --transfer-interval 5ms --pages 64 --history");
+    let text = check(command.arg(directory.path()), 0);
+    assert!(text.contains("3 machines a node"), "{text}");
+    check_transfers(&text);
+    check_history(directory.path(), 0);
+}
+
+#[test]
 fn without_locks_everything_goes_wrong_and_is_found() {
     let directory = TempDir::new().unwrap();
     let (history, place) = (directory.path().join("history"), directory.path().join("place"));
