@@ -13,7 +13,7 @@ fn lines(output: &Output) -> Vec<&str> {
 
 #[test]
 fn two_processes_do_the_same_by_the_same_seeds() {
-    for shape in ["", "--moving --nodes 3", "--still --steps 900", "--changing"] {
+    for shape in ["", "--moving --nodes 3", "--still --steps 900", "--changing", "--machines 2"] {
         // On one thread and on three: how seeds are shared out must not matter either.
         let one = program(&format!("run --seeds 40..80 --hashes --threads 1 {shape}"));
         let other = program(&format!("run --seeds 40..80 --hashes --threads 3 {shape}"));
@@ -42,6 +42,8 @@ fn what_makes_no_sense_is_refused() {
         "run --trace",
         "run --seed 1 --seeds 0..2",
         "run --nodes 65",
+        "run --machines 0",
+        "run --machines 17",
         "run --without rain",
     ] {
         let output = program(arguments);

@@ -14,13 +14,16 @@ fn the_command_that_repeats_a_run_says_all_that_was_fixed() {
     let some = [
         Options::default(),
         Options { steps: 9, nodes: (2, 2), moving: Moving::Never, without, ..Options::default() },
+        Options { machines: 3, ..Options::default() },
         Options { nodes: (2, 4), moving: Moving::Often, without: FaultKinds::ALL, ..Options::default() },
     ];
     for options in some {
         let command = command(3, &options);
         let (_, line) = command.split_once(" -- ").expect("the program's own arguments come last");
         let again = options_of(&format!("lockmaster-sim {line}"));
-        let fixed = |options: &Options| (options.steps, options.nodes, options.moving, options.without);
+        let fixed = |options: &Options| {
+            (options.steps, options.nodes, options.machines, options.moving, options.without)
+        };
         assert_eq!(fixed(&again), fixed(&options), "{line}");
     }
 }
