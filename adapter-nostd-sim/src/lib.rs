@@ -20,6 +20,11 @@
 //! life only when that is over. What an owner held on a node that crashed counts as held until a view without that
 //! life is made, and in the end all that run agree about the map, have found balance, and retain what they may.
 //!
+//! With [`Options::machines`] each node runs several machines side by side, divided as
+//! [`Division`](lockmaster_core::Division) says. A machine is a node of the core with a number of its own here; those with
+//! equal places on their hosts are a cluster. Owners ask for names, and who holds a name is judged over all machines. What
+//! happens to a host happens to all its machines at once, but for what the adapters may do one after the other.
+//!
 //! [`run`] takes one seed through all four phases. No clock, no randomness and no thread of the host is used,
 //! so a failure repeats exactly; its text names the seed.
 //!

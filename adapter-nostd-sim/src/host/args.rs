@@ -93,7 +93,7 @@ pub(crate) struct Shape {
     /// Nodes of the cluster: `5`, or `2-5` to let the seed decide
     #[arg(long, value_name = "N", value_parser = nodes)]
     nodes: Option<(u16, u16)>,
-    /// Machines that each node runs side by side
+    /// Machines that each node runs side by side; lines of the trace number them through, node by node
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u8).range(1..=i64::from(MACHINES_MAX)))]
     machines: u8,
     /// Move slots all the time in every seed
