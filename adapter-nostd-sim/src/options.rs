@@ -26,9 +26,9 @@ pub struct Options {
     pub steps: u32,
     /// Fewest and most nodes, 1 to [`MEMBERS_MAX`](lockmaster_core::MEMBERS_MAX).
     pub nodes: (u16, u16),
-    /// Machines of each node, 1 to [`MACHINES_MAX`](lockmaster_core::MACHINES_MAX). With one of them a seed is the same as
-    /// if there were no others.
-    pub machines: u8,
+    /// Fewest and most machines of each node, 1 to [`MACHINES_MAX`](lockmaster_core::MACHINES_MAX). What a seed decides with
+    /// one it decides by itself, as if there never were more.
+    pub machines: (u8, u8),
     /// Capacities of every machine; drawn from the seed if absent.
     pub limits: Option<Limits>,
     /// How often slots move.
@@ -54,7 +54,7 @@ impl Default for Options {
         Self {
             steps: 400,
             nodes: (1, NODES_MAX),
-            machines: 1,
+            machines: (1, 1),
             limits: None,
             moving: Moving::Drawn,
             is_changing: false,

@@ -127,7 +127,7 @@ impl Plan {
         let mut appetite = draw_appetite(random);
         let crowd = if options.is_changing { Crowd::draw(crowder) } else { Crowd::None };
         crowd.gather(&mut spaces, &mut resources, &mut appetite);
-        let layout = Layout::new(nodes, options.machines.clamp(1, MACHINES_MAX));
+        let layout = Layout::new(nodes, draw_machines(divider, options.machines));
         division::widen(divider, layout, &mut spaces, &mut resources, &mut appetite);
         let needed = appetite.locks_max.max(usize::from(nodes) * resources.len());
         let is_tight = random.chance(120) || (mobility.is_on() && mover.chance(150));
@@ -230,6 +230,12 @@ fn rate(random: &mut Random, high: u64) -> u32 {
         return 0;
     }
     u32::try_from(random.between(1, high)).expect("a rate is at most a thousand")
+}
+
+fn draw_machines(divider: &mut Random, (fewest, most): (u8, u8)) -> u8 {
+    let is_fixed = fewest == most;
+    let machines = if is_fixed { fewest.into() } else { divider.between(fewest.into(), most.into()) };
+    u8::try_from(machines).expect("machines are few").clamp(1, MACHINES_MAX)
 }
 
 fn draw_spaces(random: &mut Random) -> Vec<SpaceConfig> {

@@ -44,6 +44,7 @@ fn what_makes_no_sense_is_refused() {
         "run --nodes 65",
         "run --machines 0",
         "run --machines 17",
+        "run --machines 3-2",
         "run --without rain",
     ] {
         let output = program(arguments);

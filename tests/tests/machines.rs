@@ -4,6 +4,7 @@
 //! A failure prints the seed and the last lines of its trace. `cargo run --release -p lockmaster-sim -- run --machines 2
 //! --seed SEED` makes it small and says how to see all of them.
 
+use lockmaster_core::MACHINES_MAX;
 use lockmaster_sim::seeds::examine_all;
 use lockmaster_sim::{Moving, Options, Report};
 
@@ -18,14 +19,14 @@ fn examine(count: u64, options: &Options) -> Report {
 #[test]
 fn machines_beside_each_other() {
     for machines in [2, 3] {
-        examine(150, &Options { machines, ..Options::default() });
+        examine(150, &Options { machines: (machines, machines), ..Options::default() });
     }
 }
 
 #[test]
 fn slots_that_move_on_several_machines() {
     for machines in [2, 3] {
-        let options = Options { machines, moving: Moving::Often, ..Options::default() };
+        let options = Options { machines: (machines, machines), moving: Moving::Often, ..Options::default() };
         let report = examine(80, &options);
         assert!(report.moves.done > 0);
     }
@@ -33,13 +34,13 @@ fn slots_that_move_on_several_machines() {
 
 #[test]
 fn as_many_machines_as_there_can_be() {
-    examine(10, &Options { machines: lockmaster_core::MACHINES_MAX, ..Options::default() });
+    examine(10, &Options { machines: (MACHINES_MAX, MACHINES_MAX), ..Options::default() });
 }
 
 #[test]
 fn nodes_that_change_with_all_their_machines() {
     for machines in [2, 3] {
-        let report = examine(40, &Options { machines, ..Options::changing() });
+        let report = examine(40, &Options { machines: (machines, machines), ..Options::changing() });
         for (what, times) in report.machines.all() {
             assert!(times > 0, "{what} never happened with {machines} machines");
         }
@@ -49,7 +50,7 @@ fn nodes_that_change_with_all_their_machines() {
 #[test]
 fn a_seed_gives_the_same_run_again() {
     for options in [Options::default(), Options::changing()] {
-        let options = Options { machines: 2, ..options };
+        let options = Options { machines: (1, 3), ..options };
         for seed in 0..5 {
             let run = || examine_all(seed..seed + 1, 1, &options).map(|report| report.trace);
             let traces = (run().expect("the seed holds"), run().expect("the seed holds"));

@@ -1,7 +1,8 @@
 //! What can be said on the command line, and how a run is said again.
 
-use core::fmt::Write as _;
+use core::fmt::{Display, Write as _};
 use core::ops::Range;
+use core::str::FromStr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, value_parser};
@@ -93,9 +94,10 @@ pub(crate) struct Shape {
     /// Nodes of the cluster: `5`, or `2-5` to let the seed decide
     #[arg(long, value_name = "N", value_parser = nodes)]
     nodes: Option<(u16, u16)>,
-    /// Machines that each node runs side by side; lines of the trace number them through, node by node
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u8).range(1..=i64::from(MACHINES_MAX)))]
-    machines: u8,
+    /// Machines that each node runs side by side: one if absent, or as for nodes; lines of the trace number them
+    /// through, node by node
+    #[arg(long, value_name = "N", value_parser = machines)]
+    machines: Option<(u8, u8)>,
     /// Move slots all the time in every seed
     #[arg(long, conflicts_with = "still")]
     moving: bool,
@@ -125,7 +127,7 @@ impl Shape {
         Options {
             steps: self.steps.unwrap_or(default.steps),
             nodes: self.nodes.unwrap_or(default.nodes),
-            machines: self.machines,
+            machines: self.machines.unwrap_or(default.machines),
             moving,
             is_changing: self.changing,
             without: self.without.iter().flat_map(|kinds| kinds.iter()).collect(),
@@ -155,13 +157,11 @@ pub(crate) fn command(seed: u64, options: &Options) -> String {
     if options.steps != default.steps {
         add(format_args!(" --steps {}", options.steps));
     }
-    match options.nodes {
-        nodes if nodes == default.nodes => {}
-        (fewest, most) if fewest == most => add(format_args!(" --nodes {most}")),
-        (fewest, most) => add(format_args!(" --nodes {fewest}-{most}")),
+    if options.nodes != default.nodes {
+        add(format_args!(" --nodes {}", shown(options.nodes)));
     }
     if options.machines != default.machines {
-        add(format_args!(" --machines {}", options.machines));
+        add(format_args!(" --machines {}", shown(options.machines)));
     }
     match options.moving {
         Moving::Drawn => {}
@@ -190,11 +190,27 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
 }
 
 fn nodes(text: &str) -> Result<(u16, u16), String> {
+    from_to(text, u16::try_from(MEMBERS_MAX).unwrap_or(u16::MAX))
+}
+
+fn machines(text: &str) -> Result<(u8, u8), String> {
+    from_to(text, MACHINES_MAX)
+}
+
+/// One number, or the lowest and the highest.
+fn from_to<N>(text: &str, max: N) -> Result<(N, N), String>
+where
+    N: Copy + Display + FromStr + From<u8> + PartialOrd,
+{
     let (fewest, most) = text.split_once('-').unwrap_or((text, text));
-    let nodes = fewest.parse().ok().zip(most.parse().ok());
-    let nodes =
-        nodes.filter(|(fewest, most)| (1..=*most).contains(fewest) && usize::from(*most) <= MEMBERS_MAX);
-    nodes.ok_or_else(|| format!("expected a number from 1 to {MEMBERS_MAX}, or two like `2-5`"))
+    let numbers = fewest.parse().ok().zip(most.parse().ok());
+    let numbers = numbers.filter(|(fewest, most)| N::from(1) <= *fewest && fewest <= most && *most <= max);
+    numbers.ok_or_else(|| format!("expected a number from 1 to {max}, or two like `2-5`"))
+}
+
+/// The same, as it is said on the command line.
+fn shown<N: Display + PartialEq>((fewest, most): (N, N)) -> String {
+    if fewest == most { most.to_string() } else { format!("{fewest}-{most}") }
 }
 
 fn kinds(text: &str) -> Result<FaultKinds, String> {

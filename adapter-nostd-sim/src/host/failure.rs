@@ -19,12 +19,12 @@ pub(super) fn show(failed: &Failed, options: &Options) -> String {
     // Once more, with the last lines of the trace.
     let lines = Options { lines: options.lines, ..small.clone() };
     let story = examine(failed.seed, &lines).err().map_or_else(String::new, |failed| failed.story);
-    let Options { steps, nodes: (_, nodes), machines, without, .. } = &small;
+    let Options { steps, nodes: (_, nodes), machines: (_, machines), without, .. } = &small;
     let kinds = without.iter().count();
     let mut text = String::new();
     writeln!(text, "{story}")
         .and_then(|()| write!(text, "made small in {tries} runs: at most {nodes} nodes, "))
-        .and_then(|()| write!(text, "machines of each: {machines}, {steps} steps, "))
+        .and_then(|()| write!(text, "{machines} machines of each, {steps} steps, "))
         .and_then(|()| writeln!(text, "without {kinds} kinds of faults"))
         .and_then(|()| writeln!(text, "as it was found:  {}", command(failed.seed, options)))
         .and_then(|()| writeln!(text, "repeat it small:  {}", command(failed.seed, &small)))

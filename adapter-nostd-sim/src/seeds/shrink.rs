@@ -65,8 +65,9 @@ impl Shrunk {
     }
 
     fn fewer_machines(&mut self) -> bool {
-        let now = self.options.machines;
-        (1..now).any(|machines| self.take(Options { machines, ..self.options.clone() }))
+        let (fewest, most) = self.options.machines;
+        let now = if fewest == most { fewest } else { most + 1 };
+        (1..now).any(|machines| self.take(Options { machines: (machines, machines), ..self.options.clone() }))
     }
 
     fn stiller(&mut self) -> bool {

@@ -14,7 +14,8 @@ fn the_command_that_repeats_a_run_says_all_that_was_fixed() {
     let some = [
         Options::default(),
         Options { steps: 9, nodes: (2, 2), moving: Moving::Never, without, ..Options::default() },
-        Options { machines: 3, ..Options::default() },
+        Options { machines: (3, 3), ..Options::default() },
+        Options { machines: (1, 4), nodes: (5, 5), ..Options::default() },
         Options { nodes: (2, 4), moving: Moving::Often, without: FaultKinds::ALL, ..Options::default() },
     ];
     for options in some {
