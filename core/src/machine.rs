@@ -286,7 +286,7 @@ impl<'a> Machine<'a> {
         }
         self.slots.0[slot as usize].resources.remove(&mut self.resources, at);
         self.tally(slot, Room { resources: 1, names, ..Room::NONE }, Change::Fewer);
-        self.index.remove(hash, at);
+        self.index.remove(&self.resources, hash, at);
         let resource = &mut self.resources[at];
         resource.passage = Passage::None;
         resource.is_value_lost = false;

@@ -40,7 +40,7 @@ impl Limits {
 /// The tables of a node, each a slice of vacant records behind anything that lends it.
 ///
 /// Lengths are the node's capacities, but for these: `buckets` is a power of two above the resources (twice as
-/// many is best); `free_resources` and `free_physical` are as long as their tables, `patience` as `locks`; the
+/// many is best), at most 2^31; `free_resources` and `free_physical` are as long as their tables, `patience` as `locks`; the
 /// configuration gives `slots` (those of all spaces), `floors` (one for each slot and member) and `peers` (one for
 /// each member).
 #[derive(Clone, Debug)]

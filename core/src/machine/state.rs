@@ -11,7 +11,7 @@ use crate::record::{
     Events, Idle, Lock, NOBODY, NameCell, Outbox, Peer, Physical, RelayCell, Resource, Slot, ValueCell, Work,
 };
 use crate::stats::{Rested, Stats};
-use crate::table::{Free, FreeStack, Queue, Slab};
+use crate::table::{Free, FreeStack, NameIndex, Queue, Slab};
 use crate::time::Instant;
 use crate::transfer::{MovedSlots, Room, Transfers};
 use crate::view::Views;
@@ -254,8 +254,10 @@ fn check_memory(config: &Config, tables: &Tables<'_>) -> Result<(), ConfigError>
         (tables.free_resources.len() >= tables.resources.len(), "the free resources"),
         (tables.free_physical.len() >= tables.physical.len(), "the free physical locks"),
         (
-            tables.buckets.len().is_power_of_two() && tables.buckets.len() > tables.resources.len(),
-            "an index that is a power of two above the resources",
+            tables.buckets.len().is_power_of_two()
+                && tables.buckets.len() > tables.resources.len()
+                && tables.buckets.len() <= NameIndex::PLACES_MAX,
+            "an index that is a power of two above the resources, and at most 2^31",
         ),
     ];
     match checks.into_iter().find(|(is_enough, _)| !is_enough) {

@@ -150,7 +150,7 @@ impl<'a> Tables<'a> {
         let at = Idx::new(which);
         self.step_aside(model, which);
         self.heap().remove(at);
-        NameIndex(self.buckets).remove(self.slab[at].hash, at);
+        NameIndex(self.buckets).remove(&self.slab, self.slab[at].hash, at);
         self.free.put(&mut self.slab, at);
         self.stack.put(self.stacked, at);
         (model.names[which], model.deadlines[which]) = (None, None);

@@ -88,30 +88,37 @@ fn a_row_agrees_with_a_deque() {
 
 #[test]
 fn an_index_agrees_with_a_map_though_hashes_collide() {
-    let mut memory = [const { Entry::VACANT }; 12];
+    // In the larger one, places are further from their home than they can tell.
+    compare_index::<12, 16>(4);
+    compare_index::<60, 64>(20);
+}
+
+/// Few homes, and hashes that differ in their upper half only: near its end or, further than a place can tell, elsewhere.
+fn compare_index<const RECORDS: usize, const BUCKETS: usize>(uppers: u64) {
+    let mut memory = [const { Entry::VACANT }; RECORDS];
     let mut slab = Slab(&mut memory);
-    let mut buckets = [Bucket::EMPTY; 16];
+    let mut buckets = [Bucket::EMPTY; BUCKETS];
     let mut index = NameIndex(&mut buckets);
     let mut free = Free::all(&mut slab);
     let mut model = BTreeMap::new();
     let mut pick = numbers(3);
+    let hash_of = |home: u64, upper: u64| (home * 5) | (upper / 2) << 32 | (upper % 2) << 63;
     for _ in 0..50_000 {
-        // Few homes, and hashes that differ in their upper half only.
-        let hash = (pick(3) * 5) | (pick(4) << 40);
+        let hash = hash_of(pick(3), pick(uppers));
         if let Some(at) = model.remove(&hash) {
-            index.remove(hash, at);
+            index.remove(&slab, hash, at);
             free.put(&mut slab, at);
         } else if let Some(at) = free.take(&mut slab) {
             slab[at].hash = hash;
             index.insert(hash, at);
             model.insert(hash, at);
         }
-        for tag in 0..3 {
-            for upper in 0..4 {
-                let hash = (tag * 5) | (upper << 40);
-                assert_eq!(index.find(&slab, hash, |_| true), model.get(&hash).copied());
-            }
-        }
+        let (home, upper) = (pick(3), pick(uppers));
+        let hash = hash_of(home, upper);
+        assert_eq!(index.find(&slab, hash, |_| true), model.get(&hash).copied());
+    }
+    for (hash, at) in &model {
+        assert_eq!(index.find(&slab, *hash, |_| true), Some(*at));
     }
 }
 
