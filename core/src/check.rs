@@ -16,7 +16,7 @@ use crate::wire::{Unit, encode_unit};
 impl Machine<'_> {
     /// Walks all tables and panics if they contradict themselves.
     pub(crate) fn check(&mut self) {
-        let (mut physical, mut locks, mut idle) = (0, 0, 0);
+        let (mut physical, mut locks, mut idle, mut lent) = (0, 0, 0, 0);
         for at in 0..self.resources.len() {
             let at = Idx::new(at);
             let resource = &self.resources[at];
@@ -28,6 +28,7 @@ impl Machine<'_> {
             physical += check_queues(&resource.mastery.queues, &self.physical);
             locks += check_queues(&resource.holding.locks, &self.locks);
             idle += u32::from(resource.holding.is_idle);
+            lent += usize::from(resource.holding.lent);
         }
         assert!(self.s.idle.iter().map(|idle| idle.count).sum::<u32>() == idle, "idle locks are counted");
         let live = self.physical.0.iter().filter(|record| record.resource.is_some()).count();
@@ -48,6 +49,13 @@ impl Machine<'_> {
         }
         let live = self.locks.0.iter().filter(|lock| lock.claim.place != Place::Apart).count();
         assert!(live == locks, "every logical lock stands in a queue of its resource");
+        assert!(self.s.lent as usize == lent, "what is lent of each resource is counted");
+        let lent = self.locks.0.iter().filter(|lock| lock.is_lent());
+        assert!(self.s.lent as usize == lent.clone().count(), "lent locks are counted");
+        for lock in lent {
+            let is_plain = lock.claim.place == Place::Granted && lock.is_watched() && !lock.has_value();
+            assert!(is_plain, "what is lent is granted, and its owner is watched: {lock:?}");
+        }
         assert!(!self.s.is_settling, "a node is settled between calls");
         for slot in 0..self.slot_count() {
             self.check_slot(slot);

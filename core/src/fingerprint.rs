@@ -137,7 +137,7 @@ impl Machine<'_> {
         let claim = &lock.claim;
         feed.put(&(lock.owner, claim.held, claim.pinned, claim.wanted, claim.told, claim.flags));
         feed.put(&(claim.place, claim.marks, lock.token, lock.priority, lock.path()));
-        feed.put(&(lock.is_watched(), lock.has_value(), lock.is_served(), lock.news));
+        feed.put(&(lock.is_watched(), lock.is_lent(), lock.has_value(), lock.is_served(), lock.news));
         if let Some(until) = self.patience_until(at) {
             feed.put_until(until);
         }

@@ -10,12 +10,15 @@
 //! ```
 //!
 //! The rules H1, H4, H8 and H9 are those of `docs/protocol.md`. What the node itself holds, and how it asks for more, is
-//! in `holder/position.rs`; what it retains in `holder/retention.rs`, and how that is taken again in `holder/rest.rs`.
+//! in `holder/position.rs`; what it retains in `holder/retention.rs`, how that is taken again in `holder/rest.rs`, and lent in
+//! `holder/lend.rs`.
 
+mod lend;
 mod position;
 mod rest;
 mod retention;
 
+pub use lend::{LOAN, Use};
 pub(crate) use position::Named;
 
 use crate::drive::Budget;
@@ -190,6 +193,7 @@ impl Machine<'_> {
         }
 
         self.see(now);
+        self.end_loan(at);
         // What the master granted for an earlier conversion, which was cancelled, came without what this one reads.
         self.locks[at].serve(false);
         let claim = &mut self.locks[at].claim;
@@ -323,6 +327,7 @@ impl Machine<'_> {
 
     pub(crate) fn watch(&mut self, id: LockId) -> Result<Option<Mode>, UnknownLock> {
         let at = self.live(id).ok_or(UnknownLock)?;
+        self.take_lent(id, Use::Held(0))?;
         let resource = self.resource_of(at);
         let lock = &mut self.locks[at];
         let is_news = !lock.watch(true);
@@ -496,6 +501,7 @@ impl Machine<'_> {
 
     /// Takes a lock out of the queues and forgets it.
     fn end_lock(&mut self, at: Idx<Lock>) {
+        self.end_loan(at);
         let resource = self.resource_of(at);
         let holding = &mut self.resources[resource].holding;
         holding.watched -= u16::from(self.locks[at].is_watched());

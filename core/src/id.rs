@@ -214,6 +214,13 @@ impl LockId {
         (self.generation as u64) << 32 | self.at as u64
     }
 
+    /// The handle that this word was.
+    #[must_use]
+    pub const fn from_u64(word: u64) -> Self {
+        let [a, b, c, d, e, f, g, h] = word.to_le_bytes();
+        Self { at: u32::from_le_bytes([a, b, c, d]), generation: u32::from_le_bytes([e, f, g, h]) }
+    }
+
     /// Place of the lock in its table: dense, below the table's capacity, used again after the lock's end.
     #[must_use]
     pub const fn place(self) -> u32 {

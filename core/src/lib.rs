@@ -133,6 +133,7 @@ pub use error::{
 };
 pub use event::{Asked, Cancelled, Conversion, Denial, Event, Grant, Path, Request};
 pub use flags::{Flags, FlagsError};
+pub use holder::{LOAN, Use};
 pub use id::{
     ClusterId, DemandId, Epoch, Incarnation, LockId, MEMBERS_MAX, MapVersion, NodeId, Number, OwnerId,
     ParseTokenError, Priority, QueueTicket, SPACES_MAX, SlotId, SlotRange, SpaceId, Token,

@@ -4,6 +4,7 @@ use crate::config::{Config, Retention, SpaceConfig};
 use crate::drive::Budget;
 use crate::error::{ConfigError, ConvertError, Dropped, HelloError, ReleaseError, RequestError, UnknownLock};
 use crate::event::{Asked, Cancelled, Conversion, Event, Grant, Request};
+use crate::holder::Use;
 use crate::id::{Incarnation, LockId, NodeId, SlotId, SlotRange, SpaceId, Token};
 use crate::machine::{AT_REST_LEN, Machine, State, places};
 use crate::memory::Storage;
@@ -182,6 +183,49 @@ impl<S: Storage> Node<S> {
     /// Where no space retains anything, it is not worth a look what is retained.
     fn retains_nothing(&self) -> bool {
         self.state.config.spaces.iter().all(|space| space.retention == Retention::Never)
+    }
+
+    /// Lends a granted lock to the adapter, if nobody else is concerned: from now on it may be taken and given back without
+    /// a call, [`LOAN`](crate::LOAN) times, each under the next token (the local part one higher). For the node it is held
+    /// all the time.
+    ///
+    /// Its owner is watched: [`Event::Demanded`] asks for the lock back, and so does [`Node::wants_lent`]; give it back with
+    /// [`Node::take_back`] then. Until that, a demand is not answered, so it must come soon. [`Event::Lost`] ends a lent
+    /// lock as any other. A conversion, [`Node::watch`] and every end of the lock take it back, too.
+    ///
+    /// `false` if it cannot be lent: it waits or converts, is neither PR, PW nor EX, was asked for with flags, is watched,
+    /// somebody waits for it, it is not the last that was granted on its resource, or its space does not retain until it is
+    /// demanded.
+    #[must_use]
+    pub fn lend(&mut self, lock: LockId) -> bool {
+        self.machine().lend(lock)
+    }
+
+    /// Takes a lent lock back, and says whether somebody uses it. A lock that is not lent stays as it is.
+    ///
+    /// # Errors
+    /// [`UnknownLock`] if it has ended: it is lost.
+    pub fn take_back(&mut self, lock: LockId, used: Use) -> Result<(), UnknownLock> {
+        self.machine().take_lent(lock, used)
+    }
+
+    /// A lent lock that is in the way of a request, to be taken back before a request is made that does not queue
+    /// ([`Flags::NO_QUEUE`](crate::Flags::NO_QUEUE)), or whose patience may end before it is asked back. Others may be, too.
+    #[must_use]
+    pub fn lent_against(&mut self, space: SpaceId, name: &[u8], mode: Mode) -> Option<LockId> {
+        if self.state.lent == 0 { None } else { self.machine().lent_against(space, name, mode) }
+    }
+
+    /// The same for a conversion of a lock, which is not lent itself.
+    #[must_use]
+    pub fn lent_beside(&mut self, lock: LockId, mode: Mode) -> Option<LockId> {
+        if self.state.lent == 0 { None } else { self.machine().lent_beside(lock, mode) }
+    }
+
+    /// Was there no room for a record, and nothing retained that could be given up, since this was last asked? Then some of
+    /// what is lent and not used should be taken back.
+    pub const fn wants_lent(&mut self) -> bool {
+        core::mem::replace(&mut self.state.wants_lent, false)
     }
 
     /// Ends a lock whatever it is doing (DLM_LKF_FORCEUNLOCK): no further event names it.

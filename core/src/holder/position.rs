@@ -39,7 +39,7 @@ impl Machine<'_> {
             self.state_position(at, PositionKind::Request);
         } else if asking == Asking::Withdrawn {
             self.state_position(at, PositionKind::Cancel);
-        } else if holding.answers() != DemandId(0) {
+        } else if holding.answers() != DemandId(0) && !self.is_lent_in_the_way(at) {
             self.repeat_position(at);
         }
         self.retain(at);
@@ -81,9 +81,16 @@ impl Machine<'_> {
         let is_given_up = holding.locks.is_empty() && !self.is_retaining(at);
         let target = match holding.demand() {
             None => Some(held),
+            // It is not known yet what they need.
+            Some(_) if self.is_lent_in_the_way(at) => Some(held),
             Some(demand) => self.position_demanded(at, held, demand),
         };
         if is_given_up { None } else { target }
+    }
+
+    /// Does it depend on whether somebody uses a lent lock how a demand is answered?
+    fn is_lent_in_the_way(&self, at: Idx<Resource>) -> bool {
+        self.resources[at].holding.demand().is_some_and(|demand| self.is_lent_beyond(at, demand.stay))
     }
 
     /// What may stay of what is held under a demand, which is met if that is no more than it lets stay.
@@ -295,7 +302,8 @@ impl Machine<'_> {
             }),
             hits: holding.hits,
             copy: copy.map(|copy| copy.version).unwrap_or_default(),
-            answers: holding.answers(),
+            // A demand is answered once it is known whether somebody uses what is lent.
+            answers: if self.is_lent_in_the_way(at) { DemandId(0) } else { holding.answers() },
             write: copy.filter(|_| holding.is_writing()).map(|copy| Write {
                 version: copy.version,
                 value: match copy.state {
@@ -313,8 +321,11 @@ impl Machine<'_> {
 
     /// The position was delivered to this node itself: no answer can be lost.
     pub(crate) fn position_was_delivered(&mut self, at: Idx<Resource>) {
+        let is_unanswered = self.is_lent_in_the_way(at);
         let holding = &mut self.resources[at].holding;
-        holding.was_answered();
+        if !is_unanswered {
+            holding.was_answered();
+        }
         holding.hits = 0;
     }
 
@@ -360,7 +371,16 @@ impl Machine<'_> {
         let is_pending = is_pending || self.is_believed_by_fault(holding, grant);
         if !(is_pending && is_rise) {
             self.s.stats.messages_dropped += 1;
-            if !holding.is_asking() {
+            if holding.is_asking() {
+                return;
+            }
+            // What was granted the node has already. A demand that comes with it is as good as one by itself.
+            let is_held = holding.number == grant.number && holding.held == Some(grant.mode);
+            let is_late = self.is_master(at) && !self.is_me(from);
+            if let Some((id, stay)) = grant.demand.filter(|_| is_held && !is_late) {
+                self.take_demand(at, Unmet { id, stay });
+                self.look_after(at);
+            } else {
                 self.repeat_position(at);
                 self.settle();
             }

@@ -52,7 +52,7 @@ impl Machine<'_> {
     }
 
     /// Did this node's own master grant what the node holds? It is known without a look at the slot.
-    fn is_local(&self, at: Idx<Resource>) -> bool {
+    pub(super) fn is_local(&self, at: Idx<Resource>) -> bool {
         self.is_me(self.resources[at].route)
     }
 

@@ -79,14 +79,17 @@ impl Machine<'_> {
 
     /// Gives up some idle locks of each space, because a request found a table full (rule M7).
     pub(crate) fn shed_for_room(&mut self) {
+        let mut is_any = false;
         for space in 0..self.s.config.spaces.len() {
             for _ in 0..SHED_A_CALL {
                 if !self.shed(space) {
                     break;
                 }
+                is_any = true;
                 self.settle();
             }
         }
+        self.s.wants_lent |= !is_any && self.s.lent > 0;
     }
 
     /// Gives up one idle lock: the first that was not used since it was put there; says whether there was one.
@@ -102,7 +105,9 @@ impl Machine<'_> {
 
     /// Gives up one lock that is merely retained, of any space; says whether there was one.
     pub(crate) fn shed_one(&mut self) -> bool {
-        (0..self.s.config.spaces.len()).any(|space| self.shed(space))
+        let is_any = (0..self.s.config.spaces.len()).any(|space| self.shed(space));
+        self.s.wants_lent |= !is_any && self.s.lent > 0;
+        is_any
     }
 
     /// The turn of an idle lock has come; says whether it was given up.

@@ -64,6 +64,10 @@ pub(crate) struct State {
     pub(crate) overdue: Option<Instant>,
     /// A table had no room; idle locks are given up when there is time.
     pub(crate) is_short: bool,
+    /// Locks that are lent.
+    pub(crate) lent: u32,
+    /// A table had no room, and nothing was idle that could have been given up.
+    pub(crate) wants_lent: bool,
     pub(crate) transfers: Transfers,
     /// Records that nothing but a rebuild may use, so that what survivors hold finds room.
     pub(crate) spare: Room,
@@ -153,6 +157,8 @@ impl State {
             next_deadline: None,
             overdue: None,
             is_short: false,
+            lent: 0,
+            wants_lent: false,
             transfers: Transfers::NONE,
             spare: spare_of(&config, tables),
             lock_messages: 0,

@@ -45,8 +45,8 @@ pub(crate) struct Holding {
     /// Local grants made since the demand was known, as far as they can be counted.
     pub(crate) grants_after_demand: u16,
     pub(crate) kind: PositionKind,
-    /// The next message answers the last demand.
-    is_answering: bool,
+    /// Locks that are lent.
+    pub(crate) lent: u8,
     /// What is asked of the master, until it is granted, denied or withdrawn. Set by [`Holding::ask`] alone, and read
     /// through [`Holding::wish`].
     wish: Option<Wish>,
@@ -70,6 +70,8 @@ impl Pending {
     const UNSTATED: u8 = 1 << 1;
     /// A write that was stated and is not acknowledged; its number stands with the copy.
     const STATED: u8 = 1 << 2;
+    /// It waits for nothing here: the next message answers the last demand.
+    const ANSWERING: u8 = 1 << 3;
 
     const fn has(self, bits: u8) -> bool {
         self.0 & bits != 0
@@ -120,7 +122,7 @@ impl Holding {
         demand_id: DemandId(0),
         grants_after_demand: 0,
         kind: PositionKind::Downgrade,
-        is_answering: false,
+        lent: 0,
         wish: None,
     };
 
@@ -184,7 +186,7 @@ impl Holding {
 
     /// Does the node wait to hear anything of its master? Looks at the first line only.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.pending != Pending::NOTHING
+        self.pending.has(Pending::ASKING | Pending::UNSTATED | Pending::STATED)
     }
 
     // ---- what is demanded ----
@@ -201,20 +203,20 @@ impl Holding {
 
     /// The demand that the next message answers; 0 for none.
     pub(crate) const fn answers(&self) -> DemandId {
-        if self.is_answering { self.demand_id } else { DemandId(0) }
+        if self.pending.has(Pending::ANSWERING) { self.demand_id } else { DemandId(0) }
     }
 
     /// A demand has come, and is answered by the next message. Where everything may stay, that is all it asks for.
     pub(crate) fn take_demand(&mut self, demand: Unmet) {
         self.demand_id = demand.id;
-        self.is_answering = true;
+        self.pending.change(0, Pending::ANSWERING);
         self.stay = (demand.stay != Mode::Exclusive).then_some(demand.stay);
     }
 
     /// The demand is met, and the next message says so.
     pub(crate) const fn meet_demand(&mut self) {
         self.stay = None;
-        self.is_answering = true;
+        self.pending.change(0, Pending::ANSWERING);
     }
 
     /// The demand counts no more, answered or not.
@@ -224,7 +226,7 @@ impl Holding {
 
     /// The last demand was answered.
     pub(crate) const fn was_answered(&mut self) {
-        self.is_answering = false;
+        self.pending.change(Pending::ANSWERING, 0);
     }
 
     pub(super) fn is_nothing(&self) -> bool {

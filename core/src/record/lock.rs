@@ -55,6 +55,7 @@ impl Traits {
     const SERVED: u8 = 1 << 2;
     const LOCAL: u8 = 1 << 3;
     const REMOTE: u8 = 1 << 4;
+    const LENT: u8 = 1 << 5;
 
     const fn has(self, bit: u8) -> bool {
         self.0 & bit != 0
@@ -108,6 +109,18 @@ impl Lock {
         let was_watched = self.is_watched();
         self.traits.set(Traits::WATCHED, is_watched);
         was_watched
+    }
+
+    /// Does an adapter take it and give it back by itself? It is watched then.
+    pub(crate) const fn is_lent(&self) -> bool {
+        self.traits.has(Traits::LENT)
+    }
+
+    /// Says whether it was lent before.
+    pub(crate) const fn lend(&mut self, is_lent: bool) -> bool {
+        let was_lent = self.is_lent();
+        self.traits.set(Traits::LENT, is_lent);
+        was_lent
     }
 
     /// Was it asked for with the value block, so that there is room for a write?

@@ -129,6 +129,7 @@ impl Machine<'_> {
     /// An owner loses what it holds: it is told so once, and the lock has ended.
     fn lose_lock(&mut self, at: Idx<Lock>) {
         let resource = self.resource_of(at);
+        self.end_loan(at);
         self.end_patience(at);
         let holding = &mut self.resources[resource].holding;
         holding.locks.leave(&mut self.locks, at);
