@@ -5,6 +5,7 @@ mod checks;
 mod ear;
 mod guided;
 mod healing;
+mod lending;
 mod moving;
 mod weather;
 mod workload;

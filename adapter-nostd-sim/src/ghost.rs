@@ -72,6 +72,8 @@ pub(crate) struct GhostLock {
     /// Where the value block's history stood for this node when the lock was asked for.
     pub(crate) floor: usize,
     pub(crate) is_watched: bool,
+    /// Its adapter takes it and gives it back by itself, and watches it.
+    pub(crate) is_lent: bool,
     /// Its owner was told, after the last grant, that somebody waits for it.
     pub(crate) is_demanded: bool,
 }
@@ -318,6 +320,13 @@ impl Ghost {
         ghost.is_demanded = false;
         self.granted[usize::from(node.0)] += 1;
         Ok((ghost.resource, reading))
+    }
+
+    /// A lent lock was taken so often, the last time by this grant.
+    pub(crate) fn taken(&mut self, at: usize, grant: Grant, times: u32) -> Result<(), Violation> {
+        self.check_token(at, &grant)?;
+        self.granted[usize::from(self.locks[at].node.0)] += u64::from(times);
+        Ok(())
     }
 
     pub(crate) fn denied(

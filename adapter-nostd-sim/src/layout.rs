@@ -1,8 +1,8 @@
 //! Which machine of which host has which number.
 //!
-//! A host runs one node of the cluster with all its machines, each of which is a node of the core. Here they are numbered
-//! through, host by host, so that every account tells them apart; those with equal places on their hosts are a cluster of
-//! their own:
+//! A host runs one node of the cluster with all its machines, each of which is a node of the core. Here all of them are
+//! numbered in one row, host by host, so that every account tells them apart; those with equal places on their hosts are a
+//! cluster of their own:
 //!
 //! ```text
 //!                first machines      second machines      third machines

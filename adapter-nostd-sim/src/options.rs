@@ -26,8 +26,8 @@ pub struct Options {
     pub steps: u32,
     /// Fewest and most nodes, 1 to [`MEMBERS_MAX`](lockmaster_core::MEMBERS_MAX).
     pub nodes: (u16, u16),
-    /// Fewest and most machines of each node, 1 to [`MACHINES_MAX`](lockmaster_core::MACHINES_MAX). What a seed decides with
-    /// one it decides by itself, as if there never were more.
+    /// Fewest and most machines of each node, 1 to [`MACHINES_MAX`](lockmaster_core::MACHINES_MAX). With one, a seed decides
+    /// all else as if nodes never had more.
     pub machines: (u8, u8),
     /// Capacities of every machine; drawn from the seed if absent.
     pub limits: Option<Limits>,
@@ -35,6 +35,8 @@ pub struct Options {
     pub moving: Moving,
     /// Members come, go, crash and are fenced.
     pub is_changing: bool,
+    /// Locks are lent, and taken back.
+    pub is_lending: bool,
     /// Kinds of faults that do not happen, whatever the seed says.
     pub without: FaultKinds,
     /// Lines of the trace that a failure shows.
@@ -58,6 +60,7 @@ impl Default for Options {
             limits: None,
             moving: Moving::Drawn,
             is_changing: false,
+            is_lending: false,
             without: FaultKinds::NONE,
             lines: 60,
             echo: None,

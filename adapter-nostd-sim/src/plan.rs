@@ -54,6 +54,7 @@ pub(crate) struct Plan {
     /// What becomes of members; nothing if they never change.
     pub(crate) turnover: Option<Turnover>,
     pub(crate) steps: u32,
+    pub(crate) is_lending: bool,
 }
 
 /// What owners do; rates in thousandths.
@@ -166,6 +167,7 @@ impl Plan {
             mobility,
             turnover,
             steps,
+            is_lending: options.is_lending,
         }
     }
 

@@ -23,6 +23,8 @@ pub struct Report {
     pub retained: u64,
     /// Grants and releases that left nothing to be driven.
     pub at_rest: u64,
+    /// Locks that were lent.
+    pub lent: u64,
     /// Denials by an event, and refusals because of other locks.
     pub denials: u64,
     /// Requests and conversions that were cancelled or abandoned while they waited.
@@ -297,7 +299,7 @@ impl AddAssign for MachineCounts {
 impl Report {
     /// Every counter of what owners did, with its name.
     #[must_use]
-    pub const fn all(&self) -> [(&'static str, u64); 21] {
+    pub const fn all(&self) -> [(&'static str, u64); 22] {
         [
             ("steps", self.steps),
             ("asked", self.asked),
@@ -314,6 +316,7 @@ impl Report {
             ("demands", self.demands),
             ("values read", self.values_read),
             ("at rest", self.at_rest),
+            ("lent", self.lent),
             ("values written", self.values_written),
             ("frames", self.frames),
             ("messages", self.messages),
@@ -342,6 +345,7 @@ impl AddAssign for Report {
         self.demands += other.demands;
         self.values_read += other.values_read;
         self.at_rest += other.at_rest;
+        self.lent += other.lent;
         self.values_written += other.values_written;
         self.frames += other.frames;
         self.messages += other.messages;

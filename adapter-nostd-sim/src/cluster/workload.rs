@@ -13,6 +13,9 @@ use crate::report::{Violation, broken, ensure};
 use crate::show::ShownWrite;
 use crate::sight::LockSight;
 
+/// Of a thousand requests so many are plain where locks are lent, which only such are.
+const PLAIN: u32 = 700;
+
 /// What an owner may do, in the order of `Appetite::weights`.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Action {
@@ -55,10 +58,11 @@ impl<S: Storage> Cluster<S> {
             self.listen(node, Ear::Open)?;
         }
         let is_held = |ghost: &GhostLock| matches!(ghost.standing, Standing::Held(_));
+        self.lend_some(node)?;
         match action {
             Action::Request if self.is_closing(node) => Ok(()),
             Action::Request => self.ask(node),
-            Action::Convert => self.with(node, is_held, Self::change),
+            Action::Convert => self.with(node, |ghost| is_held(ghost) && !ghost.is_lent, Self::change),
             Action::Release => self.with(node, is_held, |cluster, at| {
                 let write = cluster.pick_write(at);
                 cluster.release(at, write)
@@ -86,7 +90,7 @@ impl<S: Storage> Cluster<S> {
     }
 
     /// Does something with one of the node's locks that fits; nothing if none does.
-    fn with(
+    pub(super) fn with(
         &mut self,
         node: NodeId,
         fits: impl Fn(&GhostLock) -> bool,
@@ -111,6 +115,9 @@ impl<S: Storage> Cluster<S> {
     fn pick_flags(&mut self, held: Option<Mode>, mode: Mode) -> Flags {
         let appetite = &self.plan.appetite;
         let mut flags = Flags::NONE;
+        if self.plan.is_lending && self.random.chance(PLAIN) {
+            return flags;
+        }
         let mut offer = |flag: Flags, rate: u32| {
             if self.random.chance(rate) {
                 flags = flags | flag;
@@ -233,6 +240,7 @@ impl<S: Storage> Cluster<S> {
             deadline: patience.map(|patience| now.after(patience)),
             floor,
             is_watched: false,
+            is_lent: false,
             is_demanded: false,
         })?;
         self.see_lock(node, lock, LockSight::Asked(mode));
@@ -481,6 +489,7 @@ impl<S: Storage> Cluster<S> {
         };
         let ghost = &mut self.ghost.locks[at];
         ghost.is_watched = true;
+        ghost.is_lent = false;
         ghost.is_demanded |= demanded.is_some();
         self.settle(node)
     }

@@ -94,8 +94,8 @@ pub(crate) struct Shape {
     /// Nodes of the cluster: `5`, or `2-5` to let the seed decide
     #[arg(long, value_name = "N", value_parser = nodes)]
     nodes: Option<(u16, u16)>,
-    /// Machines that each node runs side by side: one if absent, or as for nodes; lines of the trace number them
-    /// through, node by node
+    /// Machines that each node runs side by side: one if absent, or as for nodes; lines of the trace number all
+    /// of them in one row, node by node
     #[arg(long, value_name = "N", value_parser = machines)]
     machines: Option<(u8, u8)>,
     /// Move slots all the time in every seed
@@ -107,6 +107,9 @@ pub(crate) struct Shape {
     /// Let members come, go, crash and be fenced
     #[arg(long)]
     changing: bool,
+    /// Lend locks to the adapters, which take them and give them back by themselves
+    #[arg(long)]
+    lending: bool,
     /// Kinds of faults that must not happen, or `all`: loss, repeat, late, …; the table names them
     #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = kinds)]
     without: Vec<FaultKinds>,
@@ -130,6 +133,7 @@ impl Shape {
             machines: self.machines.unwrap_or(default.machines),
             moving,
             is_changing: self.changing,
+            is_lending: self.lending,
             without: self.without.iter().flat_map(|kinds| kinds.iter()).collect(),
             #[cfg(lockmaster_faults)]
             faults: wrong(self.wrong),
@@ -153,6 +157,9 @@ pub(crate) fn command(seed: u64, options: &Options) -> String {
     };
     if options.is_changing {
         add(format_args!(" --changing"));
+    }
+    if options.is_lending {
+        add(format_args!(" --lending"));
     }
     if options.steps != default.steps {
         add(format_args!(" --steps {}", options.steps));

@@ -8,8 +8,8 @@ use super::Appetite;
 use crate::layout::Layout;
 use crate::random::Random;
 
-/// There is as much for each machine as there would be for the only one, but slots and names do not come out even. It is
-/// drawn from chance of its own, so that a seed with one machine is the seed that it was.
+/// There is as much for each machine as there would be for the only one, but slots and names do not come out even. It has
+/// random numbers of its own, so that a seed with one machine is the seed that it was.
 pub(super) fn widen(
     divider: &mut Random,
     layout: Layout,

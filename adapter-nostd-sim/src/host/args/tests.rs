@@ -16,6 +16,7 @@ fn the_command_that_repeats_a_run_says_all_that_was_fixed() {
         Options { steps: 9, nodes: (2, 2), moving: Moving::Never, without, ..Options::default() },
         Options { machines: (3, 3), ..Options::default() },
         Options { machines: (1, 4), nodes: (5, 5), ..Options::default() },
+        Options { is_lending: true, ..Options::default() },
         Options { nodes: (2, 4), moving: Moving::Often, without: FaultKinds::ALL, ..Options::default() },
     ];
     for options in some {
@@ -23,7 +24,8 @@ fn the_command_that_repeats_a_run_says_all_that_was_fixed() {
         let (_, line) = command.split_once(" -- ").expect("the program's own arguments come last");
         let again = options_of(&format!("lockmaster-sim {line}"));
         let fixed = |options: &Options| {
-            (options.steps, options.nodes, options.machines, options.moving, options.without)
+            let Options { steps, nodes, machines, moving, is_lending, without, .. } = *options;
+            (steps, nodes, machines, moving, is_lending, without)
         };
         assert_eq!(fixed(&again), fixed(&options), "{line}");
     }
