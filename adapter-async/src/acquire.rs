@@ -4,16 +4,18 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
-use lockmaster_core::{Asked, Grant, Instant, LockId, Request};
+use lockmaster_core::{Asked, Flags, Grant, Instant, LockId, Request, RequestError};
 
 use crate::errands::Errands;
 use crate::error::LockError;
 use crate::guard::{Block, Guard};
+use crate::lane;
 use crate::node::{Handle, Node};
 use crate::options::LockOptions;
 use crate::registry::Unmet;
 use crate::runtime::{Runtime, Writer};
 use crate::shared::{CALL_BUDGET, State};
+use crate::shelf::Taken;
 use crate::stale::Stale;
 use crate::sync::Arc;
 
@@ -45,6 +47,7 @@ enum Stage<'a, R: Runtime> {
 /// What came of the call that asked.
 enum Begun {
     Granted(LockId, Grant, Option<Box<Block>>),
+    Lent(Taken),
     Waiting(LockId),
     /// Granted and lost in one turn.
     Lost,
@@ -64,10 +67,21 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
     fn begin(&mut self, context: &Context<'_>) -> Poll<Result<Guard<R>, LockError>> {
         let Self { node, name, options, stage } = self;
         *stage = Stage::Over;
-        // Whose code that is, is not known: it runs before the mutex is locked.
+        // This may be code of the application, so it runs before the mutex is locked.
         let name = name.as_ref();
         let handle = node.handle_of(options.space, name);
         let shared = &handle.shared;
+        let sought =
+            if options.is_plain() { shared.shelf.sought(options.space, name, options.mode) } else { None };
+        if let Some(sought) = &sought {
+            if lane::takes_a_rest() {
+                return Self::let_others_run(stage, context);
+            }
+            if let Some(taken) = shared.shelf.take(sought, || shared.runtime.now()) {
+                lane::rest();
+                return Poll::Ready(Ok(Guard::of_lent(handle, taken, options.mode)));
+            }
+        }
         let request = |state: &mut State<R::Writer>| Request {
             space: options.space,
             name,
@@ -84,12 +98,16 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
             }
             let request = request(state);
             let (lock, grant) = state.request_at_rest(&*shared.runtime, &request)?;
-            Some(Ok(Begun::Granted(lock, grant, None)))
+            let lent = sought.as_ref().and_then(|sought| state.lend(sought, lock, grant.token));
+            Some(Ok(match lent {
+                Some(taken) => Begun::Lent(taken),
+                None => Begun::Granted(lock, grant, None),
+            }))
         };
         let begun = shared.turn_at_rest(rest, |state, errands| {
             let request = request(state);
             let now = state.advance(shared.runtime.now());
-            let asked = state.node.request(now, &request);
+            let asked = state.request(now, &request);
             let begun = asked.map(|Asked { lock, grant }| match grant {
                 Some(grant) => state.granted(options, lock, grant),
                 None => state.begin_wait(errands, lock),
@@ -97,7 +115,7 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
             state.drain(&*shared.runtime, errands, CALL_BUDGET);
             match begun? {
                 Begun::Waiting(lock) => state.look_for_answer(errands, options, lock, context.waker()),
-                begun @ (Begun::Granted(..) | Begun::Lost | Begun::Rested) => Ok(begun),
+                begun @ (Begun::Granted(..) | Begun::Lent(_) | Begun::Lost | Begun::Rested) => Ok(begun),
             }
         });
         match begun {
@@ -106,17 +124,21 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
             Some(Ok(Begun::Granted(lock, grant, block))) => {
                 Poll::Ready(Ok(Guard::new(handle, lock, grant, block)))
             }
+            Some(Ok(Begun::Lent(taken))) => Poll::Ready(Ok(Guard::of_lent(handle, taken, options.mode))),
             Some(Ok(Begun::Waiting(lock))) => {
                 *stage = Stage::Waiting(handle, lock);
                 Poll::Pending
             }
             Some(Ok(Begun::Lost)) => self.begin(context),
-            Some(Ok(Begun::Rested)) => {
-                *stage = Stage::New;
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
+            Some(Ok(Begun::Rested)) => Self::let_others_run(stage, context),
         }
+    }
+
+    /// Others come first; then it begins anew.
+    fn let_others_run(stage: &mut Stage<'a, R>, context: &Context<'_>) -> Poll<Result<Guard<R>, LockError>> {
+        *stage = Stage::New;
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Any later poll: has the wait ended?
@@ -197,6 +219,17 @@ impl<W: Writer> State<W> {
         self.rested += 1;
         self.guards += 1;
         Some((asked.lock, grant))
+    }
+
+    /// Asks the node, without what is lent and not used in the way.
+    fn request(&mut self, now: Instant, request: &Request<'_>) -> Result<Asked, RequestError> {
+        if request.flags.has(Flags::NO_QUEUE) || request.patience.is_some() {
+            self.take_back_against(|node| node.lent_against(request.space, request.name, request.mode));
+        }
+        match self.node.request(now, request) {
+            Err(RequestError::Full(_)) if self.take_back_some() => self.node.request(now, request),
+            asked => asked,
+        }
     }
 
     /// A request was granted without a wait.

@@ -154,8 +154,9 @@ impl<R: Runtime> Builder<R> {
     /// same, and every space must have at least as many slots.
     ///
     /// A machine has a mutex, tables and connections of its own, and a part of the resources: threads whose resources are of
-    /// different machines do not wait for each other. Threads that use all machines in turn gain little, for what one core
-    /// wrote last the other has to fetch; then one machine is best.
+    /// different machines do not wait for each other. A retained lock that is taken again and again needs no machine, so one
+    /// is best as long as one core can do the rest. Threads that use all machines in turn gain little, for what one core wrote
+    /// last the other has to fetch.
     /// Which machine a resource is of is chosen by a hash of its name, and the slots of a space are those of the machines in
     /// turn. [`Builder::limits`], retained locks and [`Builder::balance`] are divided among them, rounded up.
     pub fn machines(mut self, machines: u8) -> Self {

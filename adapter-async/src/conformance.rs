@@ -20,6 +20,7 @@
 //! | `wakers` | whole clusters of which every future is polled only when its last waker was woken |
 //! | `clock` | a clock that jumps, or stands still, while nodes run |
 //! | `locks` | modes, conversions, value blocks, retention |
+//! | `ready` | retained locks that are taken again and again |
 //! | `waiting` | waits that are cancelled at every point, time out, are cut short by shutdown, or are very many |
 //! | `connections` | sockets that are cut, stuck, garbled, refused, and made again |
 //! | `transfers` | slots that move while their locks are in use |
@@ -43,6 +44,7 @@ mod locks;
 mod machines;
 mod membership;
 mod proxy;
+mod ready;
 mod rig;
 mod script;
 mod steered;
@@ -140,6 +142,20 @@ macro_rules! conformance {
                 a_refused_conversion_keeps_the_edit
                 bad_requests_are_refused_with_the_reason
                 a_snapshot_prints_who_waits_for_whom
+            }
+            ready {
+                tokens_rise_while_nobody_else_is_asked
+                whoever_wants_it_gets_it
+                other_ways_to_ask_find_it_free
+                it_excludes_as_any_other
+                its_holder_can_do_what_others_can
+                the_end_of_a_life_is_its_end
+                a_guard_of_an_earlier_life_ends_no_later_one
+                nothing_is_taken_that_is_not_certain
+                who_leaves_gives_it_up
+                it_makes_room
+                it_is_seen_as_what_it_is
+                it_keeps_no_node_alive
             }
             waiting {
                 a_future_that_was_never_polled_asks_for_nothing

@@ -49,6 +49,10 @@ impl<'g, R: Runtime> Convert<'g, R> {
         let now = shared.runtime.now();
         let begun = shared.turn(|state, errands| {
             let now = state.advance(now);
+            state.take_back(lock);
+            if conversion.flags.has(Flags::NO_QUEUE) || conversion.patience.is_some() {
+                state.take_back_against(|node| node.lent_beside(lock, mode));
+            }
             if let Some(grant) = state.node.convert(now, lock, mode, conversion, write)? {
                 return Ok(Poll::Ready((Ok(grant), state.value(lock))));
             }

@@ -17,6 +17,7 @@ use crate::node::Handle;
 use crate::registry::WatchId;
 use crate::runtime::{Runtime, Writer};
 use crate::shared::{CALL_BUDGET, State};
+use crate::shelf::{Loan, Taken};
 use crate::stale::Stale;
 use crate::sync::Arc;
 
@@ -31,6 +32,8 @@ use crate::sync::Arc;
 pub struct Guard<R: Runtime> {
     pub(crate) handle: Arc<Handle<R>>,
     pub(crate) lock: LockId,
+    /// Where it is given back, if it is lent.
+    loan: Option<Loan>,
     pub(crate) grant: Grant,
     /// Mode held: that of the last grant, or NL after a demotion without a grant.
     pub(crate) mode: Mode,
@@ -62,7 +65,24 @@ impl<R: Runtime> Guard<R> {
         grant: Grant,
         block: Option<Box<Block>>,
     ) -> Self {
-        Self { handle: Arc::clone(handle), lock, grant, mode: grant.mode, block, converting: None }
+        Self {
+            handle: Arc::clone(handle),
+            lock,
+            loan: None,
+            grant,
+            mode: grant.mode,
+            block,
+            converting: None,
+        }
+    }
+
+    /// Of a lock that is lent.
+    pub(crate) fn of_lent(handle: &Arc<Handle<R>>, taken: Taken, mode: Mode) -> Self {
+        let Taken { lock, token, loan } = taken;
+        let grant = Grant { mode, token, alternate: false, demoted: false, path: Path::Retained };
+        let mut guard = Self::new(handle, lock, grant, None);
+        guard.loan = Some(loan);
+        guard
     }
 
     /// Mode in which the lock is held.
@@ -201,7 +221,14 @@ impl<R: Runtime> fmt::Debug for Guard<R> {
 impl<R: Runtime> Drop for Guard<R> {
     fn drop(&mut self) {
         let (lock, write) = (self.lock, self.write());
+        if self.loan.is_some_and(|loan| self.handle.shared.shelf.give_back(loan)) {
+            return;
+        }
         let rest = |state: &mut State<R::Writer>| {
+            if self.loan.is_some() {
+                // It was taken back meanwhile, or was taken so often that it has to be lent anew.
+                state.take_back(lock);
+            }
             (write == ValueWrite::Keep && state.release_at_rest(lock)).then_some(())
         };
         // Nothing if the node is shut down: the lock went with it.
@@ -255,6 +282,7 @@ impl<R: Runtime> Future for Contended<'_, R> {
         let mode = guard.handle.shared.turn(|state, errands| {
             // A lock that is lost has no place to wait in.
             state.node.held(guard.lock).ok()?;
+            state.take_back(guard.lock);
             let stale = &mut errands.stale;
             if let Poll::Ready(mode) = state.registry.poll_watch(guard.lock, watch, context.waker(), stale) {
                 return Some(mode);

@@ -108,6 +108,7 @@ fn leaving_turns<R: Runtime, T>(
         machine.turn(|state, errands| {
             let now = state.advance(now);
             state.members.begin_leaving(now);
+            state.take_back_all();
             state.lifecycle.waiters.wake(|waker| errands.wake(waker));
             step(state)
         })

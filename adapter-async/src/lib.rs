@@ -75,6 +75,7 @@ mod handshake;
 mod incoming;
 mod lane;
 mod leave;
+mod lending;
 mod lifecycle;
 mod links;
 #[cfg(all(feature = "local-dir", target_os = "linux"))]
@@ -90,6 +91,7 @@ mod outgoing;
 mod registry;
 mod runtime;
 mod shared;
+mod shelf;
 mod snapshot;
 mod stale;
 mod stats;

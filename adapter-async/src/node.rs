@@ -309,7 +309,12 @@ impl<R: Runtime> Node<R> {
     /// membership; a transfer counts once for each machine that has a part of it.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let each = self.machines().look(|state| state.node.stats());
+        let each = self.machines().look(|state| {
+            let taken = state.lending.taken();
+            let stats = state.node.stats();
+            let (asked, granted) = (stats.asked + taken, stats.granted + taken);
+            Stats { asked, granted, granted_retained: stats.granted_retained + taken, ..stats }
+        });
         each.reduce(stats::sum).expect("a node has a machine")
     }
 
@@ -327,6 +332,10 @@ impl<R: Runtime> Node<R> {
     /// millisecond for some ten thousand locks. For people and tests, not for a loop.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
+        for machine in self.machines().each() {
+            // What nobody uses is to be seen as what is merely retained.
+            let _: Option<bool> = machine.turn(|state, _| state.take_back_idle());
+        }
         let each = self.machines().look(|state| Snapshot::of(&mut state.node));
         each.reduce(Snapshot::merged).expect("a node has a machine")
     }

@@ -52,6 +52,13 @@ impl LockOptions {
         Self { mode, ..Self::default() }
     }
 
+    /// Is it asked for as most locks are, so that one that is lent is as good? How it would wait does not matter, for that
+    /// is there at once.
+    pub(crate) fn is_plain(&self) -> bool {
+        let is_nobodys = self.owner.is_none() && self.priority == Priority(0);
+        is_nobodys && !self.value && self.flags.without(Flags::NO_QUEUE) == Flags::NONE
+    }
+
     /// In this space.
     pub const fn space(mut self, space: SpaceId) -> Self {
         self.space = space;

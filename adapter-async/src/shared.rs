@@ -11,18 +11,20 @@ use core::time::Duration;
 use std::sync::{Arc as StdArc, PoisonError};
 
 use lockmaster_core::drive::{self, Budget, Outlet};
-use lockmaster_core::{Event, HeapMemory, Instant, LockId, Node, NodeId, OwnerId, Standing, ValueState};
+use lockmaster_core::{Event, HeapMemory, Instant, LockId, Node, NodeId, OwnerId, Standing, Use, ValueState};
 
 use crate::balance::Balance;
 use crate::calm::{calmly, wake_all};
 use crate::errands::Errands;
 use crate::gate::Gate;
+use crate::lending::Lending;
 use crate::lifecycle::Lifecycle;
 use crate::links::{Claim, Detached, Links};
 use crate::members::Members;
 use crate::outgoing::Written;
 use crate::registry::{Denied, Registry, Unmet};
 use crate::runtime::{Runtime, Writer};
+use crate::shelf::Shelf;
 use crate::stale::Stale;
 use crate::stats::LinkStats;
 use crate::sync::{self, Arc, Mutex, MutexGuard};
@@ -52,14 +54,16 @@ const ALIVE_EVERY: Duration = Duration::from_millis(500);
 pub(crate) struct Shared<R: Runtime> {
     state: Mutex<State<R::Writer>>,
     pub(crate) runtime: Arc<R>,
+    /// Retained locks that lie ready.
+    pub(crate) shelf: Arc<Shelf>,
     /// What every connection passes first.
     pub(crate) gate: StdArc<Gate>,
 }
 
 /// Everything behind the mutex.
 ///
-/// The order of the first fields is kept: what is changed where a retained lock is taken and given back, and the node, whose
-/// first bytes are the same of its own.
+/// The order of the first fields is kept, so that what changes when a retained lock is taken and given back stands together:
+/// counts of the adapter, and then the node, which begins with what changes in it.
 #[repr(C)]
 pub(crate) struct State<W> {
     /// Guards that were not dropped yet.
@@ -76,6 +80,7 @@ pub(crate) struct State<W> {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) members: Members,
     pub(crate) balance: Balance,
+    pub(crate) lending: Lending,
     pub(crate) stats: LinkStats,
     /// Accepted connections that have not said hello yet.
     pub(crate) guests: u32,
@@ -100,6 +105,8 @@ impl<R: Runtime> Shared<R> {
         // Nobody is connected yet.
         let _ = links.follow(members.peers());
         let now = runtime.now();
+        let lending = Lending::new(locks, node.config());
+        let shelf = Arc::clone(&lending.shelf);
         let state = State {
             node,
             registry: Registry::new(locks),
@@ -108,6 +115,7 @@ impl<R: Runtime> Shared<R> {
             lifecycle: Lifecycle::default(),
             members,
             balance,
+            lending,
             stats: LinkStats::default(),
             guests: 0,
             guards: 0,
@@ -117,7 +125,7 @@ impl<R: Runtime> Shared<R> {
             owners: 0,
             part: (0, 1),
         };
-        Self { runtime, gate: StdArc::default(), state: Mutex::new(state) }
+        Self { runtime, shelf, gate: StdArc::default(), state: Mutex::new(state) }
     }
 
     /// A look at the state, or a change that the node has nothing to say about.
@@ -250,6 +258,7 @@ impl<R: Runtime> Shared<R> {
             let mut state = self.lock();
             let is_news = state.lifecycle.close(|waker| wakers.push(waker));
             state.registry.close(|waker| wakers.push(waker));
+            state.lending.close();
             wakers.extend(state.timer.close());
             (state.links.close().map(|(_, detached)| detached).collect(), is_news)
         };
@@ -395,6 +404,11 @@ impl<W: Writer> State<W> {
     ) {
         // Before events are polled: it may end the node's life, and that is to be told.
         let standing = self.node.standing(self.now);
+        if standing == Standing::Fenced {
+            self.take_back_all();
+        }
+        self.lending.shelf.set_until(self.node.certain_until());
+        self.take_back_called();
         if let Some(most) = self.balance.due(standing) {
             self.node.balance(self.now, most);
         }
@@ -420,21 +434,30 @@ impl<W: Writer> State<W> {
         budget: Budget,
     ) -> bool {
         let claimed = errands.claims().len();
-        let mut drain = Drain {
-            registry: &mut self.registry,
-            links: &mut self.links,
-            balance: &mut self.balance,
-            errands,
-            node: self.node.config().node,
-            machine: self.part.0,
-        };
-        let wait = drive::run(self.now, &mut self.node, &mut drain, budget);
+        let mut is_spent = self.drain_outputs(errands, budget);
+        if self.take_back_called() || self.take_back_for_room() {
+            is_spent = self.drain_outputs(errands, budget);
+        }
         if errands.claims().len() > claimed {
             // What is sent arms timers, and a release came without the time.
             self.advance(runtime.now());
             self.drain_fill(errands, claimed);
         }
-        wait.is_spent
+        is_spent || self.lending.is_called()
+    }
+
+    fn drain_outputs(&mut self, errands: &mut Errands<W>, budget: Budget) -> bool {
+        let mut drain = Drain {
+            registry: &mut self.registry,
+            links: &mut self.links,
+            balance: &mut self.balance,
+            lending: &mut self.lending,
+            guards: &mut self.guards,
+            errands,
+            node: self.node.config().node,
+            machine: self.part.0,
+        };
+        drive::run(self.now, &mut self.node, &mut drain, budget).is_spent
     }
 
     /// Looks at what the node is in its cluster, and tells who waits for it.
@@ -522,6 +545,8 @@ struct Drain<'a, W> {
     registry: &'a mut Registry,
     links: &'a mut Links<W>,
     balance: &'a mut Balance,
+    lending: &'a mut Lending,
+    guards: &'a mut u32,
     errands: &'a mut Errands<W>,
     node: NodeId,
     machine: u64,
@@ -536,9 +561,15 @@ impl<W: Writer> Outlet for Drain<'_, W> {
                 self.registry.complete(lock, Err(Unmet::Denied(Denied { reason, held })))
             }
             Event::Demanded { lock, owner: _, mode } => {
+                if self.lending.call(lock) {
+                    return;
+                }
                 return self.registry.demand(lock, mode, |waker| self.errands.wake(waker));
             }
             Event::Lost { lock, owner } => {
+                if let Some(Use::Held(_)) = self.lending.withdraw(lock) {
+                    *self.guards += 1;
+                }
                 self.errands.notes.add(self.node, Note::Lost(owner));
                 return self.registry.lose(lock, |waker| self.errands.wake(waker));
             }
@@ -634,6 +665,9 @@ mod contract;
 #[cfg(lockmaster_shuttle)]
 #[cfg(test)]
 mod crowds;
+#[cfg(not(any(lockmaster_loom, lockmaster_shuttle)))]
+#[cfg(test)]
+mod lent;
 #[cfg(lockmaster_loom)]
 #[cfg(test)]
 mod models;

@@ -1,7 +1,13 @@
 //! What threads share a node through, so that loom and shuttle can stand in for it.
 
+#[cfg(not(any(lockmaster_loom, lockmaster_shuttle)))]
+pub(crate) use core::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+#[cfg(lockmaster_loom)]
+pub(crate) use loom::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 #[cfg(lockmaster_loom)]
 pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
+#[cfg(lockmaster_shuttle)]
+pub(crate) use shuttle::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 #[cfg(lockmaster_shuttle)]
 pub(crate) use shuttle::sync::{Arc, Mutex, MutexGuard};
 #[cfg(not(any(lockmaster_loom, lockmaster_shuttle)))]

@@ -31,7 +31,7 @@ enum Choice {
 /// Nodes with more and more machines; with one it is what is to be bettered.
 pub(crate) fn run() -> Vec<Row> {
     let plans = [
-        (1, Choice::Any, "tokio: retained lock + unlock, two threads, 1 machine", 1.0),
+        (1, Choice::Any, "tokio: retained lock + unlock, two threads, 1 machine", 0.6),
         (4, Choice::Any, "tokio: retained lock + unlock, two threads, 4 machines", 0.6),
         (16, Choice::Any, "tokio: retained lock + unlock, two threads, 16 machines", 0.6),
         (4, Choice::Own, "tokio: retained lock + unlock, two threads, 2 machines each", 0.6),

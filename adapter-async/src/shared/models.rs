@@ -26,6 +26,7 @@ use crate::outgoing::Outgoing;
 use crate::stale::Stale;
 use crate::{ConvertError, LockError, LockOptions, Mode, Node, TransferError, TransferId};
 
+mod shelf;
 mod views;
 
 /// Words of the stack on which a node is made: its state is moved about several times until it is in its place.

@@ -142,6 +142,16 @@ pub(crate) fn node_of(id: NodeId, members: &[NodeId]) -> crate::Node<Still> {
     node_with(config, 1, || Members::fixed(id, false, view.clone()))
 }
 
+/// A node by itself that retains so many locks without an owner at most.
+#[cfg(not(any(lockmaster_loom, lockmaster_shuttle)))]
+pub(crate) fn keeping(most: u32) -> crate::Node<Still> {
+    let mut config = config(ME);
+    config.members.push(ME).unwrap();
+    config.spaces[0].retained_max = most;
+    let view = ClusterView { epoch: Epoch(1), members: vec![member(ME)] };
+    node_with(config, 1, || Members::fixed(ME, false, view.clone()))
+}
+
 fn config(id: NodeId) -> Config {
     let mut config = Config::new(ClusterId(1), id, Incarnation(1));
     let mut space = SpaceConfig::new("default").unwrap();

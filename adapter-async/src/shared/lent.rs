@@ -1,0 +1,127 @@
+//! Locks that are lent, where what lies on the shelf is in somebody's way, or outlives the life in which it was lent.
+
+use core::pin::pin;
+use core::task::{Poll, Waker};
+use core::time::Duration;
+
+use lockmaster_core::{Flags, Mode};
+
+use super::still::{EX, ME, PR, Still, granted, keeping, lone_member, node, poll, view};
+use crate::{ConvertError, Guard, Incarnation, LockOptions, Node, OwnerId};
+
+fn lent(node: &Node<Still>) -> u32 {
+    node.machines().lead().lock().lending.count()
+}
+
+/// A guard of a lock that is lent.
+fn borrowed(node: &Node<Still>, name: &str, mode: Mode) -> Guard<Still> {
+    let before = lent(node);
+    drop(granted(node.lock(name, mode)));
+    let guard = granted(node.lock(name, mode));
+    assert_eq!(lent(node), before + 1);
+    guard
+}
+
+/// A node that begins its next life while the guard of the last one is there, and lends a lock in the same place.
+fn reborn() -> (Node<Still>, Guard<Still>) {
+    let node = lone_member();
+    let old = borrowed(&node, "a", EX);
+    let lead = node.machines().lead();
+    lead.hear_fenced(1, "by the test");
+    assert!(old.is_lost());
+    let life = lead.rejoin(Incarnation(2)).expect("every loss was told").expect("it runs");
+    lead.hear_view(life, view(2, 2, &[]));
+    let new = borrowed(&node, "a", EX);
+    assert_eq!(new.lock.place(), old.lock.place());
+    drop(new);
+    (node, old)
+}
+
+#[test]
+fn a_guard_of_an_earlier_life_does_not_touch_what_is_lent_in_this_one() {
+    let (node, old) = reborn();
+    drop(old);
+    assert_eq!(lent(&node), 1);
+    assert!(!node.machines().is_closed());
+    assert_eq!(node.machines().lead().lock().guards, 0);
+    drop(granted(node.lock("a", EX)));
+}
+
+#[test]
+fn a_conversion_of_an_earlier_life_does_not_touch_what_is_lent_in_this_one() {
+    let (node, mut old) = reborn();
+    let converted = poll(pin!(old.convert(PR)), Waker::noop());
+    assert_eq!(converted, Poll::Ready(Err(ConvertError::Lost)));
+    assert!(!node.machines().is_closed());
+    assert_eq!(lent(&node), 1);
+}
+
+#[test]
+fn a_conversion_that_does_not_queue_finds_free_what_nobody_uses() {
+    for timeout in [None, Some(Duration::ZERO)] {
+        let flags = if timeout.is_none() { Flags::NO_QUEUE } else { Flags::NONE };
+        let node = node(&[ME]);
+        let mut guard = borrowed(&node, "a", PR);
+        let other = granted(node.lock("a", PR));
+        assert_eq!(lent(&node), 2);
+        drop(other);
+        let converted = poll(pin!(guard.convert_with(EX, flags, timeout)), Waker::noop());
+        assert_eq!(converted, Poll::Ready(Ok(())), "{flags:?} {timeout:?}: nobody uses the other");
+    }
+}
+
+#[test]
+fn who_has_no_patience_finds_free_what_nobody_uses() {
+    let ways =
+        [LockOptions::new(PR), LockOptions::new(EX).value(true), LockOptions::new(EX).owner(OwnerId(7))];
+    for way in ways {
+        let node = node(&[ME]);
+        drop(borrowed(&node, "a", EX));
+        let guard = granted(node.lock_with("a", way.timeout(Duration::ZERO)));
+        assert_eq!(guard.mode(), way.mode);
+    }
+}
+
+#[test]
+fn no_more_is_lent_and_not_used_than_may_be_retained() {
+    let node = keeping(2);
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        for _ in 0..4 {
+            drop(granted(node.lock(name, EX)));
+        }
+    }
+    assert!(lent(&node) <= 2, "{} locks are kept without an owner", lent(&node));
+}
+
+#[test]
+fn what_is_counted_stays_counted_when_the_node_is_shut_down() {
+    let node = node(&[ME]);
+    drop(borrowed(&node, "a", EX));
+    for _ in 0..10 {
+        drop(granted(node.lock("a", EX)));
+    }
+    let before = node.stats().granted;
+    node.machines().close();
+    assert_eq!(node.stats().granted, before);
+}
+
+#[test]
+fn what_was_asked_back_is_not_lent_at_once_wherever_it_lay() {
+    let node = node(&[ME]);
+    // The second reader's lock lies beside the first place of the name.
+    let first = borrowed(&node, "a", PR);
+    let second = granted(node.lock("a", PR));
+    assert_eq!(lent(&node), 2);
+    drop(first);
+    // The first is taken back as idle, so that the second lies alone.
+    assert!(node.machines().lead().turn(|state, _| state.take_back_idle()).unwrap());
+    assert_eq!(lent(&node), 1);
+    let mut writer = Box::pin(node.lock("a", EX));
+    assert!(poll(writer.as_mut(), Waker::noop()).is_pending());
+    drop(second);
+    let Poll::Ready(Ok(guard)) = poll(writer.as_mut(), Waker::noop()) else { panic!("it is free") };
+    drop(guard);
+    assert_eq!(lent(&node), 0);
+    drop(granted(node.lock("a", EX)));
+    assert_eq!(lent(&node), 0, "it was asked back just now");
+}
