@@ -85,7 +85,7 @@ impl Lending {
     }
 
     /// How many locks are lent.
-    #[cfg(any(feature = "conformance", test))]
+    #[cfg(any(feature = "conformance", all(test, not(lockmaster_shuttle))))]
     pub(crate) const fn count(&self) -> u32 {
         self.count
     }
@@ -127,11 +127,13 @@ impl<W: Writer> State<W> {
         Some(taken)
     }
 
-    /// Takes a lock back, if it is lent.
-    pub(crate) fn take_back(&mut self, lock: LockId) {
-        if let Some(used) = self.lending.withdraw(lock) {
+    /// Takes a lock back, if it is lent; says whether it was.
+    pub(crate) fn take_back(&mut self, lock: LockId) -> bool {
+        let used = self.lending.withdraw(lock);
+        if let Some(used) = used {
             self.took_back(lock, used);
         }
+        used.is_some()
     }
 
     /// Takes back what is in the way of whoever does not wait until it is asked back.
@@ -139,9 +141,7 @@ impl<W: Writer> State<W> {
         &mut self,
         lent_against: impl Fn(&mut Node<HeapMemory>) -> Option<LockId>,
     ) {
-        while let Some(lock) = lent_against(&mut self.node) {
-            self.take_back(lock);
-        }
+        while lent_against(&mut self.node).is_some_and(|lock| self.take_back(lock)) {}
     }
 
     fn took_back(&mut self, lock: LockId, used: Use) {

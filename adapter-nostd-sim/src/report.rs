@@ -297,9 +297,9 @@ impl AddAssign for MachineCounts {
 }
 
 impl Report {
-    /// Every counter of what owners did, with its name.
+    /// Every counter of what owners did, with its name, but for that of what was lent, which they do not do by themselves.
     #[must_use]
-    pub const fn all(&self) -> [(&'static str, u64); 22] {
+    pub const fn all(&self) -> [(&'static str, u64); 21] {
         [
             ("steps", self.steps),
             ("asked", self.asked),
@@ -316,7 +316,6 @@ impl Report {
             ("demands", self.demands),
             ("values read", self.values_read),
             ("at rest", self.at_rest),
-            ("lent", self.lent),
             ("values written", self.values_written),
             ("frames", self.frames),
             ("messages", self.messages),

@@ -34,6 +34,9 @@ pub(super) fn show(sum: &Sum, took: Duration) -> String {
     ];
     rows.push(Row::heading("what owners did"));
     rows.extend(report.all().into_iter().map(|(what, count)| Row::new(what, grouped(count))));
+    if report.lent > 0 {
+        rows.push(Row::new("lent", grouped(report.lent)));
+    }
     rows.push(Row::heading("slots that moved"));
     rows.extend(report.moves.all().into_iter().map(|(what, count)| Row::new(what, grouped(count))));
     if report.changes != ChangeCounts::default() {
