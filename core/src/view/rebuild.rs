@@ -424,6 +424,8 @@ impl Machine<'_> {
                 self.s.views.opening = None;
                 self.s.views.followed = self.s.views.followed.saturating_sub(1);
                 self.slot_mut(slot).course = Course::Still;
+                // As for any reporter: what is not on record now is over, also where the slot goes from here.
+                self.raise_floor(slot, self.s.me, self.s.last_number());
                 self.s.stats.slots_rebuilt += 1;
                 self.unmark_open();
                 self.look_at_all(slot);
