@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use lockmaster_core::{
-    Limits, LockView, Mode, NodeId, Number, PhysicalView, QueueName, ResourceView, SpaceId, ValueState, Visit,
+    Limits, LockView, Mode, NodeId, Number, PhysicalView, QueueName, ResourceView, SpaceId, Token,
+    ValueState, Visit,
 };
 
 use crate::report::{Violation, ensure};
@@ -35,6 +36,7 @@ pub(crate) struct Row {
     pub(crate) held: Option<Mode>,
     pub(crate) wanted: Option<Mode>,
     pub(crate) number: Number,
+    pub(crate) token: Token,
     pub(crate) demanded: Option<Mode>,
     pub(crate) value: Option<ValueState>,
     pub(crate) physical: Vec<PhysicalView>,
@@ -123,6 +125,7 @@ impl Visit for Look<'_> {
         row.held = resource.held;
         row.wanted = resource.wanted;
         row.number = resource.number;
+        row.token = resource.token;
         row.demanded = resource.demanded;
         row.value = resource.value;
     }

@@ -25,7 +25,7 @@ const KEPT: [(u64, u16, u32, &str); 3] = [
 ];
 
 /// The same for seeds that decide about nodes and steps themselves.
-const KEPT_WHOLE: [(u64, &str); 16] = [
+const KEPT_WHOLE: [(u64, &str); 17] = [
     (
         3_399,
         "a reporter asked about its last slot, which had moved on, and never heard that the others were open",
@@ -60,6 +60,10 @@ const KEPT_WHOLE: [(u64, &str); 16] = [
         "a position was heard before what a rebuild had lost was known to be lost, and read as never written",
     ),
     (4_026_738, "a transfer was withdrawn in the call that ended its node's life, and never ended"),
+    (
+        8_405_946,
+        "the checker took a node that had given up its mode for a moment for one that kept the block",
+    ),
 ];
 
 fn examine(seeds: Range<u64>) -> Report {

@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use lockmaster_core::{Epoch, Mode, NodeId, Number, PhysicalView, QueueName, QueueTicket};
+use lockmaster_core::{Epoch, Mode, NodeId, Number, PhysicalView, QueueName, QueueTicket, Token};
 
 use crate::report::{Violation, ensure};
 use crate::tables::Row;
@@ -30,8 +30,12 @@ struct OfNode {
     gone: Number,
     /// The request that was acknowledged last, and its place.
     place: Option<(Number, QueueTicket)>,
+    /// Under which it was granted what it holds, when it was shown last.
+    token: Token,
     /// It has read or written the value block, and has held a mode since in which nobody else can write.
     has_copy: bool,
+    /// It has read the block since it was shown last.
+    has_read: bool,
 }
 
 impl Account {
@@ -53,8 +57,13 @@ impl Account {
     /// A node shows what it holds and wants.
     pub(super) fn shows(&mut self, node: NodeId, row: &Row) {
         let of = self.of(node);
+        // What is granted with a position that was not seen before may have been given up for a moment.
+        let is_regained = row.token != of.token && row.number != of.shown;
+        let has_kept = !is_regained || of.has_read;
+        of.has_copy &= has_kept && row.held.is_some_and(Mode::keeps_value_current);
+        of.has_read = false;
         of.shown = of.shown.max(row.number);
-        of.has_copy &= row.held.is_some_and(Mode::keeps_value_current);
+        of.token = row.token;
     }
 
     /// A node takes a view; who joins with it is not reported.
@@ -70,7 +79,8 @@ impl Account {
 
     /// An owner of the node has read the last value.
     pub(super) fn read(&mut self, node: NodeId) {
-        self.of(node).has_copy = true;
+        let of = self.of(node);
+        (of.has_copy, of.has_read) = (true, true);
     }
 
     /// The node's life is over: its next one knows nothing.
