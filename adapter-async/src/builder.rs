@@ -5,11 +5,12 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::net::TcpListener;
 use std::sync::Arc as StdArc;
+use std::thread::available_parallelism;
 use std::time::SystemTime;
 
 use lockmaster_core::{
-    ClusterId, Config, ConfigError, Division, DivisionError, Epoch, HeapMemory, Incarnation, Limits, NodeId,
-    SpaceConfig, SpaceId, hash,
+    ClusterId, Config, ConfigError, Division, DivisionError, Epoch, HeapMemory, Incarnation, Limits,
+    MACHINES_MAX, NodeId, SpaceConfig, SpaceId, hash,
 };
 
 use crate::balance::Balance;
@@ -18,7 +19,7 @@ use crate::error::StartError;
 use crate::gate::Gate;
 use crate::machines::Machines;
 use crate::members::Members;
-use crate::membership::{Candidate, ClusterMember, ClusterView, Keeper, Membership};
+use crate::membership::{Candidate, ClusterMember, ClusterView, First, Keeper, Membership, MembershipError};
 use crate::node::Node;
 use crate::runtime::Runtime;
 use crate::shared::Shared;
@@ -28,6 +29,9 @@ use crate::trace;
 
 /// Number of a node that has no other members.
 const ALONE: NodeId = NodeId(1);
+/// Most machines of a node for which nobody has named a number. Each more costs those who keep one core busy something, and
+/// what it gives to those who keep many busy grows less.
+const MACHINES_UNNAMED: u8 = 4;
 /// Most transfers at a time that bring the map into balance, unless the builder says otherwise.
 const BALANCE: usize = 2;
 
@@ -48,7 +52,7 @@ pub struct Builder<R> {
     advertised: Option<SocketAddr>,
     balance: Option<usize>,
     places: Option<u8>,
-    machines: u8,
+    machines: Option<u8>,
     spaces: Vec<SpaceConfig>,
     limits: Limits,
     chunk: Option<u32>,
@@ -88,7 +92,7 @@ impl<R: Runtime> Builder<R> {
             advertised: None,
             balance: None,
             places: None,
-            machines: 1,
+            machines: None,
             spaces: Vec::new(),
             limits: Limits::default(),
             chunk: None,
@@ -150,17 +154,23 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// How many machines each node of the cluster runs side by side, 1 to 16; one unless it is named. Every node must say the
-    /// same, and every space must have at least as many slots.
+    /// How many machines each node of the cluster runs side by side, 1 to 16, and no more than any space has slots. Unless it is
+    /// named there is one for each core of the host, but no more than four.
+    ///
+    /// The number is the cluster's: with a provider ([`Builder::join`]) it is that of the node that founds the cluster, and
+    /// whoever finds members runs as many as they do, whatever is named here ([`Node::machine_count`]). It changes when a
+    /// node founds the cluster anew, after all have left; a node that was fenced and is running still cannot come back to such
+    /// a cluster until it is started again. Members that are named ([`Builder::member`]) cannot ask: they run one machine,
+    /// or must all name the same number.
     ///
     /// A machine has a mutex, tables and connections of its own, and a part of the resources: threads whose resources are of
-    /// different machines do not wait for each other. A retained lock that is taken again and again needs no machine, so one
-    /// is best as long as one core can do the rest. Threads that use all machines in turn gain little, for what one core wrote
-    /// last the other has to fetch.
+    /// different machines do not wait for each other. A retained lock that is taken again and again needs no machine. Threads
+    /// that use all machines in turn gain less, for what one core wrote last the other has to fetch, and one thread alone is
+    /// a little quicker with one machine.
     /// Which machine a resource is of is chosen by a hash of its name, and the slots of a space are those of the machines in
     /// turn. [`Builder::limits`], retained locks and [`Builder::balance`] are divided among them, rounded up.
     pub fn machines(mut self, machines: u8) -> Self {
-        self.machines = machines;
+        self.machines = Some(machines);
         self
     }
 
@@ -279,7 +289,7 @@ impl<R: Runtime> Builder<R> {
         // Who the node will be is not known yet; the rest can be wrong already.
         let mut config = self.start_config(self.node.unwrap_or(ALONE), Incarnation(1))?;
         config.check()?;
-        let digest = self.start_division(config)?.config(0).digest();
+        let choices = self.start_choices(config)?;
         if let (Some(tls), Some(id)) = (&self.tls, self.node) {
             tls.check(&self.cluster, id)?;
         }
@@ -292,11 +302,18 @@ impl<R: Runtime> Builder<R> {
             return Err(StartError::Unspecified(address));
         }
         self.start_check(address)?;
-        let candidate = Candidate { cluster: self.cluster_id(), node: self.node, address, digest };
+        let digests = choices.iter().map(|(digest, _)| *digest).collect();
+        let candidate = Candidate { cluster: self.cluster_id(), node: self.node, address, digests };
         let keeper = Keeper::start(Arc::clone(&self.runtime), provider, candidate, wall_clock());
         let keeper = keeper.map_err(StartError::Thread)?;
-        let (id, incarnation) = keeper.joined().await?;
+        let First { node: id, incarnation, digest } = keeper.joined().await?;
 
+        let chosen = choices.into_iter().find(|(choice, _)| *choice == digest);
+        let (_, machines) = chosen.ok_or_else(|| {
+            let why = "the engine has given the node a configuration that is none of its own";
+            MembershipError::Untrusted(why.to_owned())
+        })?;
+        self.machines = Some(machines);
         let config = self.start_config(id, incarnation)?;
         let gate = self.start_gate(id)?;
         let reaches_far = self.reaches_far();
@@ -335,7 +352,7 @@ impl<R: Runtime> Builder<R> {
         let listener = listener.map(|listener| self.runtime.listen(listener)).transpose();
         let listener = listener.map_err(StartError::Listen)?;
         let machines = StdArc::new(Machines::new(each, division));
-        trace::started(id, count);
+        trace::started(id, count, machines.each().len());
         if !is_alone {
             trace::security(id, gate.identity.is_some());
         }
@@ -362,7 +379,31 @@ impl<R: Runtime> Builder<R> {
     /// Divides the node among its machines.
     fn start_division(&self, config: Config) -> Result<Division, StartError> {
         let is_impossible = |(DivisionError::Machines | DivisionError::Slots)| StartError::Machines;
-        Division::new(config, self.machines).map_err(is_impossible)
+        let machines = self.machines.unwrap_or_else(|| self.start_machines(&config));
+        Division::new(config, machines).map_err(is_impossible)
+    }
+
+    /// How many machines a node runs for which nobody has named a number.
+    fn start_machines(&self, config: &Config) -> u8 {
+        if !self.members.is_empty() {
+            return 1;
+        }
+        let cores = available_parallelism().map_or(1, |cores| u8::try_from(cores.get()).unwrap_or(u8::MAX));
+        let slots = config.spaces.iter().map(|space| u8::try_from(space.slots).unwrap_or(u8::MAX)).min();
+        cores.min(slots.unwrap_or(1)).clamp(1, MACHINES_UNNAMED)
+    }
+
+    /// The configurations in which the node can run, the one in which it would found a cluster first: the digest of each,
+    /// and how many machines there are.
+    fn start_choices(&self, config: Config) -> Result<Vec<(u64, u8)>, StartError> {
+        let first = self.start_division(config.clone())?;
+        let others = (1..=MACHINES_MAX).filter_map(|machines| Division::new(config.clone(), machines).ok());
+        let others = others.filter(|division| division.machines() != first.machines());
+        let choice = |division: &Division| {
+            let machines = u8::try_from(division.machines()).expect("machines are few");
+            (division.config(0).digest(), machines)
+        };
+        Ok(core::iter::once(choice(&first)).chain(others.map(|division| choice(&division))).collect())
     }
 
     fn cluster_id(&self) -> ClusterId {

@@ -237,6 +237,8 @@ macro_rules! conformance {
                 a_range_of_slots_moves_on_every_machine
                 a_part_that_is_refused_takes_the_others_back
                 nodes_with_other_numbers_of_machines_refuse_each_other
+                nodes_that_name_other_numbers_run_as_many_as_the_members
+                a_node_stays_outside_a_cluster_that_was_founded_otherwise
                 so_many_machines_as_cannot_be_do_not_start
                 a_fenced_node_comes_back_with_all_machines
                 shutdown_ends_waits_on_every_machine

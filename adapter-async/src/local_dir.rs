@@ -88,7 +88,8 @@ impl Membership for LocalDir {
         let watch = Watch::new(&store)?;
         let stop = Arc::new(Stop::new(&store)?);
         let (member, view) = admit(&store, candidate, &inbox)?;
-        let (node, incarnation, member) = (member.node, member.incarnation, Arc::new(member));
+        let (node, incarnation, digest) = (member.node, member.incarnation, member.digest);
+        let member = Arc::new(member);
         *self.member.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&member);
         inbox.certainty(Certainty::FOR_EVER);
         inbox.view(view.clone());
@@ -98,7 +99,7 @@ impl Membership for LocalDir {
         let thread =
             thread.map_err(|source| MembershipError::Io { path: self.path.display().to_string(), source })?;
         let session = LocalSession { member, inbox, stop, thread: Some(thread) };
-        Ok(Joined { node, incarnation, session: Box::new(session) })
+        Ok(Joined { node, incarnation, digest, session: Box::new(session) })
     }
 }
 

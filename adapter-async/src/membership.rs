@@ -16,7 +16,7 @@ use std::sync::Arc;
 use lockmaster_core::{Certainty, ClusterId, Epoch, Incarnation, Instant, NodeId, View, ViewMember};
 
 pub(crate) use self::ear::Ear;
-pub(crate) use self::keeper::Keeper;
+pub(crate) use self::keeper::{First, Keeper};
 
 /// A membership engine, or the way to one.
 pub trait Membership: Send + Sync + 'static {
@@ -44,8 +44,25 @@ pub struct Candidate {
     pub node: Option<NodeId>,
     /// Where other members reach it.
     pub address: SocketAddr,
-    /// Digest of what must be configured alike on every node.
-    pub digest: u64,
+    /// Digests of the configurations in which the node can run, the one in which it would found a cluster first: spaces,
+    /// slots and hash seed are the same in all, the number of machines is another in each. A node that has run already can
+    /// run in one alone.
+    pub digests: Vec<u64>,
+}
+
+impl Candidate {
+    /// The configuration in which the node is to run: that of the living members, or its first if there are none.
+    ///
+    /// # Errors
+    /// [`MembershipError::Configuration`] if the node cannot run as the members do.
+    pub fn digest(&self, members: Option<u64>) -> Result<u64, MembershipError> {
+        let agreed = match members {
+            Some(members) => self.digests.iter().find(|digest| **digest == members),
+            None => self.digests.first(),
+        };
+        let why = "spaces, slots, the hash seed or the number of machines are not those of the members";
+        agreed.copied().ok_or_else(|| MembershipError::Configuration(why.to_owned()))
+    }
 }
 
 /// A membership that has begun.
@@ -54,6 +71,8 @@ pub struct Joined {
     pub node: NodeId,
     /// This life; higher than all before it.
     pub incarnation: Incarnation,
+    /// The configuration in which all members run, one of the candidate's ([`Candidate::digest`]).
+    pub digest: u64,
     /// The node's side of it.
     pub session: Box<dyn Session>,
 }
@@ -216,8 +235,8 @@ pub enum MembershipError {
     /// The number is taken by a living node: use another, or stop that one.
     #[error("node {0} is a member already")]
     Taken(NodeId),
-    /// The cluster is configured otherwise: spaces, slots, machines and hash seed must be the same on every
-    /// node.
+    /// The cluster is configured otherwise: spaces, slots and hash seed must be the same on every node, and the number of
+    /// machines, too, if this node runs already.
     #[error("the cluster is configured otherwise: {0}")]
     Configuration(String),
     /// Nobody wants the membership any more: the node was shut down meanwhile.

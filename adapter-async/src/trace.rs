@@ -12,9 +12,9 @@ use lockmaster_core::{Denial, Dropped, Epoch, HelloError, NodeId, OwnerId, Progr
 
 use crate::membership::MembershipError;
 
-pub(crate) fn started(node: NodeId, members: usize) {
+pub(crate) fn started(node: NodeId, members: usize, machines: usize) {
     #[cfg(feature = "tracing")]
-    tracing::info!(node = node.0, members, "node started");
+    tracing::info!(node = node.0, members, machines, "node started");
 }
 
 pub(crate) fn security(node: NodeId, is_secured: bool) {

@@ -34,11 +34,10 @@ const WARN_AHEAD: Duration = Duration::from_secs(5);
 /// # Errors
 /// [`Failure`] if it cannot be started.
 pub(crate) fn run(args: &NodeArgs) -> Result<Verdict, Failure> {
-    // As many threads as machines, so that all of them can be at work.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2.max(args.machines.into()))
-        .enable_all()
-        .build();
+    // One for each core, and two at least: a task that keeps its thread busy does not keep all others waiting.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(cores.max(2)).enable_all().build();
     runtime.map_err(|error| Failure::Broken(format!("starting the runtime: {error}")))?.block_on(live(args))
 }
 
@@ -89,7 +88,9 @@ async fn start(args: &NodeArgs, directory: Option<&LocalDir>) -> Result<Node, Fa
 /// Starts the node, which is a member then.
 pub(crate) async fn join(args: &NodeArgs, directory: Option<&LocalDir>) -> Result<Node, Failure> {
     let mut builder = Node::builder(&args.cluster).listen(args.listen).limits(limits(args));
-    builder = builder.machines(args.machines);
+    if let Some(machines) = args.machines {
+        builder = builder.machines(machines);
+    }
     if let Some(address) = reached_at(args)? {
         builder = builder.advertise(address);
     }

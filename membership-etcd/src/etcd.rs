@@ -64,7 +64,8 @@ impl Etcd {
             keys: Keys::new(candidate.cluster),
             node: candidate.node,
             address: candidate.address,
-            digest: candidate.digest,
+            digest: candidate.digest(None)?,
+            digests: candidate.digests.clone(),
             timing: self.timing,
             previous,
             floor,
@@ -93,6 +94,7 @@ impl Membership for Etcd {
         let shared = worker::start(member, inbox, floor, link)
             .map_err(|source| MembershipError::Io { path: "a thread".to_owned(), source })?;
         let life = shared.wait_joined()?;
+        let digest = shared.with(|member, _| member.digest());
         let session = EtcdSession {
             shared,
             place: (candidate.cluster, life.node),
@@ -102,7 +104,7 @@ impl Membership for Etcd {
             joined_at: clock.now(),
             clock,
         };
-        Ok(Joined { node: life.node, incarnation: life.incarnation, session: Box::new(session) })
+        Ok(Joined { node: life.node, incarnation: life.incarnation, digest, session: Box::new(session) })
     }
 }
 

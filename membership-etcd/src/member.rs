@@ -34,7 +34,10 @@ pub(crate) struct Plan {
     /// Absent if it is to be chosen.
     pub(crate) node: Option<NodeId>,
     pub(crate) address: SocketAddr,
+    /// The configuration in which it is to run: that of the live members, as far as they are known.
     pub(crate) digest: u64,
+    /// Those in which it could.
+    pub(crate) digests: Vec<u64>,
     /// With the time to live to ask for.
     pub(crate) timing: Timing,
     /// The lease of this node's life before, which has ended and which it may revoke.
@@ -430,6 +433,11 @@ impl Member {
     /// The lease, if it was granted.
     pub(crate) fn lease(&self) -> Option<LeaseId> {
         self.lease.map(|lease| lease.id)
+    }
+
+    /// The configuration in which the node is to run, once it has joined.
+    pub(crate) const fn digest(&self) -> u64 {
+        self.plan.digest
     }
 
     /// The spans of the lease as granted, or as it is to be asked for.

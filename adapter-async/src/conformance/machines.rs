@@ -6,8 +6,8 @@ use super::rig::{EX, PR, Rig, SLOTS, names_at, poll_once, small_space, socket};
 use super::script::Script;
 use super::steered::Steered;
 use crate::{
-    LockError, NodeId, Runtime, SlotId, SlotRange, SpaceConfig, SpaceId, Stage, Standing, StartError,
-    TransferError,
+    Builder, LockError, NodeId, Runtime, SlotId, SlotRange, SpaceConfig, SpaceId, Stage, Standing,
+    StartError, TransferError,
 };
 
 const MACHINES: u8 = 3;
@@ -108,6 +108,61 @@ pub(super) async fn nodes_with_other_numbers_of_machines_refuse_each_other<R: Ru
         one.shutdown().await;
         two.shutdown().await;
     }
+}
+
+pub(super) async fn nodes_that_name_other_numbers_run_as_many_as_the_members<R: Runtime + Clone>(
+    rig: &Rig<R>,
+) {
+    let script = Script::default();
+    let unnamed = |number| {
+        let builder = Builder::new("test", rig.runtime.clone()).node(number).space(small_space());
+        builder.listener(socket().0).join(script.clone())
+    };
+    let found = async |first, machines: u8, others: &[(u16, Option<u8>)]| {
+        let mut nodes = vec![unnamed(first).machines(machines).start().await.unwrap()];
+        for (number, named) in others {
+            let builder = unnamed(*number);
+            let builder = match named {
+                Some(machines) => builder.machines(*machines),
+                None => builder,
+            };
+            nodes.push(builder.start().await.unwrap());
+        }
+        assert!(nodes.iter().all(|node| node.machine_count() == usize::from(machines)));
+        for number in 0..30 {
+            let name = format!("resource {number}");
+            let guard = nodes[number % nodes.len()].lock(&name, EX).await.unwrap();
+            let busy = nodes[(number + 1) % nodes.len()].try_lock(&name, PR).await;
+            assert_eq!(busy.unwrap_err(), LockError::Busy);
+            drop(guard);
+        }
+        for node in nodes {
+            assert!(node.leave(Duration::from_secs(60)).await.is_clean());
+        }
+    };
+    found(1, 3, &[(2, Some(1)), (3, Some(16)), (4, None)]).await;
+    // All have left, so the cluster is founded anew.
+    found(3, 1, &[(1, Some(3)), (2, None)]).await;
+}
+
+pub(super) async fn a_node_stays_outside_a_cluster_that_was_founded_otherwise<R: Runtime + Clone>(
+    rig: &Rig<R>,
+) {
+    let script = Script::default();
+    let one = script.builder(rig, 1).machines(3).start().await.unwrap();
+    script.remove(1);
+    let two = script.builder(rig, 2).machines(2).start().await.unwrap();
+    drop(two.lock("a", EX).await.unwrap());
+    script.inbox(1).fenced("by the test");
+    let attempts = || script.events().iter().filter(|event| *event == "join 1").count();
+    rig.until(|| attempts() >= 3).await;
+    assert_eq!(one.standing(), Standing::Fenced);
+    assert_eq!(two.members().len(), 1);
+    assert!(two.leave(Duration::from_secs(60)).await.is_clean());
+    rig.until(|| one.standing() == Standing::Member).await;
+    assert_eq!(one.machine_count(), 3);
+    drop(one.lock("a", EX).await.unwrap());
+    one.shutdown().await;
 }
 
 pub(super) async fn so_many_machines_as_cannot_be_do_not_start<R: Runtime + Clone>(rig: &Rig<R>) {

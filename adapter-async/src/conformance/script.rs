@@ -31,6 +31,8 @@ struct State {
     epoch: u32,
     incarnations: u64,
     members: BTreeMap<NodeId, ClusterMember>,
+    /// The configuration of who founded the cluster.
+    digest: u64,
     /// Where each node was told last.
     inboxes: BTreeMap<NodeId, Inbox>,
     /// Joins wait.
@@ -199,6 +201,9 @@ impl Membership for Script {
             state.failures -= 1;
             return Err(MembershipError::Unreachable("by the test".to_owned()));
         }
+        let founded = (!state.members.is_empty()).then_some(state.digest);
+        let digest = candidate.digest(founded)?;
+        state.digest = digest;
         state.incarnations += 1;
         let (incarnation, joined, address) =
             (Incarnation(state.incarnations), Epoch(state.epoch + 1), candidate.address);
@@ -215,7 +220,7 @@ impl Membership for Script {
             });
         }
         let session = Part { script: self.clone(), node, incarnation, has_left: false };
-        Ok(Joined { node, incarnation, session: Box::new(session) })
+        Ok(Joined { node, incarnation, digest, session: Box::new(session) })
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Member {
     pub(super) store: Store,
     pub(super) node: NodeId,
     pub(super) incarnation: Incarnation,
+    /// The configuration of the cluster, as it was admitted to it.
+    pub(super) digest: u64,
     file: Held,
 }
 
@@ -47,17 +49,14 @@ impl Member {
         locked.clean()?;
         let before = locked.read()?.unwrap_or_else(|| Record {
             cluster: candidate.cluster,
-            digest: candidate.digest,
+            digest: 0,
             incarnations: 0,
             view: ClusterView::default(),
         });
         let (node, file) = admit_number(store, locked, &before.view, candidate.node)?;
         // Its own file is held now, so an earlier life of this node has ended.
         let mut members = living(locked, &before.view, Some(node))?;
-        if !members.is_empty() && before.digest != candidate.digest {
-            let why = "spaces, slots, the hash seed or the number of machines are not those of the members";
-            return Err(MembershipError::Configuration(why.to_owned()));
-        }
+        let digest = candidate.digest((!members.is_empty()).then_some(before.digest))?;
         if members.len() == MEMBERS_MAX {
             return Err(MembershipError::Configuration(format!("there are {MEMBERS_MAX} members already")));
         }
@@ -69,9 +68,9 @@ impl Member {
         members.push(ClusterMember { node, incarnation, joined: epoch, is_leaving: false, address });
         members.sort_unstable_by_key(|member| member.node);
         let view = ClusterView { epoch, members };
-        let record = Record { digest: candidate.digest, incarnations, view, ..before };
+        let record = Record { digest, incarnations, view, ..before };
         locked.write(&record)?;
-        Ok((Self { store: store.clone(), node, incarnation, file }, record.view))
+        Ok((Self { store: store.clone(), node, incarnation, digest, file }, record.view))
     }
 
     /// Another hold on this member's file.

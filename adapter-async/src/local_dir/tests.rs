@@ -104,6 +104,7 @@ struct Seat {
     log: Arc<Log>,
     node: NodeId,
     incarnation: Incarnation,
+    digest: u64,
     session: Box<dyn Session>,
 }
 
@@ -113,14 +114,14 @@ fn numbers(view: &ClusterView) -> Vec<u16> {
 
 fn candidate(node: Option<u16>) -> Candidate {
     let address = SocketAddr::from(([127, 0, 0, 1], 7000 + node.unwrap_or(0)));
-    Candidate { cluster: ClusterId(1), node: node.map(NodeId), address, digest: 7 }
+    Candidate { cluster: ClusterId(1), node: node.map(NodeId), address, digests: vec![7] }
 }
 
 fn join_as(dir: &Path, candidate: &Candidate) -> Result<Seat, MembershipError> {
     let log = Arc::new(Log::default());
     let inbox = Inbox::new(Arc::clone(&log) as Arc<dyn Hear>);
-    let Joined { node, incarnation, session } = LocalDir::new(dir).join(candidate, inbox)?;
-    Ok(Seat { log, node, incarnation, session })
+    let Joined { node, incarnation, digest, session } = LocalDir::new(dir).join(candidate, inbox)?;
+    Ok(Seat { log, node, incarnation, digest, session })
 }
 
 fn try_join(dir: &Path, node: u16) -> Result<Seat, MembershipError> {
@@ -418,11 +419,24 @@ fn the_directory_of_another_cluster_is_refused() {
 fn who_is_configured_otherwise_joins_only_if_nobody_lives() {
     let (_home, dir) = dir();
     let one = join(&dir, 1);
-    let other = Candidate { digest: 8, ..candidate(Some(2)) };
+    let other = Candidate { digests: vec![8, 9], ..candidate(Some(2)) };
     assert!(matches!(join_as(&dir, &other), Err(MembershipError::Configuration(_))));
     assert_eq!(numbers(&one.log.last()), [1]);
     drop(one.session);
     assert_eq!(numbers(&join_as(&dir, &other).unwrap().log.last()), [2]);
+}
+
+#[test]
+fn who_can_run_as_the_members_do_does_so() {
+    let (_home, dir) = dir();
+    let one = join(&dir, 1);
+    let other = Candidate { digests: vec![8, 7], ..candidate(Some(2)) };
+    let two = join_as(&dir, &other).unwrap();
+    assert_eq!((two.digest, numbers(&two.log.last())), (7, vec![1, 2]));
+    drop((one.session, two.session));
+    assert_eq!(join_as(&dir, &other).unwrap().digest, 8, "nobody lives any more");
+    let nothing = Candidate { digests: Vec::new(), ..candidate(Some(3)) };
+    assert!(matches!(join_as(&dir, &nothing), Err(MembershipError::Configuration(_))));
 }
 
 #[test]

@@ -51,7 +51,15 @@ struct FirstJoin {
     place: Mutex<(Option<FirstOutcome>, Option<Waker>)>,
 }
 
-type FirstOutcome = Result<(NodeId, Incarnation), MembershipError>;
+type FirstOutcome = Result<First, MembershipError>;
+
+/// Who the node is in its first life, and in which of its configurations it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct First {
+    pub(crate) node: NodeId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) digest: u64,
+}
 
 /// Tells who waits for the first join that the thread is gone, if it ends without a word.
 struct Awaited(StdArc<FirstJoin>);
@@ -167,12 +175,14 @@ impl<R: Runtime> Drop for Alarm<'_, R> {
 impl<R: Runtime> Work<R> {
     fn run(mut self, ear: StdArc<Ear<R>>, first: &Awaited, begun: &Receiver<Begun<R>>) {
         let inbox = Inbox::new(StdArc::clone(&ear) as StdArc<dyn Hear>);
-        let Joined { node, incarnation, session } = match self.provider.join(&self.candidate, inbox) {
+        let Joined { node, incarnation, digest, session } = match self.provider.join(&self.candidate, inbox) {
             Ok(joined) => joined,
             Err(error) => return first.0.set(Err(error)),
         };
+        // Later lives are of the same node.
         self.candidate.node = Some(node);
-        first.0.set(Ok((node, incarnation)));
+        self.candidate.digests = vec![digest];
+        first.0.set(Ok(First { node, incarnation, digest }));
         let Ok(Begun { machines, ticket: _ticket }) = begun.recv() else {
             ear.end();
             return session.leave();
@@ -252,10 +262,15 @@ impl<R: Runtime> Work<R> {
         ear: &StdArc<Ear<R>>,
     ) -> Result<Option<Life<R>>, MembershipError> {
         let inbox = Inbox::new(StdArc::clone(ear) as StdArc<dyn Hear>);
-        let Joined { node, incarnation, session } = self.provider.join(&self.candidate, inbox)?;
+        let Joined { node, incarnation, digest, session } = self.provider.join(&self.candidate, inbox)?;
         if Some(node) != self.candidate.node {
             session.leave();
             let why = format!("the engine has made node {:?} to node {node}", self.candidate.node);
+            return Err(MembershipError::Untrusted(why));
+        }
+        if self.candidate.digests != [digest] {
+            session.leave();
+            let why = "the engine has given the node another configuration than it runs in".to_owned();
             return Err(MembershipError::Untrusted(why));
         }
         match machines.rejoin(incarnation) {

@@ -81,7 +81,8 @@ impl Membership for Told {
     fn join(&self, candidate: &Candidate, inbox: Inbox) -> Result<Joined, MembershipError> {
         self.state().inbox = Some(inbox);
         let node = candidate.node.expect("each node has its number");
-        Ok(Joined { node, incarnation: LIFE, session: Box::new(Member) })
+        let digest = candidate.digest(None)?;
+        Ok(Joined { node, incarnation: LIFE, digest, session: Box::new(Member) })
     }
 }
 

@@ -98,7 +98,7 @@ impl BenchArgs {
             socket: None,
             spaces: facts.spaces.clone(),
             slots: facts.slots,
-            machines: facts.machines,
+            machines: Some(facts.machines),
             retention,
             locks: self.room,
             resources: self.room,

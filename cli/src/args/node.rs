@@ -41,9 +41,10 @@ pub(crate) struct NodeArgs {
     /// Slots of each space, the same on every node: how finely its resources can be spread over the nodes
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = value_parser!(u32).range(1..=65_536))]
     pub(crate) slots: u32,
-    /// Machines that each node runs side by side, the same on every node: threads whose resources are of different machines do not wait for each other
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u8).range(1..=16))]
-    pub(crate) machines: u8,
+    /// Machines that each node of the cluster runs side by side, if this node founds it; without this one for each core,
+    /// and four at most. Whoever finds members runs as many as they do
+    #[arg(long, value_name = "N", value_parser = value_parser!(u8).range(1..=16))]
+    pub(crate) machines: Option<u8>,
     /// How long the node keeps a lock that nobody on it uses: `demanded`, `idle:MS` or `never`
     #[arg(long, value_name = "HOW", default_value = "demanded", value_parser = Retain::parse)]
     pub(crate) retention: Retain,

@@ -211,14 +211,29 @@ fn shares(cluster: &Cluster, node: u16) -> Vec<(u64, u64)> {
     shares.map(|row| (row["master"].as_u64().unwrap_or(0), row["slots"].as_u64().unwrap())).collect()
 }
 
+/// Each machine balances its part of the slots.
 fn until_balanced(cluster: &Cluster, nodes: &[u16]) {
+    let machines = rows(cluster, "status", nodes[0])[0]["machines"].as_u64().unwrap();
     let share = 64 / nodes.len() as u64;
+    let shared = share.saturating_sub(machines - 1)..=share + machines;
     for node in nodes {
         until("the slots are balanced", || {
             let shares = shares(cluster, *node);
-            shares.len() == nodes.len() && shares.iter().all(|(_, slots)| (share..=share + 1).contains(slots))
+            shares.len() == nodes.len() && shares.iter().all(|(_, slots)| shared.contains(slots))
         });
     }
+}
+
+#[test]
+fn nodes_run_as_many_machines_as_the_one_that_founds_their_cluster() {
+    let cluster = Cluster::new();
+    let nodes =
+        ["--machines 3", "--machines 2", ""].map(|named| cluster.node(&format!("--slots 64 {named}")));
+    for node in 1..=3 {
+        let status = rows(&cluster, "status", node);
+        assert_eq!(status[0]["machines"], 3, "{status:?}");
+    }
+    drop(nodes);
 }
 
 #[test]

@@ -25,11 +25,16 @@ impl Member {
         if self.leave_by.is_some() {
             return self.decide_departure(life, lease);
         }
-        if matches!(self.stage, Stage::Candidate(_)) && self.is_configured_otherwise() {
-            return None;
+        if matches!(self.stage, Stage::Candidate(_)) {
+            if self.is_configured_otherwise() {
+                return None;
+            }
+            if !self.has_stated_configuration(life) {
+                return Some(self.statement(life, lease, false));
+            }
         }
         if self.wants_to_announce && !self.has_announced() {
-            return Some(self.announcement(life, lease));
+            return Some(self.statement(life, lease, true));
         }
         if let Some(call) = self.decide_report(now, life, lease) {
             return Some(call);
@@ -94,8 +99,15 @@ impl Member {
         departure.map(Call::Commit)
     }
 
-    fn announcement(&self, life: Life, lease: Lease) -> Call {
-        let record = MemberRecord::new(self.plan.address, self.plan.digest, lease.timing.ttl, true);
+    /// Does the node's key say in which configuration it is to run? Another node may have founded the cluster since it was made.
+    fn has_stated_configuration(&self, life: Life) -> bool {
+        let registered = self.snapshot.life(life.node, life.incarnation);
+        registered.is_none_or(|registered| registered.record.digest == self.plan.digest)
+    }
+
+    /// Says anew what the node is, and whether it is about to leave.
+    fn statement(&self, life: Life, lease: Lease, leaving: bool) -> Call {
+        let record = MemberRecord::new(self.plan.address, self.plan.digest, lease.timing.ttl, leaving);
         let key = self.plan.keys.name(Topic::Member(life.node));
         let compares = vec![self.proposer(life, lease).compare_life(life)];
         Call::Commit(Transaction { compares, ops: vec![Op::Put(key, record.to_bytes(), Some(lease.id))] })

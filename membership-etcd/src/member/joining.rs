@@ -90,17 +90,20 @@ impl Member {
         seats.iter().filter(lives).count() < MEMBERS_MAX
     }
 
-    /// Refuses if live members have another configuration.
+    /// Takes the configuration of the live members, or refuses if it is none of its own.
     pub(super) fn is_configured_otherwise(&mut self) -> bool {
         let Some(view) = self.snapshot.view() else { return false };
-        let other = view.members.iter().find(|seat| {
-            let life = self.snapshot.life(seat.node(), seat.incarnation());
-            life.is_some_and(|life| life.record.digest != self.plan.digest)
+        let mut members = view.members.iter().filter_map(|seat| {
+            let life = self.snapshot.life(seat.node(), seat.incarnation())?;
+            Some((seat.node, life.record.digest))
         });
-        let Some(other) = other else { return false };
+        let Some((other, digest)) = members.next() else { return false };
+        if self.plan.digests.contains(&digest) {
+            self.plan.digest = digest;
+            return false;
+        }
         let why = format!(
-            "node {} has spaces, slots, a hash seed or a number of machines that this node has not",
-            other.node
+            "node {other} has spaces, slots, a hash seed or a number of machines that this node has not"
         );
         self.refuse(MembershipError::Configuration(why));
         true

@@ -56,6 +56,7 @@ fn nobody_waits_for_the_member_while_the_node_is_asked_whether_it_is_alive() {
         node: Some(NodeId(1)),
         address: "127.0.0.1:7001".parse().unwrap(),
         digest: 7,
+        digests: vec![7],
         timing,
         previous: None,
         floor: Floor::default(),

@@ -167,7 +167,7 @@ impl Node {
 pub(crate) fn candidate(number: Option<u16>) -> Candidate {
     let port = 7000 + number.unwrap_or(0);
     let address = format!("127.0.0.1:{port}").parse().unwrap();
-    Candidate { cluster: CLUSTER, node: number.map(NodeId), address, digest: 7 }
+    Candidate { cluster: CLUSTER, node: number.map(NodeId), address, digests: vec![7] }
 }
 
 pub(crate) fn ids(view: &ClusterView) -> Vec<u16> {

@@ -153,7 +153,7 @@ fn another_configuration_is_refused() {
     let servers = Servers::start(1);
     let site = Site::of(&servers);
     let _first = site.join(1);
-    let other = Candidate { digest: 8, ..candidate(Some(2)) };
+    let other = Candidate { digests: vec![8, 9], ..candidate(Some(2)) };
     let refused = Node::join_as(&site.etcd, other).err().unwrap();
     assert!(matches!(refused, MembershipError::Configuration(_)), "{refused}");
 }

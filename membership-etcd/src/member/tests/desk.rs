@@ -31,6 +31,7 @@ pub(super) fn plan(node: u16) -> Plan {
         node: Some(NodeId(node)),
         address: "127.0.0.1:1".parse().unwrap(),
         digest: 1,
+        digests: vec![1],
         timing: Timing { ttl: T, margin: Duration::from_secs(1), settle: SETTLE },
         previous: None,
         floor: Floor::default(),

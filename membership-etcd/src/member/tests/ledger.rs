@@ -17,6 +17,8 @@ pub(super) struct Counts {
     pub(super) left: u64,
     pub(super) total_restarts: u64,
     pub(super) joined: u64,
+    /// Those that run in another configuration than the one in which they would found a cluster.
+    pub(super) adapted: u64,
     pub(super) fenced: u64,
     pub(super) refused: u64,
     pub(super) conflicts: u64,
@@ -57,6 +59,7 @@ impl Ledger {
     pub(super) fn store(&mut self, now: u64, view: &ViewRecord) -> Result<(), String> {
         let last = self.last.take();
         let epoch = last.as_ref().map_or(0, |last| last.epoch);
+        let digest = last.as_ref().map(|last| last.digest);
         if view.epoch != epoch + 1 {
             return Err(format!("epoch {} follows epoch {epoch}", view.epoch));
         }
@@ -91,6 +94,9 @@ impl Ledger {
                 return Err(format!("{seat:?} joined in another epoch than {}", view.epoch));
             }
         }
+        if survivors > 0 && digest != Some(view.digest) {
+            return Err(format!("epoch {} has another configuration than its members", view.epoch));
+        }
         self.counts.views += 1;
         self.counts.total_restarts += u64::from(before.len() > 1 && survivors == 0);
         self.last = Some(view.clone());
@@ -98,9 +104,13 @@ impl Ledger {
     }
 
     /// A life became a member.
-    pub(super) fn join(&mut self, now: u64, life: Life) -> Result<(), String> {
+    pub(super) fn join(&mut self, now: u64, life: Life, digest: u64) -> Result<(), String> {
         self.counts.joined += 1;
+        self.counts.adapted += u64::from(digest != u64::from(life.node.0));
         let last = self.last.as_ref().ok_or("a member without a view")?;
+        if last.has(life.node, life.incarnation) && last.digest != digest {
+            return Err(format!("{life:?} runs in configuration {digest}, and the view has {}", last.digest));
+        }
         if last.seat(life.node).is_some_and(|seat| seat.incarnation() < life.incarnation) {
             return Err(format!("{life:?} has joined, and a life before it is in the view"));
         }
@@ -147,7 +157,7 @@ impl Counts {
         fields.filter(|(_, count)| **count == 0).map(|(name, _)| name).collect()
     }
 
-    fn fields(&mut self) -> [(&'static str, &mut u64); 13] {
+    fn fields(&mut self) -> [(&'static str, &mut u64); 14] {
         [
             ("views", &mut self.views),
             ("expired", &mut self.expired),
@@ -156,6 +166,7 @@ impl Counts {
             ("left", &mut self.left),
             ("total restarts", &mut self.total_restarts),
             ("joined", &mut self.joined),
+            ("adapted", &mut self.adapted),
             ("fenced", &mut self.fenced),
             ("refused", &mut self.refused),
             ("conflicts", &mut self.conflicts),

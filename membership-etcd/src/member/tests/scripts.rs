@@ -84,21 +84,57 @@ fn a_registration_whose_answer_is_lost_is_recognised() {
     assert_eq!(desk.commits(Topic::Member(NodeId(1))), 0, "it does not register twice");
 }
 
+/// A node that can only run in another configuration.
+fn another(node: u16) -> Plan {
+    Plan { digest: 9, digests: vec![9], ..plan(node) }
+}
+
 #[test]
 fn another_configuration_is_refused_but_not_that_of_the_dead() {
     let mut desk = Desk::joined(1, &[2]);
-    let mut other =
-        Desk::with(Plan { digest: 9, ..plan(3) }, core::mem::replace(&mut desk.engine, Engine::new(keys())));
+    let mut other = Desk::with(another(3), core::mem::replace(&mut desk.engine, Engine::new(keys())));
     other.settle();
     assert!(other.refused().unwrap().contains("configured otherwise"));
 
     let mut engine = other.engine;
     engine.bury(1);
     engine.bury(2);
-    let mut other = Desk::with(Plan { digest: 9, ..plan(3) }, engine);
+    let mut other = Desk::with(another(3), engine);
     other.pass(T / 2);
     assert_eq!(other.members(), [3]);
     assert_eq!(other.engine.view().unwrap().digest, 9);
+}
+
+/// A node that would found a cluster in another configuration, and can run in that of the others.
+fn flexible(node: u16) -> Plan {
+    Plan { digest: 9, digests: vec![9, 1], ..plan(node) }
+}
+
+#[test]
+fn who_can_run_as_the_members_do_does_so() {
+    let engine = Desk::joined(1, &[2]).engine;
+    let mut desk = Desk::with(flexible(3), engine);
+    desk.pass(T / 2);
+    assert_eq!(desk.members(), [1, 2, 3]);
+    assert_eq!((desk.member.digest(), desk.engine.view().unwrap().digest), (1, 1));
+    assert_eq!(desk.commits(Topic::Member(NodeId(3))), 1, "it registers as what it is going to be");
+}
+
+#[test]
+fn who_has_registered_before_another_founds_the_cluster_runs_as_that_one_does() {
+    let mut late = Desk::with(flexible(3), Engine::new(keys()));
+    while !matches!(late.member.stage, Stage::Candidate(_)) {
+        let call = late.member.poll_call(late.now).unwrap();
+        let answer = late.engine.apply(late.now.as_nanos(), &call);
+        late.member.handle_answer(late.now, answer);
+    }
+    let mut first = Desk::with(plan(1), late.engine);
+    first.settle();
+    assert_eq!(first.members(), [1], "the other one is configured otherwise so far");
+    late.engine = first.engine;
+    late.pass(T / 2);
+    assert_eq!(late.members(), [1, 3]);
+    assert_eq!((late.member.digest(), late.engine.view().unwrap().digest), (1, 1));
 }
 
 #[test]

@@ -57,6 +57,8 @@ pub(super) struct Host {
     /// Which attempt at a life this is: what belongs to one before does nothing.
     attempt: u64,
     floor: Floor,
+    /// The configuration in which its process runs, if it has joined before.
+    digest: Option<u64>,
     previous: Option<LeaseId>,
     pub(super) life: Option<Life>,
     call: Option<u64>,
@@ -145,6 +147,7 @@ impl World {
             member: None,
             attempt: 0,
             floor: Floor::default(),
+            digest: None,
             previous: None,
             life: None,
             call: None,
@@ -203,11 +206,14 @@ impl World {
             self.ledger.stop(life, self.time);
         }
         let now = host.clock.instant(self.time);
+        host.digest = host.digest.filter(|_| is_same);
+        let digests = host.digest.map_or_else(|| Self::digests(host.node), |digest| vec![digest]);
         let plan = Plan {
             keys: self.keys.clone(),
             node: Some(host.node),
             address: "127.0.0.1:1".parse().unwrap(),
-            digest: 1,
+            digest: digests[0],
+            digests,
             timing: TIMING,
             previous: host.previous.take().filter(|_| is_same),
             floor: host.floor,
@@ -219,6 +225,13 @@ impl World {
         host.view = None;
         host.member = Some(Member::new(now, plan));
         self.turn(at)
+    }
+
+    /// The configurations in which a node can run: each founds a cluster in another one.
+    fn digests(node: NodeId) -> Vec<u64> {
+        let mut digests: Vec<u64> = (1..=64).collect();
+        digests.rotate_left(usize::from(node.0) - 1);
+        digests
     }
 
     /// The process of a host dies.
@@ -466,7 +479,8 @@ impl World {
                 }
                 Event::Joined(life) => {
                     host.life = Some(life);
-                    self.ledger.join(self.time, life)?;
+                    host.digest = Some(member.digest());
+                    self.ledger.join(self.time, life, member.digest())?;
                     continue;
                 }
                 Event::Certainty(certainty) => {
@@ -491,6 +505,8 @@ impl World {
                 }
                 Event::Refused(_) => {
                     self.ledger.counts.refused += 1;
+                    // If the cluster was founded anew otherwise, somebody has to start the process again.
+                    host.digest = None;
                     true
                 }
                 Event::Left => true,
