@@ -19,7 +19,7 @@ use crate::error::StartError;
 use crate::gate::Gate;
 use crate::machines::Machines;
 use crate::members::Members;
-use crate::membership::{Candidate, ClusterMember, ClusterView, First, Keeper, Membership, MembershipError};
+use crate::membership::{Candidate, ClusterMember, ClusterView, FirstLife, Keeper, Membership};
 use crate::node::Node;
 use crate::runtime::Runtime;
 use crate::shared::Shared;
@@ -29,17 +29,17 @@ use crate::trace;
 
 /// Number of a node that has no other members.
 const ALONE: NodeId = NodeId(1);
-/// Most machines of a node for which nobody has named a number. Each more costs those who keep one core busy something, and
-/// what it gives to those who keep many busy grows less.
-const MACHINES_UNNAMED: u8 = 4;
+/// Most machines of a node unless a number is named. Each one more costs a program that keeps one core busy, and gives less
+/// to one that keeps many busy.
+const MACHINES_DEFAULT_MAX: u8 = 4;
 /// Most transfers at a time that bring the map into balance, unless the builder says otherwise.
 const BALANCE: usize = 2;
 
 /// A node before its start.
 ///
 /// Members are either named by [`Builder::member`] and never change, or come and go by the word of a provider that is
-/// named by [`Builder::join`]. Cluster name, members, spaces and hash seed must be the same on every node: a node that
-/// was told otherwise is refused.
+/// named by [`Builder::join`]. Cluster name, members, spaces and hash seed must be the same on every node, and where members
+/// are named the number of machines, too: a node that was told otherwise is refused.
 #[derive(Debug)]
 #[must_use]
 pub struct Builder<R> {
@@ -154,19 +154,19 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// How many machines each node of the cluster runs side by side, 1 to 16, and no more than any space has slots. Unless it is
-    /// named there is one for each core of the host, but no more than four.
+    /// How many machines each node of the cluster runs side by side: 1 to 16, and no more than any space has slots. Unless it
+    /// is named: one for each core of the host, up to four; one where members are named.
     ///
-    /// The number is the cluster's: with a provider ([`Builder::join`]) it is that of the node that founds the cluster, and
+    /// The number is the cluster's. With a provider ([`Builder::join`]) it is that of the node that founds the cluster, and
     /// whoever finds members runs as many as they do, whatever is named here ([`Node::machine_count`]). It changes when a
-    /// node founds the cluster anew, after all have left; a node that was fenced and is running still cannot come back to such
-    /// a cluster until it is started again. Members that are named ([`Builder::member`]) cannot ask: they run one machine,
-    /// or must all name the same number.
+    /// node founds the cluster anew, after all have left; a node that was fenced and is running still cannot come back to
+    /// such a cluster until it is started again. Members that are named ([`Builder::member`]) must all name the same number.
     ///
     /// A machine has a mutex, tables and connections of its own, and a part of the resources: threads whose resources are of
     /// different machines do not wait for each other. A retained lock that is taken again and again needs no machine. Threads
     /// that use all machines in turn gain less, for what one core wrote last the other has to fetch, and one thread alone is
     /// a little quicker with one machine.
+    ///
     /// Which machine a resource is of is chosen by a hash of its name, and the slots of a space are those of the machines in
     /// turn. [`Builder::limits`], retained locks and [`Builder::balance`] are divided among them, rounded up.
     pub fn machines(mut self, machines: u8) -> Self {
@@ -306,13 +306,10 @@ impl<R: Runtime> Builder<R> {
         let candidate = Candidate { cluster: self.cluster_id(), node: self.node, address, digests };
         let keeper = Keeper::start(Arc::clone(&self.runtime), provider, candidate, wall_clock());
         let keeper = keeper.map_err(StartError::Thread)?;
-        let First { node: id, incarnation, digest } = keeper.joined().await?;
+        let FirstLife { node: id, incarnation, digest } = keeper.joined().await?;
 
         let chosen = choices.into_iter().find(|(choice, _)| *choice == digest);
-        let (_, machines) = chosen.ok_or_else(|| {
-            let why = "the engine has given the node a configuration that is none of its own";
-            MembershipError::Untrusted(why.to_owned())
-        })?;
+        let (_, machines) = chosen.expect("the keeper takes no digest but one of the candidate's");
         self.machines = Some(machines);
         let config = self.start_config(id, incarnation)?;
         let gate = self.start_gate(id)?;
@@ -379,31 +376,37 @@ impl<R: Runtime> Builder<R> {
     /// Divides the node among its machines.
     fn start_division(&self, config: Config) -> Result<Division, StartError> {
         let is_impossible = |(DivisionError::Machines | DivisionError::Slots)| StartError::Machines;
-        let machines = self.machines.unwrap_or_else(|| self.start_machines(&config));
+        let machines = self.start_machines(&config);
         Division::new(config, machines).map_err(is_impossible)
     }
 
-    /// How many machines a node runs for which nobody has named a number.
+    /// How many machines the node runs where no other member says so.
     fn start_machines(&self, config: &Config) -> u8 {
+        if let Some(named) = self.machines {
+            return named;
+        }
+        // Members that are named cannot ask how many the others run.
         if !self.members.is_empty() {
             return 1;
         }
-        let cores = available_parallelism().map_or(1, |cores| u8::try_from(cores.get()).unwrap_or(u8::MAX));
-        let slots = config.spaces.iter().map(|space| u8::try_from(space.slots).unwrap_or(u8::MAX)).min();
-        cores.min(slots.unwrap_or(1)).clamp(1, MACHINES_UNNAMED)
+        let cores = available_parallelism().map_or(1, usize::from);
+        let is_possible = |machines: &u8| {
+            let has_slots = |space: &SpaceConfig| space.slots >= u32::from(*machines);
+            usize::from(*machines) <= cores && config.spaces.iter().all(has_slots)
+        };
+        (1..=MACHINES_DEFAULT_MAX).rev().find(is_possible).unwrap_or(1)
     }
 
     /// The configurations in which the node can run, the one in which it would found a cluster first: the digest of each,
     /// and how many machines there are.
     fn start_choices(&self, config: Config) -> Result<Vec<(u64, u8)>, StartError> {
-        let first = self.start_division(config.clone())?;
-        let others = (1..=MACHINES_MAX).filter_map(|machines| Division::new(config.clone(), machines).ok());
-        let others = others.filter(|division| division.machines() != first.machines());
-        let choice = |division: &Division| {
-            let machines = u8::try_from(division.machines()).expect("machines are few");
-            (division.config(0).digest(), machines)
-        };
-        Ok(core::iter::once(choice(&first)).chain(others.map(|division| choice(&division))).collect())
+        let own = self.start_machines(&config);
+        let mut choices = vec![(self.start_division(config.clone())?.config(0).digest(), own)];
+        for machines in (1..=MACHINES_MAX).filter(|machines| *machines != own) {
+            let Ok(division) = Division::new(config.clone(), machines) else { continue };
+            choices.push((division.config(0).digest(), machines));
+        }
+        Ok(choices)
     }
 
     fn cluster_id(&self) -> ClusterId {

@@ -238,6 +238,8 @@ macro_rules! conformance {
                 a_part_that_is_refused_takes_the_others_back
                 nodes_with_other_numbers_of_machines_refuse_each_other
                 nodes_that_name_other_numbers_run_as_many_as_the_members
+                where_no_number_is_named_there_is_a_machine_for_each_core
+                a_configuration_that_a_provider_makes_up_is_refused
                 a_node_stays_outside_a_cluster_that_was_founded_otherwise
                 so_many_machines_as_cannot_be_do_not_start
                 a_fenced_node_comes_back_with_all_machines

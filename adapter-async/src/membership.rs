@@ -16,7 +16,7 @@ use std::sync::Arc;
 use lockmaster_core::{Certainty, ClusterId, Epoch, Incarnation, Instant, NodeId, View, ViewMember};
 
 pub(crate) use self::ear::Ear;
-pub(crate) use self::keeper::{First, Keeper};
+pub(crate) use self::keeper::{FirstLife, Keeper};
 
 /// A membership engine, or the way to one.
 pub trait Membership: Send + Sync + 'static {
@@ -29,6 +29,9 @@ pub trait Membership: Send + Sync + 'static {
     /// Called on a thread of its own that may block, at the start and again after each time that membership was lost,
     /// when the session before was dropped. It must not return before nobody takes an earlier life of this node for a
     /// member. While it waits for that it looks at [`Inbox::is_over`].
+    ///
+    /// Whoever finds living members runs in their configuration, or is refused ([`Candidate::choose`]). No view has members
+    /// of two configurations, so what makes the node a member settles that as well.
     ///
     /// # Errors
     /// [`MembershipError`] says what an operator has to do, or that it is to be tried again.
@@ -46,22 +49,22 @@ pub struct Candidate {
     pub address: SocketAddr,
     /// Digests of the configurations in which the node can run, the one in which it would found a cluster first: spaces,
     /// slots and hash seed are the same in all, the number of machines is another in each. A node that has run already can
-    /// run in one alone.
+    /// run only in that one.
     pub digests: Vec<u64>,
 }
 
 impl Candidate {
-    /// The configuration in which the node is to run: that of the living members, or its first if there are none.
+    /// Chooses the configuration in which the node is to run: that of the living members, or its first if there are none.
     ///
     /// # Errors
-    /// [`MembershipError::Configuration`] if the node cannot run as the members do.
-    pub fn digest(&self, members: Option<u64>) -> Result<u64, MembershipError> {
-        let agreed = match members {
-            Some(members) => self.digests.iter().find(|digest| **digest == members),
+    /// [`MembershipError::Configuration`] if the node cannot run in theirs.
+    pub fn choose(&self, of_members: Option<u64>) -> Result<u64, MembershipError> {
+        let chosen = match of_members {
+            Some(theirs) => self.digests.iter().find(|digest| **digest == theirs),
             None => self.digests.first(),
         };
         let why = "spaces, slots, the hash seed or the number of machines are not those of the members";
-        agreed.copied().ok_or_else(|| MembershipError::Configuration(why.to_owned()))
+        chosen.copied().ok_or_else(|| MembershipError::Configuration(why.to_owned()))
     }
 }
 
@@ -71,7 +74,7 @@ pub struct Joined {
     pub node: NodeId,
     /// This life; higher than all before it.
     pub incarnation: Incarnation,
-    /// The configuration in which all members run, one of the candidate's ([`Candidate::digest`]).
+    /// The configuration in which all members run, one of the candidate's ([`Candidate::choose`]).
     pub digest: u64,
     /// The node's side of it.
     pub session: Box<dyn Session>,
@@ -235,8 +238,8 @@ pub enum MembershipError {
     /// The number is taken by a living node: use another, or stop that one.
     #[error("node {0} is a member already")]
     Taken(NodeId),
-    /// The cluster is configured otherwise: spaces, slots and hash seed must be the same on every node, and the number of
-    /// machines, too, if this node runs already.
+    /// The cluster is configured otherwise: give this node the spaces, slots and hash seed of the others. If it was a member
+    /// before, and the cluster was founded anew with another number of machines, start it again.
     #[error("the cluster is configured otherwise: {0}")]
     Configuration(String),
     /// Nobody wants the membership any more: the node was shut down meanwhile.

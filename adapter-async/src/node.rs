@@ -240,7 +240,7 @@ impl<R: Runtime> Node<R> {
     ///
     /// Calls for resources of one machine are made one after the other, and what they change is in the cache of the core
     /// that made the last of them. So threads are quickest that keep to machines of their own: have the work for a resource
-    /// done by the thread of its machine, where that is yours to choose. It is the same at every node with as many machines.
+    /// done by the thread of its machine, where that is yours to choose. It is the same at every node of the cluster.
     #[must_use]
     pub fn machine_of(&self, space: SpaceId, name: impl AsRef<[u8]>) -> usize {
         self.machines().division.machine_of(space, name.as_ref())

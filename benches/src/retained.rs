@@ -18,7 +18,7 @@ pub(crate) fn run() -> Vec<Row> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("the runtime starts");
     let names: Vec<_> = (0..u64::from(RESOURCES)).map(name).collect();
-    let node = runtime.block_on(async { Node::builder("bench").hash_seed(SEED).start().await });
+    let node = runtime.block_on(async { Node::builder("bench").hash_seed(SEED).machines(1).start().await });
     let node = node.expect("one node is a cluster");
     let table = Mutex::new(Table::new(&names));
     let mut numbers = [Numbers(1), Numbers(1)];

@@ -32,6 +32,7 @@ enum Choice {
 pub(crate) fn run() -> Vec<Row> {
     let plans = [
         (1, Choice::Any, "tokio: retained lock + unlock, two threads, 1 machine", 0.6),
+        (2, Choice::Any, "tokio: retained lock + unlock, two threads, 2 machines", 0.6),
         (4, Choice::Any, "tokio: retained lock + unlock, two threads, 4 machines", 0.6),
         (16, Choice::Any, "tokio: retained lock + unlock, two threads, 16 machines", 0.6),
         (4, Choice::Own, "tokio: retained lock + unlock, two threads, 2 machines each", 0.6),

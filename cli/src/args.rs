@@ -89,7 +89,7 @@ pub(crate) enum Command {
     /// not told otherwise, and leaves it when it is done. While they are members they get their share of the slots. The
     /// locks are on resources whose names begin with bench- and a number by lot; those of others are not touched.
     ///
-    /// Of the cluster a node that runs already is asked: its name, its spaces, slots and number of machines. The workloads
+    /// Of the cluster a node that runs already is asked: its name, its spaces and their slots. The workloads
     /// run one after the other. Times are those until a lock is granted, for value until it is given back; what a release
     /// causes elsewhere is not waited for. Ctrl-C ends the run early, with the table of what was done.
     Bench(Box<BenchArgs>),

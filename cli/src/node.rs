@@ -34,7 +34,7 @@ const WARN_AHEAD: Duration = Duration::from_secs(5);
 /// # Errors
 /// [`Failure`] if it cannot be started.
 pub(crate) fn run(args: &NodeArgs) -> Result<Verdict, Failure> {
-    // One for each core, and two at least: a task that keeps its thread busy does not keep all others waiting.
+    // A thread for each core, and two at least, so that a task that keeps one busy does not keep all others waiting.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(cores.max(2)).enable_all().build();

@@ -62,10 +62,8 @@ impl Etcd {
         let floor = floor.read().map_err(|source| MembershipError::Io { path, source })?;
         Ok(Plan {
             keys: Keys::new(candidate.cluster),
-            node: candidate.node,
-            address: candidate.address,
-            digest: candidate.digest(None)?,
-            digests: candidate.digests.clone(),
+            digest: candidate.choose(None)?,
+            candidate: candidate.clone(),
             timing: self.timing,
             previous,
             floor,

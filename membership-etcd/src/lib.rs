@@ -28,9 +28,9 @@
 //! | key below `/lockmaster/<cluster>/` | lease | what it says |
 //! |---|---|---|
 //! | `members/<node>` | the node's | it lives: address, digest of its configuration, T, and whether it is about to leave; its incarnation is the revision that created the key |
-//! | `leases/<node>` | the node's | the same once more: that the lease has not ended, also if somebody deletes the key above |
+//! | `leases/<node>` | the node's | what the key above said at first: that the lease has not ended, also if somebody deletes the key above |
 //! | `reach/<node>` | the node's | which members it cannot talk to |
-//! | `view` | none | epoch, members, and who was removed and why |
+//! | `view` | none | configuration, epoch, members, and who was removed and why |
 //! | `fence/<node>` | none | an operator keeps the node out; the value is for people |
 //! | `fence/<node>/<incarnation>` | none | the lease of this life is revoked, by whom and why |
 //!
@@ -42,7 +42,7 @@
 //! |---|---|---|
 //! | a node crashes | | removes it when its lease has ended and the settling time is over |
 //! | it leaves in order | writes the view without it itself | has the new view at once |
-//! | it would run with another number of machines | runs as the live members do, also if one of them was faster after it had registered; with other spaces, slots or hash seed it is refused | |
+//! | it finds members that run another number of machines | runs as many as they do, also if they founded the cluster after it had registered; with other spaces, slots or hash seed, or if it has run with another number already, it is refused | |
 //! | it restarts | waits until the lease of its life before has ended | replaces that life by the new one |
 //! | it cannot reach etcd | suspect after T/3, fenced before T | as after a crash |
 //! | it cannot reach its peers, but etcd | stays, and reports whom it cannot reach | the larger connected side (of equal ones that with the lowest number) revokes the others' leases once that has lasted for T and the settling time, and removes them T and the settling time after that; whoever was revoked so stays away for T, then for 2 T, 4 T and so on up to 64 T, until a membership lasts for more than 16 T |

@@ -13,11 +13,10 @@
 mod deciding;
 mod joining;
 
-use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lockmaster_async::lockmaster_core::{Certainty, Epoch, Incarnation};
-use lockmaster_async::{ClusterView, Instant, MembershipError, NodeId};
+use lockmaster_async::{Candidate, ClusterView, Instant, MembershipError, NodeId};
 
 use crate::floor::Floor;
 use crate::keys::{Keys, Topic};
@@ -31,13 +30,10 @@ use crate::timing::Timing;
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) keys: Keys,
-    /// Absent if it is to be chosen.
-    pub(crate) node: Option<NodeId>,
-    pub(crate) address: SocketAddr,
-    /// The configuration in which it is to run: that of the live members, as far as they are known.
+    /// With its number, once it has one.
+    pub(crate) candidate: Candidate,
+    /// The configuration in which it is to run, as far as the members are known.
     pub(crate) digest: u64,
-    /// Those in which it could.
-    pub(crate) digests: Vec<u64>,
     /// With the time to live to ask for.
     pub(crate) timing: Timing,
     /// The lease of this node's life before, which has ended and which it may revoke.
@@ -265,7 +261,7 @@ impl Member {
     fn note_unreachable(&mut self, now: Instant) {
         let Some(reachable) = &self.reachable else { return };
         let seats = self.view.as_ref().map_or(&[][..], |view| &view.members);
-        let me = self.plan.node;
+        let me = self.plan.candidate.node;
         let is_cut = |seat: &&Seat| Some(seat.node()) != me && !reachable.contains(&seat.node());
         let lives = seats
             .iter()
@@ -541,6 +537,8 @@ impl Member {
         self.events.push_back(Event::Keep(floor));
         if let Stage::Candidate(_) = self.stage {
             self.stage = Stage::Seated(life);
+            // Whoever founded it may have read the key before that said otherwise.
+            self.plan.digest = view.digest;
             self.events.push_back(Event::Joined(life));
             let lease = self.lease.expect("a candidate has a lease");
             self.events.push_back(Event::Certainty(lease.timing.certainty(lease.sent_at)));

@@ -21,7 +21,7 @@ const TTLS_S: RangeInclusive<u64> = 1..=9_000_000_000;
 pub(crate) struct MemberRecord {
     form: u32,
     pub(crate) address: SocketAddr,
-    /// Digest of what is configured alike on every node: slots, hash, seed, spaces.
+    /// Digest of the configuration in which it is to run.
     pub(crate) digest: u64,
     /// Time to live of its lease as granted, in seconds.
     ttl_s: u64,
@@ -33,6 +33,7 @@ pub(crate) struct MemberRecord {
 pub(crate) struct ViewRecord {
     form: u32,
     pub(crate) epoch: u32,
+    /// Digest of the configuration in which all members run.
     pub(crate) digest: u64,
     /// By node.
     pub(crate) members: Vec<Seat>,

@@ -1,13 +1,14 @@
 //! Nodes of several machines, whatever the other cases run.
 
 use core::time::Duration;
+use std::thread::available_parallelism;
 
 use super::rig::{EX, PR, Rig, SLOTS, names_at, poll_once, small_space, socket};
 use super::script::Script;
 use super::steered::Steered;
 use crate::{
-    Builder, LockError, NodeId, Runtime, SlotId, SlotRange, SpaceConfig, SpaceId, Stage, Standing,
-    StartError, TransferError,
+    Builder, LockError, MembershipError, NodeId, Runtime, SlotId, SlotRange, SpaceConfig, SpaceId, Stage,
+    Standing, StartError, TransferError,
 };
 
 const MACHINES: u8 = 3;
@@ -143,6 +144,39 @@ pub(super) async fn nodes_that_name_other_numbers_run_as_many_as_the_members<R: 
     found(1, 3, &[(2, Some(1)), (3, Some(16)), (4, None)]).await;
     // All have left, so the cluster is founded anew.
     found(3, 1, &[(1, Some(3)), (2, None)]).await;
+}
+
+pub(super) async fn where_no_number_is_named_there_is_a_machine_for_each_core<R: Runtime + Clone>(
+    rig: &Rig<R>,
+) {
+    let unnamed = || Builder::new("test", rig.runtime.clone()).node(1);
+    let cores = available_parallelism().map_or(1, usize::from);
+    for (slots, most) in [(24, 4), (2, 2), (1, 1)] {
+        let space = SpaceConfig { slots, ..small_space() };
+        let node = unnamed().space(space).start().await.unwrap();
+        assert_eq!(node.machine_count(), cores.min(most));
+    }
+    let named = unnamed().member(2, socket().1).start().await.unwrap();
+    assert_eq!(named.machine_count(), 1, "it cannot ask the other one");
+}
+
+pub(super) async fn a_configuration_that_a_provider_makes_up_is_refused<R: Runtime + Clone>(rig: &Rig<R>) {
+    let script = Script::default();
+    script.make_up(true);
+    let refused = script.builder(rig, 1).start().await;
+    assert!(matches!(refused, Err(StartError::Membership(MembershipError::Untrusted(_)))));
+    assert_eq!(script.events(), ["join 1", "leave 1"]);
+    script.make_up(false);
+    let node = script.start(rig, 1).await;
+    node.opened().await;
+    script.make_up(true);
+    script.fence(1);
+    let left = || script.events().iter().filter(|event| *event == "leave 1").count();
+    rig.until(|| left() >= 3).await;
+    assert_eq!(node.standing(), Standing::Fenced);
+    script.make_up(false);
+    rig.until(|| node.standing() == Standing::Member).await;
+    node.shutdown().await;
 }
 
 pub(super) async fn a_node_stays_outside_a_cluster_that_was_founded_otherwise<R: Runtime + Clone>(

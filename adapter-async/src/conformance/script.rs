@@ -31,12 +31,14 @@ struct State {
     epoch: u32,
     incarnations: u64,
     members: BTreeMap<NodeId, ClusterMember>,
-    /// The configuration of who founded the cluster.
+    /// The configuration in which all members run.
     digest: u64,
     /// Where each node was told last.
     inboxes: BTreeMap<NodeId, Inbox>,
     /// Joins wait.
     is_closed: bool,
+    /// Joins give a configuration that is none of the candidate's.
+    is_making_up: bool,
     /// Joins fail so often.
     failures: u32,
     /// Joins give no view.
@@ -153,6 +155,11 @@ impl Script {
         self.change(|state| state.failures = times);
     }
 
+    /// Whoever joins is to run in a configuration that is none of its own.
+    pub(super) fn make_up(&self, is_making_up: bool) {
+        self.change(|state| state.is_making_up = is_making_up);
+    }
+
     /// Whoever joins gets no view before [`Script::speak`].
     pub(super) fn be_silent(&self) {
         self.change(|state| state.is_silent = true);
@@ -201,15 +208,15 @@ impl Membership for Script {
             state.failures -= 1;
             return Err(MembershipError::Unreachable("by the test".to_owned()));
         }
-        let founded = (!state.members.is_empty()).then_some(state.digest);
-        let digest = candidate.digest(founded)?;
+        let of_members = (!state.members.is_empty()).then_some(state.digest);
+        let digest = candidate.choose(of_members)?;
         state.digest = digest;
         state.incarnations += 1;
         let (incarnation, joined, address) =
             (Incarnation(state.incarnations), Epoch(state.epoch + 1), candidate.address);
         let member = ClusterMember { node, incarnation, joined, is_leaving: false, address };
         state.inboxes.insert(node, inbox);
-        let is_silent = state.is_silent;
+        let (is_silent, is_making_up) = (state.is_silent, state.is_making_up);
         if is_silent {
             state.members.insert(node, member);
         }
@@ -220,6 +227,7 @@ impl Membership for Script {
             });
         }
         let session = Part { script: self.clone(), node, incarnation, has_left: false };
+        let digest = if is_making_up { !digest } else { digest };
         Ok(Joined { node, incarnation, digest, session: Box::new(session) })
     }
 }

@@ -23,7 +23,7 @@ pub(super) struct Member {
     pub(super) store: Store,
     pub(super) node: NodeId,
     pub(super) incarnation: Incarnation,
-    /// The configuration of the cluster, as it was admitted to it.
+    /// The configuration in which all members run.
     pub(super) digest: u64,
     file: Held,
 }
@@ -49,6 +49,7 @@ impl Member {
         locked.clean()?;
         let before = locked.read()?.unwrap_or_else(|| Record {
             cluster: candidate.cluster,
+            // Nobody runs in it.
             digest: 0,
             incarnations: 0,
             view: ClusterView::default(),
@@ -56,7 +57,8 @@ impl Member {
         let (node, file) = admit_number(store, locked, &before.view, candidate.node)?;
         // Its own file is held now, so an earlier life of this node has ended.
         let mut members = living(locked, &before.view, Some(node))?;
-        let digest = candidate.digest((!members.is_empty()).then_some(before.digest))?;
+        let of_members = (!members.is_empty()).then_some(before.digest);
+        let digest = candidate.choose(of_members)?;
         if members.len() == MEMBERS_MAX {
             return Err(MembershipError::Configuration(format!("there are {MEMBERS_MAX} members already")));
         }

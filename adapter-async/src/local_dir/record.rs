@@ -26,7 +26,7 @@ pub(super) const LEN_MAX: u64 = 16 << 10;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) cluster: ClusterId,
-    /// Digest of what every member must have configured.
+    /// Digest of the configuration in which all members run.
     pub(super) digest: u64,
     /// The highest incarnation that was given away.
     pub(super) incarnations: u64,

@@ -51,11 +51,11 @@ struct FirstJoin {
     place: Mutex<(Option<FirstOutcome>, Option<Waker>)>,
 }
 
-type FirstOutcome = Result<First, MembershipError>;
+type FirstOutcome = Result<FirstLife, MembershipError>;
 
 /// Who the node is in its first life, and in which of its configurations it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct First {
+pub(crate) struct FirstLife {
     pub(crate) node: NodeId,
     pub(crate) incarnation: Incarnation,
     pub(crate) digest: u64,
@@ -174,20 +174,36 @@ impl<R: Runtime> Drop for Alarm<'_, R> {
 
 impl<R: Runtime> Work<R> {
     fn run(mut self, ear: StdArc<Ear<R>>, first: &Awaited, begun: &Receiver<Begun<R>>) {
-        let inbox = Inbox::new(StdArc::clone(&ear) as StdArc<dyn Hear>);
-        let Joined { node, incarnation, digest, session } = match self.provider.join(&self.candidate, inbox) {
+        let Joined { node, incarnation, digest, session } = match self.join(&ear) {
             Ok(joined) => joined,
             Err(error) => return first.0.set(Err(error)),
         };
-        // Later lives are of the same node.
+        // Later lives are of the same node, in the same configuration.
         self.candidate.node = Some(node);
         self.candidate.digests = vec![digest];
-        first.0.set(Ok(First { node, incarnation, digest }));
+        first.0.set(Ok(FirstLife { node, incarnation, digest }));
         let Ok(Begun { machines, ticket: _ticket }) = begun.recv() else {
             ear.end();
             return session.leave();
         };
         self.keep(&machines, Life { ear, session });
+    }
+
+    /// Joins, and holds the provider to what the candidate says of itself.
+    fn join(&self, ear: &StdArc<Ear<R>>) -> Result<Joined, MembershipError> {
+        let inbox = Inbox::new(StdArc::clone(ear) as StdArc<dyn Hear>);
+        let joined = self.provider.join(&self.candidate, inbox)?;
+        let why = match self.candidate.node {
+            Some(node) if node != joined.node => {
+                format!("the engine takes node {node} for node {}", joined.node)
+            }
+            Some(_) | None if !self.candidate.digests.contains(&joined.digest) => {
+                "the engine has chosen a configuration in which the node cannot run".to_owned()
+            }
+            Some(_) | None => return Ok(joined),
+        };
+        joined.session.leave();
+        Err(MembershipError::Untrusted(why))
     }
 
     /// Sees to one life after the other.
@@ -261,18 +277,7 @@ impl<R: Runtime> Work<R> {
         machines: &StdArc<Machines<R>>,
         ear: &StdArc<Ear<R>>,
     ) -> Result<Option<Life<R>>, MembershipError> {
-        let inbox = Inbox::new(StdArc::clone(ear) as StdArc<dyn Hear>);
-        let Joined { node, incarnation, digest, session } = self.provider.join(&self.candidate, inbox)?;
-        if Some(node) != self.candidate.node {
-            session.leave();
-            let why = format!("the engine has made node {:?} to node {node}", self.candidate.node);
-            return Err(MembershipError::Untrusted(why));
-        }
-        if self.candidate.digests != [digest] {
-            session.leave();
-            let why = "the engine has given the node another configuration than it runs in".to_owned();
-            return Err(MembershipError::Untrusted(why));
-        }
+        let Joined { incarnation, session, .. } = self.join(ear)?;
         match machines.rejoin(incarnation) {
             Ok(Some(lives)) => {
                 ear.attach(machines, lives);

@@ -50,7 +50,7 @@ pub(crate) fn serve() {
             retention: Retention::Never,
             ..SpaceConfig::new("default").expect("a short name")
         };
-        let builder = Node::builder("bench").node(number).listener(ours).limits(limits(locks));
+        let builder = Node::builder("bench").node(number).machines(1).listener(ours).limits(limits(locks));
         let node = builder.space(space).join(told.clone()).start().await.expect("loopback is there");
         copies.set_nonblocking(true).expect("a socket can be made non-blocking");
         let listener = TcpListener::from_std(copies).expect("inside a runtime");

@@ -81,7 +81,7 @@ impl Membership for Told {
     fn join(&self, candidate: &Candidate, inbox: Inbox) -> Result<Joined, MembershipError> {
         self.state().inbox = Some(inbox);
         let node = candidate.node.expect("each node has its number");
-        let digest = candidate.digest(None)?;
+        let digest = candidate.choose(None)?;
         Ok(Joined { node, incarnation: LIFE, digest, session: Box::new(Member) })
     }
 }

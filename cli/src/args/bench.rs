@@ -98,7 +98,7 @@ impl BenchArgs {
             socket: None,
             spaces: facts.spaces.clone(),
             slots: facts.slots,
-            machines: Some(facts.machines),
+            machines: None,
             retention,
             locks: self.room,
             resources: self.room,

@@ -42,8 +42,6 @@ pub(crate) struct Facts {
     pub(crate) spaces: Vec<String>,
     /// Slots of each space.
     pub(crate) slots: u32,
-    /// Machines that each node runs side by side.
-    pub(crate) machines: u8,
     /// Members, those of the bench among them.
     pub(crate) members: u64,
 }
@@ -71,7 +69,6 @@ impl Facts {
             cluster: node.cluster,
             slots: node.slots_in_all / spaces,
             spaces: node.spaces,
-            machines: u8::try_from(node.machines).unwrap_or(u8::MAX),
             members: node.members,
         }
         .checked(args)

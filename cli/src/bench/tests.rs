@@ -21,7 +21,6 @@ pub(super) fn run(args: &BenchArgs) -> Run {
         cluster: "orders & <more>".to_owned(),
         spaces: vec!["default".to_owned()],
         slots: 64,
-        machines: 3,
         members: 4,
     };
     let figures = args.chosen().into_iter().map(figures).collect();

@@ -211,7 +211,7 @@ fn shares(cluster: &Cluster, node: u16) -> Vec<(u64, u64)> {
     shares.map(|row| (row["master"].as_u64().unwrap_or(0), row["slots"].as_u64().unwrap())).collect()
 }
 
-/// Each machine balances its part of the slots.
+/// Each machine balances slots of its own, so a node may be off by a part of a slot for each.
 fn until_balanced(cluster: &Cluster, nodes: &[u16]) {
     let machines = rows(cluster, "status", nodes[0])[0]["machines"].as_u64().unwrap();
     let share = 64 / nodes.len() as u64;
@@ -227,13 +227,12 @@ fn until_balanced(cluster: &Cluster, nodes: &[u16]) {
 #[test]
 fn nodes_run_as_many_machines_as_the_one_that_founds_their_cluster() {
     let cluster = Cluster::new();
-    let nodes =
+    let _nodes =
         ["--machines 3", "--machines 2", ""].map(|named| cluster.node(&format!("--slots 64 {named}")));
     for node in 1..=3 {
         let status = rows(&cluster, "status", node);
         assert_eq!(status[0]["machines"], 3, "{status:?}");
     }
-    drop(nodes);
 }
 
 #[test]

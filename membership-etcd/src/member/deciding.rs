@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lockmaster_async::{Instant, NodeId};
 
-use super::{Duty, Lease, Member, Stage, Turn};
+use super::{Duty, Lease, Member, Plan, Stage, Turn};
 use crate::keys::Topic;
 use crate::record::{MemberRecord, ReachRecord, Record, Seat, Why};
 use crate::sides;
@@ -25,16 +25,11 @@ impl Member {
         if self.leave_by.is_some() {
             return self.decide_departure(life, lease);
         }
-        if matches!(self.stage, Stage::Candidate(_)) {
-            if self.is_configured_otherwise() {
-                return None;
-            }
-            if !self.has_stated_configuration(life) {
-                return Some(self.statement(life, lease, false));
-            }
+        if matches!(self.stage, Stage::Candidate(_)) && !self.take_configuration() {
+            return None;
         }
-        if self.wants_to_announce && !self.has_announced() {
-            return Some(self.statement(life, lease, true));
+        if !self.has_stated(life) {
+            return Some(self.statement(life, lease));
         }
         if let Some(call) = self.decide_report(now, life, lease) {
             return Some(call);
@@ -99,15 +94,16 @@ impl Member {
         departure.map(Call::Commit)
     }
 
-    /// Does the node's key say in which configuration it is to run? Another node may have founded the cluster since it was made.
-    fn has_stated_configuration(&self, life: Life) -> bool {
-        let registered = self.snapshot.life(life.node, life.incarnation);
-        registered.is_none_or(|registered| registered.record.digest == self.plan.digest)
+    /// Does the node's key say in which configuration it is to run, and whether it is about to leave?
+    fn has_stated(&self, life: Life) -> bool {
+        let Some(registered) = self.snapshot.life(life.node, life.incarnation) else { return true };
+        let record = &registered.record;
+        (record.digest, record.leaving) == (self.plan.digest, self.wants_to_announce)
     }
 
-    /// Says anew what the node is, and whether it is about to leave.
-    fn statement(&self, life: Life, lease: Lease, leaving: bool) -> Call {
-        let record = MemberRecord::new(self.plan.address, self.plan.digest, lease.timing.ttl, leaving);
+    fn statement(&self, life: Life, lease: Lease) -> Call {
+        let Plan { candidate, digest, .. } = &self.plan;
+        let record = MemberRecord::new(candidate.address, *digest, lease.timing.ttl, self.wants_to_announce);
         let key = self.plan.keys.name(Topic::Member(life.node));
         let compares = vec![self.proposer(life, lease).compare_life(life)];
         Call::Commit(Transaction { compares, ops: vec![Op::Put(key, record.to_bytes(), Some(lease.id))] })

@@ -18,7 +18,7 @@ impl Member {
             self.refuse(MembershipError::Untrusted(why));
             return None;
         }
-        let Some(node) = self.plan.node.or_else(|| self.seek_number()) else {
+        let Some(node) = self.plan.candidate.node.or_else(|| self.seek_number()) else {
             self.refuse_full();
             return None;
         };
@@ -26,7 +26,7 @@ impl Member {
             self.end_held(node);
             return None;
         }
-        if self.is_configured_otherwise() {
+        if !self.take_configuration() {
             return None;
         }
         if let Some(registered) = self.snapshot.occupant(node) {
@@ -90,23 +90,21 @@ impl Member {
         seats.iter().filter(lives).count() < MEMBERS_MAX
     }
 
-    /// Takes the configuration of the live members, or refuses if it is none of its own.
-    pub(super) fn is_configured_otherwise(&mut self) -> bool {
-        let Some(view) = self.snapshot.view() else { return false };
-        let mut members = view.members.iter().filter_map(|seat| {
-            let life = self.snapshot.life(seat.node(), seat.incarnation())?;
-            Some((seat.node, life.record.digest))
-        });
-        let Some((other, digest)) = members.next() else { return false };
-        if self.plan.digests.contains(&digest) {
-            self.plan.digest = digest;
-            return false;
+    /// Takes the configuration of the live members, or the first of its own if there are none. `false` if it cannot run in
+    /// theirs, and is refused.
+    pub(super) fn take_configuration(&mut self) -> bool {
+        let lives = |seat: &Seat| self.snapshot.life(seat.node(), seat.incarnation()).is_some();
+        let view = self.snapshot.view().filter(|view| view.members.iter().any(lives));
+        match self.plan.candidate.choose(view.map(|view| view.digest)) {
+            Ok(digest) => {
+                self.plan.digest = digest;
+                true
+            }
+            Err(error) => {
+                self.refuse(error);
+                false
+            }
         }
-        let why = format!(
-            "node {other} has spaces, slots, a hash seed or a number of machines that this node has not"
-        );
-        self.refuse(MembershipError::Configuration(why));
-        true
     }
 
     pub(super) fn handle_grant(&mut self, sent_at: Instant, id: LeaseId, ttl_s: u64) {
@@ -131,7 +129,8 @@ impl Member {
         }
         let key = self.plan.keys.name(Topic::Member(node));
         let hold = self.plan.keys.name(Topic::Hold(node));
-        let record = MemberRecord::new(self.plan.address, self.plan.digest, lease.timing.ttl, false);
+        let record =
+            MemberRecord::new(self.plan.candidate.address, self.plan.digest, lease.timing.ttl, false);
         let beside = self.plan.keys.name(Topic::Lease(node));
         let compares = [&key, &beside, &hold].map(|key| Compare::Created(key.clone(), Revision(0))).to_vec();
         let ops = [key, beside].map(|key| Op::Put(key, record.to_bytes(), Some(lease.id))).to_vec();
@@ -149,7 +148,7 @@ impl Member {
             let why = format!("etcd is at revision {new}, but this node has lived at revision {old} before");
             return self.refuse(MembershipError::Untrusted(why));
         }
-        self.plan.node = Some(life.node);
+        self.plan.candidate.node = Some(life.node);
         self.stage = Stage::Candidate(life);
     }
 }

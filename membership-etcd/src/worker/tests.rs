@@ -1,7 +1,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use lockmaster_async::lockmaster_core::{Certainty, ClusterId};
-use lockmaster_async::{ClusterView, Hear, NodeId};
+use lockmaster_async::{Candidate, ClusterView, Hear, NodeId};
 
 use super::*;
 use crate::floor::Floor;
@@ -53,10 +53,13 @@ fn nobody_waits_for_the_member_while_the_node_is_asked_whether_it_is_alive() {
     let (timing, keys) = (options.check().unwrap(), Keys::new(ClusterId(1)));
     let plan = Plan {
         keys: keys.clone(),
-        node: Some(NodeId(1)),
-        address: "127.0.0.1:7001".parse().unwrap(),
+        candidate: Candidate {
+            cluster: ClusterId(1),
+            node: Some(NodeId(1)),
+            address: "127.0.0.1:7001".parse().unwrap(),
+            digests: vec![7],
+        },
         digest: 7,
-        digests: vec![7],
         timing,
         previous: None,
         floor: Floor::default(),

@@ -28,10 +28,13 @@ pub(super) struct Desk {
 pub(super) fn plan(node: u16) -> Plan {
     Plan {
         keys: keys(),
-        node: Some(NodeId(node)),
-        address: "127.0.0.1:1".parse().unwrap(),
+        candidate: Candidate {
+            cluster: ClusterId(1),
+            node: Some(NodeId(node)),
+            address: "127.0.0.1:1".parse().unwrap(),
+            digests: vec![1],
+        },
         digest: 1,
-        digests: vec![1],
         timing: Timing { ttl: T, margin: Duration::from_secs(1), settle: SETTLE },
         previous: None,
         floor: Floor::default(),

@@ -106,7 +106,6 @@ impl Ledger {
     /// A life became a member.
     pub(super) fn join(&mut self, now: u64, life: Life, digest: u64) -> Result<(), String> {
         self.counts.joined += 1;
-        self.counts.adapted += u64::from(digest != u64::from(life.node.0));
         let last = self.last.as_ref().ok_or("a member without a view")?;
         if last.has(life.node, life.incarnation) && last.digest != digest {
             return Err(format!("{life:?} runs in configuration {digest}, and the view has {}", last.digest));

@@ -59,7 +59,7 @@ fn its_own_lease_of_before_is_revoked_at_once() {
 
 #[test]
 fn who_does_not_care_gets_the_lowest_number_that_is_free() {
-    let mut desk = Desk::new(Plan { node: None, ..plan(0) });
+    let mut desk = Desk::new(numbered(None));
     desk.engine.enliven(1, 1);
     desk.engine.operate(Op::Put(name(Topic::Hold(NodeId(2))), Vec::new(), None));
     desk.engine.enliven(4, 1);
@@ -84,9 +84,21 @@ fn a_registration_whose_answer_is_lost_is_recognised() {
     assert_eq!(desk.commits(Topic::Member(NodeId(1))), 0, "it does not register twice");
 }
 
+/// A node with this number, or with one that is to be chosen.
+fn numbered(node: Option<NodeId>) -> Plan {
+    let plan = plan(0);
+    Plan { candidate: Candidate { node, ..plan.candidate }, ..plan }
+}
+
+fn running_in(node: u16, digests: &[u64]) -> Plan {
+    let plan = plan(node);
+    let candidate = Candidate { digests: digests.to_vec(), ..plan.candidate };
+    Plan { candidate, digest: digests[0], ..plan }
+}
+
 /// A node that can only run in another configuration.
 fn another(node: u16) -> Plan {
-    Plan { digest: 9, digests: vec![9], ..plan(node) }
+    running_in(node, &[9])
 }
 
 #[test]
@@ -107,7 +119,7 @@ fn another_configuration_is_refused_but_not_that_of_the_dead() {
 
 /// A node that would found a cluster in another configuration, and can run in that of the others.
 fn flexible(node: u16) -> Plan {
-    Plan { digest: 9, digests: vec![9, 1], ..plan(node) }
+    running_in(node, &[9, 1])
 }
 
 #[test]
@@ -120,21 +132,53 @@ fn who_can_run_as_the_members_do_does_so() {
     assert_eq!(desk.commits(Topic::Member(NodeId(3))), 1, "it registers as what it is going to be");
 }
 
-#[test]
-fn who_has_registered_before_another_founds_the_cluster_runs_as_that_one_does() {
+/// The node calls, and is answered.
+fn step(desk: &mut Desk) {
+    let call = desk.member.poll_call(desk.now).unwrap();
+    let answer = desk.engine.apply(desk.now.as_nanos(), &call);
+    desk.member.handle_answer(desk.now, answer);
+}
+
+/// A node that has registered before another one founded the cluster in another configuration.
+fn late() -> Desk {
     let mut late = Desk::with(flexible(3), Engine::new(keys()));
     while !matches!(late.member.stage, Stage::Candidate(_)) {
-        let call = late.member.poll_call(late.now).unwrap();
-        let answer = late.engine.apply(late.now.as_nanos(), &call);
-        late.member.handle_answer(late.now, answer);
+        step(&mut late);
     }
     let mut first = Desk::with(plan(1), late.engine);
     first.settle();
     assert_eq!(first.members(), [1], "the other one is configured otherwise so far");
     late.engine = first.engine;
+    late
+}
+
+#[test]
+fn who_has_registered_before_another_founds_the_cluster_runs_as_that_one_does() {
+    let mut late = late();
     late.pass(T / 2);
     assert_eq!(late.members(), [1, 3]);
     assert_eq!((late.member.digest(), late.engine.view().unwrap().digest), (1, 1));
+}
+
+#[test]
+fn who_is_seated_by_what_its_key_said_before_runs_so() {
+    let mut late = late();
+    late.member.handle_hint(late.now);
+    step(&mut late);
+    let statement = late.member.poll_call(late.now).unwrap();
+    assert!(matches!(statement, Call::Commit(_)));
+    assert_eq!(late.member.digest(), 1, "it says that it runs as the first one does");
+    // The first one is gone, and another founds before that has arrived.
+    late.engine.bury(1);
+    let mut second = Desk::with(another(2), late.engine);
+    second.pass(T / 2);
+    assert_eq!((second.members(), second.engine.view().unwrap().digest), (vec![2, 3], 9));
+    late.engine = second.engine;
+    let answer = late.engine.apply(late.now.as_nanos(), &statement);
+    late.member.handle_answer(late.now, answer);
+    late.settle();
+    assert_eq!((late.member.digest(), late.members()), (9, vec![2, 3]));
+    assert_eq!(late.member.snapshot.members[&NodeId(3)].record.digest, 9, "its key says so, too");
 }
 
 #[test]
@@ -685,7 +729,7 @@ fn a_number_whose_key_was_deleted_by_hand_is_not_free_until_the_lease_has_ended(
         let mut two = Desk::joined(2, &[]);
         let mut engine = core::mem::replace(&mut two.engine, Engine::new(keys()));
         engine.operate(Op::Delete(name(Topic::Member(NodeId(2)))));
-        let mut again = Desk::with(Plan { node: wanted, ..plan(2) }, engine);
+        let mut again = Desk::with(numbered(wanted), engine);
         again.pass(T);
         assert_eq!(again.commits(Topic::Member(NodeId(2))), 0, "{:?}", again.calls);
     }

@@ -210,10 +210,13 @@ impl World {
         let digests = host.digest.map_or_else(|| Self::digests(host.node), |digest| vec![digest]);
         let plan = Plan {
             keys: self.keys.clone(),
-            node: Some(host.node),
-            address: "127.0.0.1:1".parse().unwrap(),
             digest: digests[0],
-            digests,
+            candidate: Candidate {
+                cluster: ClusterId(1),
+                node: Some(host.node),
+                address: "127.0.0.1:1".parse().unwrap(),
+                digests,
+            },
             timing: TIMING,
             previous: host.previous.take().filter(|_| is_same),
             floor: host.floor,
@@ -227,10 +230,11 @@ impl World {
         self.turn(at)
     }
 
-    /// The configurations in which a node can run: each founds a cluster in another one.
+    /// The configurations in which a node can run, the one in which it would found a cluster first: two nodes each would
+    /// found the same.
     fn digests(node: NodeId) -> Vec<u64> {
-        let mut digests: Vec<u64> = (1..=64).collect();
-        digests.rotate_left(usize::from(node.0) - 1);
+        let mut digests = vec![1, 2, 3];
+        digests.rotate_left(usize::from(node.0 - 1) / 2 % 3);
         digests
     }
 
@@ -480,6 +484,7 @@ impl World {
                 Event::Joined(life) => {
                     host.life = Some(life);
                     host.digest = Some(member.digest());
+                    self.ledger.counts.adapted += u64::from(member.digest() != Self::digests(host.node)[0]);
                     self.ledger.join(self.time, life, member.digest())?;
                     continue;
                 }
@@ -503,10 +508,12 @@ impl World {
                     host.previous = lease;
                     true
                 }
-                Event::Refused(_) => {
+                Event::Refused(error) => {
                     self.ledger.counts.refused += 1;
-                    // If the cluster was founded anew otherwise, somebody has to start the process again.
-                    host.digest = None;
+                    if matches!(error, MembershipError::Configuration(_)) {
+                        // The cluster was founded anew otherwise: somebody starts the process again.
+                        host.digest = None;
+                    }
                     true
                 }
                 Event::Left => true,
