@@ -42,8 +42,14 @@ impl<T> Idx<T> {
         NonZeroU32::new(raw).map(|raw| Self { raw, of: PhantomData })
     }
 
+    #[cfg(any(test, feature = "check"))]
     pub(crate) fn get(self) -> usize {
         self.raw.get() as usize - 1
+    }
+
+    /// How many records there are up to this one.
+    fn count(self) -> usize {
+        self.raw.get() as usize
     }
 
     pub(crate) fn to_u32(self) -> u32 {
@@ -91,14 +97,15 @@ impl<T> Slab<'_, T> {
 impl<T> Index<Idx<T>> for Slab<'_, T> {
     type Output = T;
 
+    // The last of so many: there is nothing to subtract before the bound is checked.
     fn index(&self, at: Idx<T>) -> &T {
-        &self.0[at.get()]
+        self.0[..at.count()].last().expect("a position counts its own record")
     }
 }
 
 impl<T> IndexMut<Idx<T>> for Slab<'_, T> {
     fn index_mut(&mut self, at: Idx<T>) -> &mut T {
-        &mut self.0[at.get()]
+        self.0[..at.count()].last_mut().expect("a position counts its own record")
     }
 }
 
