@@ -211,7 +211,10 @@ impl<'a> Machine<'a> {
     }
 
     pub(crate) fn name_of(&self, resource: &Resource) -> Name {
-        Name::new(self.name_bytes(resource)).expect("a live resource has a name")
+        match resource.name_cell() {
+            None => resource.copy_short_name(),
+            Some(cell) => self.names[cell].name,
+        }
     }
 
     /// Is there room for one more resource with this name?

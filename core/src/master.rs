@@ -279,12 +279,12 @@ impl Machine<'_> {
         record.due.answer = false;
         record.due.queued = false;
         let pinned = position.pinned.filter(|pinned| held.is_some_and(|held| held.covers(*pinned)));
-        let position = Position { held, pinned, ..*position };
         self.meet_demand(at, held);
         self.restate_demand(at, pinned);
         let Some(wanted) = position.wanted else {
-            return self.take_rest(resource, at, &position);
+            return self.take_rest(resource, at, held);
         };
+        let position = Position { held, pinned, ..*position };
         // Whoever waits in a deadlock may stand before one that it waits for; nobody else may take that place over.
         let accepts_deadlock = |flags: Flags| flags.has(Flags::NO_DEADLOCK_WAIT);
         let is_as_patient =
@@ -325,9 +325,9 @@ impl Machine<'_> {
     }
 
     /// The node wants nothing: its record stands granted, or goes.
-    fn take_rest(&mut self, resource: Idx<Resource>, at: Idx<Physical>, position: &Position) {
-        self.stand_at_rest(resource, at, position.held);
-        if position.held.is_none() {
+    fn take_rest(&mut self, resource: Idx<Resource>, at: Idx<Physical>, held: Option<Mode>) {
+        self.stand_at_rest(resource, at, held);
+        if held.is_none() {
             self.drop_record(resource, at);
         } else {
             #[cfg(lockmaster_faults)]

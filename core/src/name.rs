@@ -30,6 +30,13 @@ impl Name {
         Ok(name)
     }
 
+    /// A name of as many of these bytes, which are zero after that.
+    pub(crate) fn padded<const N: usize>(len: u8, bytes: &[u8; N]) -> Self {
+        let mut name = Self { len, bytes: [0; NAME_MAX] };
+        name.bytes[..N].copy_from_slice(bytes);
+        name
+    }
+
     /// The bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

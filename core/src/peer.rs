@@ -210,8 +210,8 @@ impl Machine<'_> {
                 self.peers[usize::from(me)].answers.remove(&mut self.physical, at);
             }
             if let Some(body) = body {
-                let (space, name) = self.name_at(resource);
-                let hash = self.resources[resource].hash;
+                let record = &self.resources[resource];
+                let (space, hash, name) = (record.space, record.hash, self.name_of(record));
                 self.handle_body(me, Some(resource), Named { space, name: name.as_bytes() }, hash, &body);
             }
             return true;
@@ -224,8 +224,8 @@ impl Machine<'_> {
             return true;
         }
         let position = self.position_of(at);
-        let (space, name) = self.name_at(at);
-        let hash = self.resources[at].hash;
+        let resource = &self.resources[at];
+        let (space, hash, name) = (resource.space, resource.hash, self.name_of(resource));
         self.position_was_delivered(at);
         self.handle_position(me, Some(at), Named { space, name: name.as_bytes() }, hash, &position);
         self.drop_if_unused(at);

@@ -31,7 +31,7 @@ pub(crate) const NAME_INLINE: usize = 24;
 #[repr(C, align(64))]
 pub struct Resource {
     pub(crate) hash: u64,
-    /// The name; of a longer one the place of its cell.
+    /// The name, and zeroes; of a longer one the place of its cell.
     name: [u8; NAME_INLINE],
     pub(crate) slot: u32,
     /// The node's copy of the value block.
@@ -350,7 +350,10 @@ impl Resource {
     pub(crate) fn set_name(&mut self, name: &[u8], cell: Option<Idx<NameCell>>) {
         self.name_len = u8::try_from(name.len()).expect("names are checked where they come in");
         match cell {
-            None => self.name[..name.len()].copy_from_slice(name),
+            None => {
+                self.name = [0; NAME_INLINE];
+                self.name[..name.len()].copy_from_slice(name);
+            }
             Some(cell) => self.name[..4].copy_from_slice(&cell.to_u32().to_ne_bytes()),
         }
     }
@@ -358,6 +361,12 @@ impl Resource {
     /// The name, if it stands in the record itself.
     pub(crate) fn short_name(&self) -> Option<&[u8]> {
         self.name.get(..usize::from(self.name_len))
+    }
+
+    /// A copy of a name that stands in the record itself.
+    pub(crate) fn copy_short_name(&self) -> Name {
+        assert!((1..=NAME_INLINE).contains(&usize::from(self.name_len)), "a live resource has a name");
+        Name::padded(self.name_len, &self.name)
     }
 
     /// The cell of a name that is longer.

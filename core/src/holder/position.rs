@@ -288,7 +288,7 @@ impl Machine<'_> {
         let copy = self.resources[at].copy.map(|cell| &self.values[cell]);
         let wish = holding.wish();
         let is_request_over = holding.kind == PositionKind::Request && wish.is_none();
-        Position {
+        let mut position = Position {
             kind: if is_request_over { PositionKind::Downgrade } else { holding.kind },
             number: holding.number,
             asked: wish.map_or(Number(0), |_| holding.asked),
@@ -304,14 +304,17 @@ impl Machine<'_> {
             copy: copy.map(|copy| copy.version).unwrap_or_default(),
             // A demand is answered once it is known whether somebody uses what is lent.
             answers: if self.is_lent_in_the_way(at) { DemandId(0) } else { holding.answers() },
-            write: copy.filter(|_| holding.is_writing()).map(|copy| Write {
-                version: copy.version,
-                value: match copy.state {
-                    ValueState::Valid(value) => Some(value),
-                    ValueState::Absent | ValueState::Invalid(_) => None,
-                },
-            }),
+            write: None,
+        };
+        // Large and seldom there, so nothing is copied for it where it is not.
+        if let Some(copy) = copy.filter(|_| holding.is_writing()) {
+            let value = match copy.state {
+                ValueState::Valid(value) => Some(value),
+                ValueState::Absent | ValueState::Invalid(_) => None,
+            };
+            position.write = Some(Write { version: copy.version, value });
         }
+        position
     }
 
     /// Until when the waiter is patient that something is asked for, if it does not wait for ever.
