@@ -476,10 +476,16 @@ impl Machine<'_> {
     // ---- grants and denials ----
 
     /// Grants what the queues allow, then tells holders of those that still wait (rules G10, G12 and M4).
+    // Inlined is what most calls find: nobody waits.
+    #[inline]
     pub(crate) fn pass(&mut self, resource: Idx<Resource>) {
-        if !self.resources[resource].mastery.queues.has_waiters() {
-            return;
+        if self.resources[resource].mastery.queues.has_waiters() {
+            self.pass_waiting(resource);
         }
+    }
+
+    #[inline(never)]
+    fn pass_waiting(&mut self, resource: Idx<Resource>) {
         loop {
             let queues = &mut self.resources[resource].mastery.queues;
             let Some(at) = queues.next_grant(&mut self.physical, |_, _| true) else { break };

@@ -391,13 +391,18 @@ impl<T: Entry> Queues<T> {
         }
     }
 
-    /// Takes a lock out of its queue; what it holds and wants is kept in its claim.
+    /// Takes a lock out of its queue, if it stands in one; what it holds and wants is kept in its claim.
+    #[inline]
     pub(crate) fn leave(&mut self, slab: &mut Slab<'_, T>, at: Idx<T>) {
-        let claim = slab[at].claim_mut();
-        let place = claim.place;
-        if place == Place::Apart {
-            return;
+        let place = slab[at].claim().place;
+        if place != Place::Apart {
+            self.leave_place(slab, at, place);
         }
+    }
+
+    #[inline(never)]
+    fn leave_place(&mut self, slab: &mut Slab<'_, T>, at: Idx<T>, place: Place) {
+        let claim = slab[at].claim_mut();
         if let Some(held) = claim.held {
             self.held[held as usize].take();
         }

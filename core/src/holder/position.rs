@@ -247,15 +247,19 @@ impl Machine<'_> {
     }
 
     pub(crate) fn unlink_position(&mut self, at: Idx<Resource>) {
-        let route = self.resources[at].route;
+        let resource = &mut self.resources[at];
+        if !resource.saying.is_linked() {
+            return;
+        }
+        let route = resource.route;
         if route == NOBODY {
-            self.s.limbo.remove_if_linked(&mut self.resources, at);
+            self.s.limbo.remove(&mut self.resources, at);
             return;
         }
         let peer = &mut self.peers[usize::from(route)];
-        match self.resources[at].pace.take() {
+        match resource.pace.take() {
             Some(pace) => peer.repeats[pace as usize].remove(&mut self.resources, at),
-            None => peer.positions.remove_if_linked(&mut self.resources, at),
+            None => peer.positions.remove(&mut self.resources, at),
         }
     }
 

@@ -50,6 +50,8 @@ impl<T: Deadlines> DeadlineHeap<'_, '_, T> {
         self.rise(place);
     }
 
+    // Not inlined: most records have no deadline, and whoever looks at that needs nothing of this.
+    #[inline(never)]
     pub(crate) fn remove(&mut self, record: Idx<T>) {
         let Some(place) = core::mem::take(self.slab[record].place()).checked_sub(1) else { return };
         let place = place as usize;
