@@ -634,3 +634,6 @@ impl Entry for Physical {
         &mut self.claim
     }
 }
+
+#[cfg(test)]
+mod tests;
