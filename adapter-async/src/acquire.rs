@@ -4,7 +4,7 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
-use lockmaster_core::{Asked, Flags, Grant, Instant, LockId, Request, RequestError};
+use lockmaster_core::{Asked, Flags, Grant, Instant, LockId, OwnerId, Request, RequestError};
 
 use crate::errands::Errands;
 use crate::error::LockError;
@@ -14,8 +14,8 @@ use crate::node::{Handle, Node};
 use crate::options::LockOptions;
 use crate::registry::Unmet;
 use crate::runtime::{Runtime, Writer};
-use crate::shared::{CALL_BUDGET, State};
-use crate::shelf::Taken;
+use crate::shared::{CALL_BUDGET, Shared, State};
+use crate::shelf::{Shelf, Sought, Taken};
 use crate::stale::Stale;
 use crate::sync::Arc;
 
@@ -42,6 +42,14 @@ enum Stage<'a, R: Runtime> {
     /// At the machine of the resource.
     Waiting(&'a Arc<Handle<R>>, LockId),
     Over,
+}
+
+/// What the call asks for.
+struct Wish<'a> {
+    name: &'a [u8],
+    options: &'a LockOptions,
+    /// How it is looked for on the shelf, if it may lie there.
+    sought: Option<Sought>,
 }
 
 /// What came of the call that asked.
@@ -71,53 +79,14 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
         let name = name.as_ref();
         let handle = node.handle_of(options.space, name);
         let shared = &handle.shared;
-        let sought =
-            if options.is_plain() { shared.shelf.sought(options.space, name, options.mode) } else { None };
-        if let Some(sought) = &sought {
-            if lane::takes_a_rest() {
-                return Self::let_others_run(stage, context);
-            }
-            if let Some(taken) = shared.shelf.take(sought, || shared.runtime.now()) {
-                lane::rest();
-                return Poll::Ready(Ok(Guard::of_lent(handle, taken, options.mode)));
-            }
-        }
-        let request = |state: &mut State<R::Writer>| Request {
-            space: options.space,
-            name,
-            owner: options.owner.unwrap_or_else(|| state.fresh_owner()),
-            mode: options.mode,
-            flags: options.all_flags(),
-            priority: options.priority,
-            patience: options.timeout,
+        let wish = Wish::new(name, options, &shared.shelf);
+        let begun = match wish.begin_ready(shared) {
+            Some(begun) => Some(Ok(begun)),
+            None => shared.turn_at_rest(
+                |state| state.begin_at_rest(&*shared.runtime, &wish).map(Ok),
+                |state, errands| state.begin_driven(&*shared.runtime, errands, &wish, context.waker()),
+            ),
         };
-        let rest = |state: &mut State<R::Writer>| {
-            if state.rested >= RESTED_MAX {
-                state.rested = 0;
-                return Some(Ok(Begun::Rested));
-            }
-            let request = request(state);
-            let (lock, grant) = state.request_at_rest(&*shared.runtime, &request)?;
-            let lent = sought.as_ref().and_then(|sought| state.lend(sought, lock, grant.token));
-            Some(Ok(match lent {
-                Some(taken) => Begun::Lent(taken),
-                None => Begun::Granted(lock, grant, None),
-            }))
-        };
-        let begun = shared.turn_at_rest(rest, |state, errands| {
-            let request = request(state);
-            let now = state.advance(shared.runtime.now());
-            let asked = state.request(now, &request);
-            let begun = asked.map(|Asked { lock, grant }| match grant {
-                Some(grant) => state.granted(options, lock, grant),
-                None => state.begin_wait(errands, lock),
-            });
-            state.drain(&*shared.runtime, errands, CALL_BUDGET);
-            match begun? {
-                Begun::Waiting(lock) => state.look_for_answer(errands, options, lock, context.waker()),
-                begun @ (Begun::Granted(..) | Begun::Lent(_) | Begun::Lost | Begun::Rested) => Ok(begun),
-            }
-        });
         match begun {
             None => Poll::Ready(Err(LockError::Closed)),
             Some(Err(error)) => Poll::Ready(Err(error)),
@@ -130,15 +99,13 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
                 Poll::Pending
             }
             Some(Ok(Begun::Lost)) => self.begin(context),
-            Some(Ok(Begun::Rested)) => Self::let_others_run(stage, context),
+            Some(Ok(Begun::Rested)) => {
+                // It begins anew after the others.
+                *stage = Stage::New;
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
         }
-    }
-
-    /// Others come first; then it begins anew.
-    fn let_others_run(stage: &mut Stage<'a, R>, context: &Context<'_>) -> Poll<Result<Guard<R>, LockError>> {
-        *stage = Stage::New;
-        context.waker().wake_by_ref();
-        Poll::Pending
     }
 
     /// Any later poll: has the wait ended?
@@ -210,7 +177,72 @@ impl<R: Runtime, N> Drop for Acquire<'_, R, N> {
     }
 }
 
+impl<'a> Wish<'a> {
+    fn new(name: &'a [u8], options: &'a LockOptions, shelf: &Shelf) -> Self {
+        let sought = if options.is_plain() { shelf.sought(options.space, name, options.mode) } else { None };
+        Self { name, options, sought }
+    }
+
+    /// Takes the lock if it lies ready: then there is no turn at all.
+    fn begin_ready<R: Runtime>(&self, shared: &Shared<R>) -> Option<Begun> {
+        let sought = self.sought.as_ref()?;
+        if lane::takes_a_rest() {
+            return Some(Begun::Rested);
+        }
+        let taken = shared.shelf.take(sought, || shared.runtime.now())?;
+        lane::rest();
+        Some(Begun::Lent(taken))
+    }
+
+    fn request(&self, owner: impl FnOnce() -> OwnerId) -> Request<'a> {
+        let Self { name, options, .. } = *self;
+        Request {
+            space: options.space,
+            name,
+            owner: options.owner.unwrap_or_else(owner),
+            mode: options.mode,
+            flags: options.all_flags(),
+            priority: options.priority,
+            patience: options.timeout,
+        }
+    }
+}
+
 impl<W: Writer> State<W> {
+    /// Takes the lock if it is merely retained, and lends it if it may be: then nothing is to be driven.
+    fn begin_at_rest<R: Runtime>(&mut self, runtime: &R, wish: &Wish<'_>) -> Option<Begun> {
+        if self.rested >= RESTED_MAX {
+            self.rested = 0;
+            return Some(Begun::Rested);
+        }
+        let request = wish.request(|| self.fresh_owner());
+        let (lock, grant) = self.request_at_rest(runtime, &request)?;
+        let lent = wish.sought.as_ref().and_then(|sought| self.lend(sought, lock, grant.token));
+        Some(lent.map_or(Begun::Granted(lock, grant, None), Begun::Lent))
+    }
+
+    /// Asks the node, and drains it: the answer may be there after that.
+    fn begin_driven<R: Runtime<Writer = W>>(
+        &mut self,
+        runtime: &R,
+        errands: &mut Errands<W>,
+        wish: &Wish<'_>,
+        waker: &Waker,
+    ) -> Result<Begun, LockError> {
+        let request = wish.request(|| self.fresh_owner());
+        let now = self.advance(runtime.now());
+        let asked = self.request(now, &request);
+        let begun = asked.map(|Asked { lock, grant }| match grant {
+            Some(grant) => self.granted(wish.options, lock, grant),
+            None => self.begin_wait(errands, lock),
+        });
+        self.drain(runtime, errands, CALL_BUDGET);
+        match begun? {
+            Begun::Waiting(lock) => self.look_for_answer(errands, wish.options, lock, waker),
+            begun @ (Begun::Granted(..) | Begun::Lent(_) | Begun::Lost | Begun::Rested) => Ok(begun),
+        }
+    }
+
     /// Takes a lock that is merely retained: most calls are no more than this. The clock is read if it can end that.
     fn request_at_rest<R: Runtime>(&mut self, runtime: &R, request: &Request<'_>) -> Option<(LockId, Grant)> {
         let now = if self.node.needs_time_at_rest() { self.advance(runtime.now()) } else { self.now() };
