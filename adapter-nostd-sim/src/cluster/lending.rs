@@ -1,7 +1,7 @@
 //! What an adapter does with locks that are lent to it: it takes them and gives them back by itself, and says so when they
 //! are asked back, sooner or later.
 
-use lockmaster_core::{Grant, LOAN, NodeId, Path, Storage, Token, Use};
+use lockmaster_core::{Grant, LOAN, NodeId, Path, Storage, Token, UnknownLock, Use};
 
 use super::Cluster;
 use crate::ghost::{GhostLock, Standing};
@@ -47,43 +47,51 @@ impl<S: Storage> Cluster<S> {
     }
 
     fn take_lent(&mut self, at: usize) -> Result<(), Violation> {
-        let GhostLock { node, lock, owner, standing, .. } = self.ghost.locks[at];
+        let GhostLock { node, lock, standing, .. } = self.ghost.locks[at];
         let Standing::Held(mode) = standing else { return Ok(()) };
         let taken = u32::try_from(self.random.below(u64::from(LOAN) + 1)).expect("a loan is short");
         let used = if self.random.chance(500) { Use::Held(taken) } else { Use::Idle(taken) };
-        let member = self.member(node);
-        let lent = member.node.token(lock);
-        let taken_back = member.node.take_back(lock, used);
-        let token = member.node.token(lock);
+        let lent = self.member(node).node.token(lock);
+        self.take_lent_back(at, used, lent)?;
+        let last = lent.map(|lent| Token { local: lent.local + taken, ..lent });
+        if let Ok(token) = last {
+            let grant = Grant { mode, token, alternate: false, demoted: false, path: Path::Retained };
+            self.ghost.taken(at, grant, taken)?;
+        }
+        match used {
+            Use::Held(_) => self.take_lent_in_use(at, last)?,
+            Use::Idle(_) => self.ghost.end(at),
+        }
+        self.settle(node)
+    }
+
+    /// Tells the node, which knows the lock unless its life is over.
+    fn take_lent_back(
+        &mut self,
+        at: usize,
+        used: Use,
+        lent: Result<Token, UnknownLock>,
+    ) -> Result<(), Violation> {
+        let GhostLock { node, lock, owner, .. } = self.ghost.locks[at];
+        let taken_back = self.member(node).node.take_back(lock, used);
         self.trace.line(
             self.now,
             format_args!("node {node}: what owner {} lent is taken back, {used:?}: {taken_back:?}", owner.0),
         );
         let is_over = self.ghost.over[usize::from(node.0)];
         ensure!(lent.is_ok() && taken_back.is_ok() || is_over, ExactlyOnce, "a lent lock is live: {lent:?}");
-        if let Ok(Token { epoch, grant, local }) = lent {
-            let token = Token { epoch, grant, local: local + taken };
-            self.ghost.taken(
-                at,
-                Grant { mode, token, alternate: false, demoted: false, path: Path::Retained },
-                taken,
-            )?;
-        }
-        match used {
-            Use::Held(_) => {
-                let expected = lent.map(|lent| Token { local: lent.local + taken, ..lent });
-                ensure!(
-                    token == expected,
-                    Tokens,
-                    "the last use had {expected:?}, and the lock has {token:?}"
-                );
-                let ghost = &mut self.ghost.locks[at];
-                ghost.is_lent = false;
-                ghost.is_watched = false;
-                ghost.is_demanded = false;
-            }
-            Use::Idle(_) => self.ghost.end(at),
-        }
-        self.settle(node)
+        Ok(())
+    }
+
+    /// Its owner goes on with it, under the token of the last use.
+    fn take_lent_in_use(&mut self, at: usize, last: Result<Token, UnknownLock>) -> Result<(), Violation> {
+        let GhostLock { node, lock, .. } = self.ghost.locks[at];
+        let token = self.member(node).node.token(lock);
+        ensure!(token == last, Tokens, "the last use had {last:?}, and the lock has {token:?}");
+        let ghost = &mut self.ghost.locks[at];
+        ghost.is_lent = false;
+        ghost.is_watched = false;
+        ghost.is_demanded = false;
+        Ok(())
     }
 }
