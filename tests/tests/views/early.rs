@@ -153,17 +153,16 @@ impl Orphaned {
     }
 }
 
-#[test]
-fn who_waits_for_what_nobody_has_does_not_wait_for_the_slot_whatever_is_lost() {
+/// At every step of the change, after so many frames of it, something happens; then all is well.
+fn at_every_step(what: &str, happens: impl Fn(&mut Changing)) {
     let (names, mut early) = (Names::new(), 0);
     for frames in 0.. {
         let mut orphaned = Orphaned::new(&names);
         orphaned.change_slowly();
         let is_over = orphaned.world.step(frames);
         early = early.max(orphaned.granted_early(&names));
-        // They meet again, and everything that was not answered is said again at once.
-        orphaned.world.connect();
-        orphaned.all_is_well(&format!("after {frames} frames"));
+        happens(&mut orphaned.world);
+        orphaned.all_is_well(&format!("after {frames} frames {what}"));
         if is_over {
             break;
         }
@@ -172,28 +171,23 @@ fn who_waits_for_what_nobody_has_does_not_wait_for_the_slot_whatever_is_lost() {
 }
 
 #[test]
+fn who_waits_for_what_nobody_has_does_not_wait_for_the_slot_whatever_is_lost() {
+    // They meet again, and everything that was not answered is said again at once.
+    at_every_step("all connections are new", Changing::connect);
+}
+
+#[test]
 fn what_was_open_before_its_slot_is_asked_about_anew_in_the_next_view() {
-    for dies in [None, Some(MASTER)] {
-        let (names, mut early) = (Names::new(), 0);
-        for frames in 0.. {
-            let mut orphaned = Orphaned::new(&names);
-            orphaned.change_slowly();
-            let is_over = orphaned.world.step(frames);
-            early = early.max(orphaned.granted_early(&names));
-            let world = &mut orphaned.world;
-            match dies {
-                Some(id) => world.crash(id),
-                None => world.start(OLD + 2),
-            }
-            world.change();
-            world.settle();
-            orphaned.all_is_well(&format!("after {frames} frames, {dies:?} dies"));
-            if is_over {
-                break;
-            }
-        }
-        assert!(early > 2, "{early} were granted while their slots were closed");
-    }
+    at_every_step("somebody joins", |world| {
+        world.start(OLD + 2);
+        world.change();
+        world.settle();
+    });
+    at_every_step("the new master dies", |world| {
+        world.crash(MASTER);
+        world.change();
+        world.settle();
+    });
 }
 
 #[test]
