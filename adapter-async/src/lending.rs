@@ -26,8 +26,8 @@ pub(crate) struct Lending {
     count: u32,
     /// How many there can be.
     most: u32,
-    /// How often what was lent when the node was shut down had been taken.
-    ended: u64,
+    /// What was lent when the node was shut down, which is told nothing any more.
+    ended: Vec<(LockId, Use)>,
     /// Where those that nobody uses are looked for next.
     hand: usize,
     /// Locks that somebody waits for.
@@ -52,7 +52,16 @@ impl Lending {
         let shelf = Shelf::new(most as usize, config);
         let shy = vec![0; shelf.len()].into();
         let places = vec![None; locks as usize].into();
-        Self { shelf: Arc::new(shelf), places, count: 0, most, ended: 0, hand: 0, called: Vec::new(), shy }
+        Self {
+            shelf: Arc::new(shelf),
+            places,
+            count: 0,
+            most,
+            ended: Vec::new(),
+            hand: 0,
+            called: Vec::new(),
+            shy,
+        }
     }
 
     /// Somebody waits for this lock; says whether it is lent.
@@ -90,14 +99,15 @@ impl Lending {
         self.count
     }
 
-    /// How often what is lent was taken, which the node does not know yet.
-    pub(crate) fn taken(&self) -> u64 {
-        if self.count == 0 { self.ended } else { self.shelf.taken() }
+    /// What is lent, and how it was used so far, which the node does not know yet.
+    pub(crate) fn lent_as_used(&self) -> impl Iterator<Item = (LockId, Use)> {
+        let lying = (self.count > 0).then(|| self.shelf.lying());
+        lying.into_iter().flatten().chain(self.ended.iter().copied())
     }
 
     /// Takes everything from the shelf, and nothing is taken from there any more: the node is shut down.
     pub(crate) fn close(&mut self) {
-        self.ended += self.shelf.close();
+        self.ended.extend(self.shelf.close());
         self.places.fill(None);
         self.count = 0;
         self.called.clear();

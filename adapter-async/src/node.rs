@@ -307,14 +307,12 @@ impl<R: Runtime> Node<R> {
 
     /// What this node counted since its start. What its machines counted is added up, but for views and ends of
     /// membership; a transfer counts once for each machine that has a part of it.
+    ///
+    /// Locks that are taken without the machine count as all others do. For that those that lie ready are looked at under
+    /// its mutex, and every call to it waits meanwhile.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let each = self.machines().look(|state| {
-            let taken = state.lending.taken();
-            let stats = state.node.stats();
-            let (asked, granted) = (stats.asked + taken, stats.granted + taken);
-            Stats { asked, granted, granted_retained: stats.granted_retained + taken, ..stats }
-        });
+        let each = self.machines().look(|state| state.node.stats_with_lent(state.lending.lent_as_used()));
         each.reduce(stats::sum).expect("a node has a machine")
     }
 

@@ -206,30 +206,27 @@ impl Shelf {
 
     /// The same, if nobody does.
     pub(crate) fn withdraw_idle(&self, id: PlaceId) -> Option<(LockId, Use)> {
-        self.withdraw_if(id, |lying| lying == Lying::Ready)
+        self.withdraw_if(id, |used| matches!(used, Use::Idle(_)))
     }
 
-    fn withdraw_if(&self, id: PlaceId, is_it: impl Fn(Lying) -> bool) -> Option<(LockId, Use)> {
+    fn withdraw_if(&self, id: PlaceId, is_it: impl Fn(&Use) -> bool) -> Option<(LockId, Use)> {
         let place = &self.places[id.at()];
         let mut stand = place.stand(Ordering::Relaxed);
         // Whoever takes and gives back comes in between now and then.
-        while stand.lying != Lying::Nothing && is_it(stand.lying) {
+        while let Some(used) = stand.used().filter(&is_it) {
             if place.exchange(stand, Stand { lying: Lying::Nothing, ..stand }) {
                 self.tags[id.at()].store(0, Ordering::Relaxed);
-                let taken = u32::from(stand.taken);
-                let used = if stand.lying == Lying::Held { Use::Held(taken) } else { Use::Idle(taken) };
-                return Some((place.lent().0, used));
+                return Some((self.lock_at(id), used));
             }
             stand = place.stand(Ordering::Relaxed);
         }
         None
     }
 
-    /// Nothing can be taken any more. Says how often what lay here was taken since it was put here.
-    pub(crate) fn close(&self) -> u64 {
+    /// Nothing can be taken any more. Takes away what lay here.
+    pub(crate) fn close(&self) -> Vec<(LockId, Use)> {
         self.set_until(Instant::START);
-        let ended = self.occupied().filter_map(|place| self.withdraw(place));
-        ended.map(|(_, Use::Held(taken) | Use::Idle(taken))| u64::from(taken)).sum()
+        self.occupied().filter_map(|place| self.withdraw(place)).collect()
     }
 
     /// The lock that lies there, or lay there last.
@@ -237,10 +234,12 @@ impl Shelf {
         LockId::from_u64(self.places[id.at()].lock.load(Ordering::Relaxed))
     }
 
-    /// How often what lies here was taken since it was put here.
-    pub(crate) fn taken(&self) -> u64 {
-        let taken = |id: PlaceId| u64::from(self.places[id.at()].stand(Ordering::Relaxed).taken);
-        self.occupied().map(taken).sum()
+    /// What lies here, and how it was used since it was put here.
+    pub(crate) fn lying(&self) -> impl Iterator<Item = (LockId, Use)> {
+        self.occupied().filter_map(|id| {
+            let used = self.places[id.at()].stand(Ordering::Relaxed).used()?;
+            Some((self.lock_at(id), used))
+        })
     }
 
     /// Places with a lock.
@@ -298,6 +297,16 @@ impl Place {
 }
 
 impl Stand {
+    /// How the lock was used here; nothing if the place is empty.
+    fn used(self) -> Option<Use> {
+        let taken = u32::from(self.taken);
+        match self.lying {
+            Lying::Nothing => None,
+            Lying::Ready => Some(Use::Idle(taken)),
+            Lying::Held => Some(Use::Held(taken)),
+        }
+    }
+
     fn to_word(self) -> u64 {
         let [a, b] = self.taken.to_le_bytes();
         word(self.number, u32::from_le_bytes([a, b, self.lying as u8, 0]))

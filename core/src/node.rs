@@ -388,10 +388,16 @@ impl<S: Storage> Node<S> {
         self.machine().is_drained()
     }
 
-    /// Counters since the start.
+    /// Counters since the start. What was done with a lent lock is in them once it is taken back.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.state.rested.counted_with(self.state.stats)
+    }
+
+    /// The same as it will be once these lent locks are taken back, used like this.
+    #[must_use]
+    pub fn stats_with_lent(&mut self, lent: impl IntoIterator<Item = (LockId, Use)>) -> Stats {
+        self.machine().rested_with_lent(lent).counted_with(self.state.stats)
     }
 
     /// Mode that a lock holds; `None` while a new request waits.

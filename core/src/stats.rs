@@ -1,5 +1,7 @@
 //! What a node counts, after VMS MONITOR DLOCK: each operation by where it was served.
 
+use crate::holder::Use;
+
 /// One kind of operation, by where it came from and where it was served. What is sent again counts again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
@@ -103,6 +105,20 @@ pub(crate) struct Rested {
 }
 
 impl Rested {
+    /// The same, and a lent lock that is taken back.
+    pub(crate) fn with_lent(self, used: Use, is_local: bool) -> Self {
+        let (taken, given_back) = match used {
+            Use::Held(taken) => (u64::from(taken), u64::from(taken)),
+            // Who had it when it was lent has given it back, too.
+            Use::Idle(taken) => (u64::from(taken), u64::from(taken) + 1),
+        };
+        Self {
+            taken: self.taken + taken,
+            taken_local: self.taken_local + if is_local { taken } else { 0 },
+            released_local: self.released_local + if is_local { given_back } else { 0 },
+        }
+    }
+
     /// What all other calls counted, and these.
     pub(crate) const fn counted_with(self, mut stats: Stats) -> Stats {
         let Self { taken, taken_local, released_local } = self;

@@ -338,16 +338,35 @@ fn what_is_lent_is_asked_for_where_nothing_idle_makes_room() {
 
 #[test]
 fn what_was_taken_is_counted_when_it_is_taken_back() {
-    let mut cluster = Cluster::single(KEPT);
-    let lock = lend(&mut cluster, MASTER, Exclusive);
-    let before = cluster.node(MASTER).stats();
-    take_back(&mut cluster, MASTER, lock, Use::Idle(100));
-    let after = cluster.node(MASTER).stats();
-    assert_eq!(after.granted - before.granted, 100);
-    assert_eq!(after.granted_retained - before.granted_retained, 100);
-    assert_eq!(after.asked - before.asked, 100);
-    assert_eq!(after.requests.local - before.requests.local, 100);
-    assert_eq!(after.releases.local - before.releases.local, 101, "and the release that is its end");
+    for (holder, used) in
+        [(MASTER, Use::Idle(100)), (MASTER, Use::Held(100)), (ANNA, Use::Idle(100)), (ANNA, Use::Held(100))]
+    {
+        let mut cluster = Cluster::trio(KEPT);
+        let lock = lend(&mut cluster, holder, Exclusive);
+        let before = cluster.node(holder).stats();
+        let meanwhile = cluster.node(holder).stats_with_lent([(lock, used)]);
+        assert_eq!(cluster.node(holder).stats(), before, "a look changes nothing");
+        take_back(&mut cluster, holder, lock, used);
+        let after = cluster.node(holder).stats();
+        assert_eq!(after, meanwhile, "{holder} {used:?}");
+        assert_eq!(cluster.node(holder).stats_with_lent([(lock, used)]), after, "it is not lent any more");
+        for (after, before) in [
+            (after.granted, before.granted),
+            (after.granted_retained, before.granted_retained),
+            (after.asked, before.asked),
+        ] {
+            assert_eq!(after, before + 100, "{holder} {used:?}");
+        }
+        let local = match (holder, used) {
+            (MASTER, Use::Held(_)) => (100, 100),
+            // And the release that is its end.
+            (MASTER, Use::Idle(_)) => (100, 101),
+            _ => (0, 0),
+        };
+        let requests = after.requests.local - before.requests.local;
+        let releases = after.releases.local - before.releases.local;
+        assert_eq!((requests, releases), local, "{holder} {used:?}");
+    }
 }
 
 #[test]

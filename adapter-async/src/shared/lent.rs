@@ -100,9 +100,29 @@ fn what_is_counted_stays_counted_when_the_node_is_shut_down() {
     for _ in 0..10 {
         drop(granted(node.lock("a", EX)));
     }
-    let before = node.stats().granted;
+    let before = node.stats();
     node.machines().close();
-    assert_eq!(node.stats().granted, before);
+    assert_eq!(node.stats(), before);
+}
+
+#[test]
+fn what_lies_ready_is_counted_as_if_it_were_taken_back() {
+    for is_in_use in [false, true] {
+        let node = node(&[ME]);
+        drop(borrowed(&node, "a", EX));
+        let first = node.stats();
+        assert_eq!((first.asked, first.requests.local, first.releases.local), (2, 2, 2));
+        for _ in 0..10 {
+            drop(granted(node.lock("a", EX)));
+        }
+        let last = is_in_use.then(|| granted(node.lock("a", EX)));
+        let counted = node.stats();
+        let takes = 12 + u64::from(is_in_use);
+        assert_eq!((counted.asked, counted.granted, counted.granted_retained), (takes, takes, takes - 1));
+        assert_eq!((counted.requests.local, counted.releases.local), (takes, 12));
+        node.machines().lead().lock().take_back_all();
+        assert_eq!((lent(&node), node.stats()), (0, counted), "{last:?}");
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ use crate::mode::Mode;
 use crate::name::check_name;
 use crate::queue::{Place, Queues};
 use crate::record::{Lock, Resource};
+use crate::stats::Rested;
 use crate::table::Idx;
 
 /// How often a lent lock can be taken: so many tokens are kept for it.
@@ -90,15 +91,8 @@ impl Machine<'_> {
             return Ok(());
         }
         let resource = self.resource_of(at);
-        let (taken, given_back) = match used {
-            Use::Held(taken) => (taken, taken),
-            Use::Idle(taken) => (taken, taken + 1),
-        };
-        self.s.rested.taken += u64::from(taken);
-        if self.is_local(resource) {
-            self.s.rested.taken_local += u64::from(taken);
-            self.s.rested.released_local += u64::from(given_back);
-        }
+        self.s.rested = self.s.rested.with_lent(used, self.is_local(resource));
+        let (Use::Held(taken) | Use::Idle(taken)) = used;
         let hits = &mut self.resources[resource].holding.hits;
         *hits = hits.saturating_add(taken);
         self.end_loan(at);
@@ -120,6 +114,16 @@ impl Machine<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What all of this has counted once these locks are taken back, those of them that are lent.
+    pub(crate) fn rested_with_lent(&self, lent: impl IntoIterator<Item = (LockId, Use)>) -> Rested {
+        lent.into_iter().fold(self.s.rested, |rested, (id, used)| match self.live(id) {
+            Some(at) if self.locks[at].is_lent() => {
+                rested.with_lent(used, self.is_local(self.resource_of(at)))
+            }
+            Some(_) | None => rested,
+        })
     }
 
     /// It is a lock as any other, which nobody watches.
