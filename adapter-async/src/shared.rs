@@ -435,7 +435,8 @@ impl<W: Writer> State<W> {
     ) -> bool {
         let claimed = errands.claims().len();
         let mut is_spent = self.drain_outputs(errands, budget);
-        if self.take_back_called() || self.take_back_for_room() {
+        // What somebody waits for may make no room, or not enough.
+        if self.take_back_called() | self.take_back_for_room() {
             is_spent = self.drain_outputs(errands, budget);
         }
         if errands.claims().len() > claimed {

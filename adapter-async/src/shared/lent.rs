@@ -6,7 +6,10 @@ use core::time::Duration;
 
 use lockmaster_core::{Flags, Mode};
 
-use super::still::{EX, ME, PR, Still, granted, keeping, lone_member, node, poll, view};
+use super::Instant;
+use super::still::{
+    EX, ME, PEER, PR, Still, granted, keeping, lone_member, name_at, node, node_of, poll, view,
+};
 use crate::{ConvertError, Guard, Incarnation, LockOptions, Node, OwnerId};
 
 fn lent(node: &Node<Still>) -> u32 {
@@ -144,4 +147,41 @@ fn what_was_asked_back_is_not_lent_at_once_wherever_it_lay() {
     assert_eq!(lent(&node), 0);
     drop(granted(node.lock("a", EX)));
     assert_eq!(lent(&node), 0, "it was asked back just now");
+}
+
+/// Two nodes that have heard each other, and say nothing by themselves.
+fn pair() -> [Node<Still>; 2] {
+    let nodes = [ME, PEER].map(|id| node_of(id, &[ME, PEER]));
+    let hellos = nodes.each_ref().map(|node| node.machines().lead().lock().node.hello());
+    for (node, hello) in nodes.iter().zip(hellos.iter().rev()) {
+        let heard =
+            node.machines().lead().turn(|state, _| state.node.handle_hello(Instant::from_nanos(1), hello));
+        assert_eq!(heard, Some(Ok(())));
+    }
+    nodes
+}
+
+/// The second one says to the first what it has to say.
+fn say([first, second]: &[Node<Still>; 2]) {
+    let (now, mut frame) = (Instant::from_nanos(1), vec![0; 4096]);
+    let len = second.machines().lead().turn(|state, _| state.node.poll_transmit(now, ME, &mut frame));
+    let frame = &frame[..len.unwrap().expect("it has something to say")];
+    let heard = first.machines().lead().turn(|state, _| state.node.handle_frame(now, PEER, frame));
+    assert_eq!(heard, Some(Ok(())));
+}
+
+#[test]
+fn room_is_made_also_when_something_is_asked_back() {
+    let nodes = pair();
+    let [node, peer] = &nodes;
+    let name = |nth: u32| name_at(node, ME, nth * 1000);
+    drop(borrowed(node, &name(0), EX));
+    drop(borrowed(node, &name(1), EX));
+    // Only one more record fits into the tables of 64.
+    let _held: Vec<_> = (2..63).map(|nth| granted(node.lock(name(nth), EX))).collect();
+    assert_eq!(lent(node), 2);
+    let mut asked = [name(0), name(63)].map(|name| Box::pin(peer.lock(name, EX)));
+    assert!(asked.iter_mut().all(|asked| poll(asked.as_mut(), Waker::noop()).is_pending()));
+    say(&nodes);
+    assert_eq!(lent(node), 0, "one was asked back, and the other makes room");
 }
