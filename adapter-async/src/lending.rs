@@ -178,24 +178,15 @@ impl<W: Writer> State<W> {
 
     /// Takes back some of the locks that nobody uses, of the next places; says whether there were any.
     pub(crate) fn take_back_some(&mut self) -> bool {
-        let first = self.lending.hand;
-        self.lending.hand = (first + LOOKED_AT) & (self.lending.shelf.len() - 1);
-        self.take_back_idle_of(first, LOOKED_AT, ROOM)
-    }
-
-    /// Takes back all locks that nobody uses.
-    pub(crate) fn take_back_idle(&mut self) -> bool {
-        self.take_back_idle_of(0, usize::MAX, usize::MAX)
-    }
-
-    fn take_back_idle_of(&mut self, first: usize, looked_at: usize, most: usize) -> bool {
         if self.lending.count == 0 {
             return false;
         }
         let shelf = Arc::clone(&self.lending.shelf);
+        let first = self.lending.hand;
+        self.lending.hand = (first + LOOKED_AT) & (shelf.len() - 1);
         let mut is_any = false;
-        let places = shelf.occupied_of(first, looked_at);
-        for (lock, used) in places.filter_map(|place| shelf.withdraw_idle(place)).take(most) {
+        let places = shelf.occupied_of(first, LOOKED_AT);
+        for (lock, used) in places.filter_map(|place| shelf.withdraw_idle(place)).take(ROOM) {
             self.lending.places[lock.place() as usize] = None;
             self.lending.count -= 1;
             self.took_back(lock, used);

@@ -331,8 +331,8 @@ impl<R: Runtime> Node<R> {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         for machine in self.machines().each() {
-            // What nobody uses is to be seen as what is merely retained.
-            let _: Option<bool> = machine.turn(|state, _| state.take_back_idle());
+            // What nobody uses is to be seen as what is merely retained, and who uses it under the token that he has.
+            let _: Option<()> = machine.turn(|state, _| state.take_back_all());
         }
         let each = self.machines().look(|state| Snapshot::of(&mut state.node));
         each.reduce(Snapshot::merged).expect("a node has a machine")

@@ -129,6 +129,16 @@ fn what_lies_ready_is_counted_as_if_it_were_taken_back() {
 }
 
 #[test]
+fn a_snapshot_has_the_token_of_the_last_take() {
+    let node = node(&[ME]);
+    drop(borrowed(&node, "a", EX));
+    let guard = granted(node.lock("a", EX));
+    let snapshot = node.snapshot();
+    let tokens: Vec<_> = snapshot.locks().map(|lock| lock.token).collect();
+    assert_eq!(tokens, [guard.fencing_token()]);
+}
+
+#[test]
 fn what_was_asked_back_is_not_lent_at_once_wherever_it_lay() {
     let node = node(&[ME]);
     // The second reader's lock lies beside the first place of the name.
@@ -137,7 +147,7 @@ fn what_was_asked_back_is_not_lent_at_once_wherever_it_lay() {
     assert_eq!(lent(&node), 2);
     drop(first);
     // The first is taken back as idle, so that the second lies alone.
-    assert!(node.machines().lead().turn(|state, _| state.take_back_idle()).unwrap());
+    assert!(node.machines().lead().turn(|state, _| state.take_back_some()).unwrap());
     assert_eq!(lent(&node), 1);
     let mut writer = Box::pin(node.lock("a", EX));
     assert!(poll(writer.as_mut(), Waker::noop()).is_pending());
