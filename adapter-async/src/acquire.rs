@@ -14,8 +14,8 @@ use crate::node::{Handle, Node};
 use crate::options::LockOptions;
 use crate::registry::Unmet;
 use crate::runtime::{Runtime, Writer};
-use crate::shared::{CALL_BUDGET, Shared, State};
-use crate::shelf::{Shelf, Sought, Taken};
+use crate::shared::{CALL_BUDGET, State};
+use crate::shelf::{Sought, Taken};
 use crate::stale::Stale;
 use crate::sync::Arc;
 
@@ -79,14 +79,23 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
         let name = name.as_ref();
         let handle = node.handle_of(options.space, name);
         let shared = &handle.shared;
-        let wish = Wish::new(name, options, &shared.shelf);
-        let begun = match wish.begin_ready(shared) {
-            Some(begun) => Some(Ok(begun)),
-            None => shared.turn_at_rest(
-                |state| state.begin_at_rest(&*shared.runtime, &wish).map(Ok),
-                |state, errands| state.begin_driven(&*shared.runtime, errands, &wish, context.waker()),
-            ),
-        };
+        let sought =
+            if options.is_plain() { shared.shelf.sought(options.space, name, options.mode) } else { None };
+        // What lies ready is taken without a turn.
+        if let Some(sought) = &sought {
+            if lane::takes_a_rest() {
+                return Self::let_others_run(stage, context);
+            }
+            if let Some(taken) = shared.shelf.take(sought, || shared.runtime.now()) {
+                lane::rest();
+                return Poll::Ready(Ok(Guard::of_lent(handle, taken, options.mode)));
+            }
+        }
+        let wish = Wish { name, options, sought };
+        let begun = shared.turn_at_rest(
+            |state| state.begin_at_rest(&*shared.runtime, &wish).map(Ok),
+            |state, errands| state.begin_driven(&*shared.runtime, errands, &wish, context.waker()),
+        );
         match begun {
             None => Poll::Ready(Err(LockError::Closed)),
             Some(Err(error)) => Poll::Ready(Err(error)),
@@ -99,13 +108,15 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
                 Poll::Pending
             }
             Some(Ok(Begun::Lost)) => self.begin(context),
-            Some(Ok(Begun::Rested)) => {
-                // It begins anew after the others.
-                *stage = Stage::New;
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
+            Some(Ok(Begun::Rested)) => Self::let_others_run(stage, context),
         }
+    }
+
+    /// Others come first; then it begins anew.
+    fn let_others_run(stage: &mut Stage<'a, R>, context: &Context<'_>) -> Poll<Result<Guard<R>, LockError>> {
+        *stage = Stage::New;
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Any later poll: has the wait ended?
@@ -178,22 +189,6 @@ impl<R: Runtime, N> Drop for Acquire<'_, R, N> {
 }
 
 impl<'a> Wish<'a> {
-    fn new(name: &'a [u8], options: &'a LockOptions, shelf: &Shelf) -> Self {
-        let sought = if options.is_plain() { shelf.sought(options.space, name, options.mode) } else { None };
-        Self { name, options, sought }
-    }
-
-    /// Takes the lock if it lies ready: then there is no turn at all.
-    fn begin_ready<R: Runtime>(&self, shared: &Shared<R>) -> Option<Begun> {
-        let sought = self.sought.as_ref()?;
-        if lane::takes_a_rest() {
-            return Some(Begun::Rested);
-        }
-        let taken = shared.shelf.take(sought, || shared.runtime.now())?;
-        lane::rest();
-        Some(Begun::Lent(taken))
-    }
-
     fn request(&self, owner: impl FnOnce() -> OwnerId) -> Request<'a> {
         let Self { name, options, .. } = *self;
         Request {
