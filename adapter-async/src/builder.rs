@@ -159,8 +159,8 @@ impl<R: Runtime> Builder<R> {
     ///
     /// The number is the cluster's. With a provider ([`Builder::join`]) it is that of the node that founds the cluster, and
     /// whoever finds members runs as many as they do, whatever is named here ([`Node::machine_count`]). It changes when a
-    /// node founds the cluster anew, after all have left; a node that was fenced and is running still cannot come back to
-    /// such a cluster until it is started again. Members that are named ([`Builder::member`]) must all name the same number.
+    /// node founds the cluster anew, after all have left; one that was fenced meanwhile and is running still cannot come back
+    /// before it is started again. Members that are named ([`Builder::member`]) must all name the same number.
     ///
     /// A machine has a mutex, tables and connections of its own, and a part of the resources: threads whose resources are of
     /// different machines do not wait for each other. A retained lock that is taken again and again needs no machine. Threads

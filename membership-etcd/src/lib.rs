@@ -43,6 +43,7 @@
 //! | a node crashes | | removes it when its lease has ended and the settling time is over |
 //! | it leaves in order | writes the view without it itself | has the new view at once |
 //! | it finds members that run another number of machines | runs as many as they do, also if they founded the cluster after it had registered; with other spaces, slots or hash seed, or if it has run with another number already, it is refused | |
+//! | all are gone without having left | founds the cluster anew as it was configured, if it can run so: the others may still come back | |
 //! | it restarts | waits until the lease of its life before has ended | replaces that life by the new one |
 //! | it cannot reach etcd | suspect after T/3, fenced before T | as after a crash |
 //! | it cannot reach its peers, but etcd | stays, and reports whom it cannot reach | the larger connected side (of equal ones that with the lowest number) revokes the others' leases once that has lasted for T and the settling time, and removes them T and the settling time after that; whoever was revoked so stays away for T, then for 2 T, 4 T and so on up to 64 T, until a membership lasts for more than 16 T |

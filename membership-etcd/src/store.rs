@@ -99,6 +99,8 @@ pub(crate) struct Snapshot {
 #[derive(Clone, Debug)]
 pub(crate) struct Registered {
     pub(crate) incarnation: Incarnation,
+    /// What wrote its record, which its node may write anew.
+    pub(crate) modified: Revision,
     pub(crate) lease: LeaseId,
     pub(crate) record: MemberRecord,
 }
@@ -174,7 +176,8 @@ impl Snapshot {
 impl Registered {
     fn new(entry: &Entry) -> Result<Self, Garbled> {
         let incarnation = Incarnation(u64::try_from(entry.created.0).unwrap_or(0));
-        Ok(Self { incarnation, lease: entry.lease, record: MemberRecord::from_bytes(&entry.value)? })
+        let record = MemberRecord::from_bytes(&entry.value)?;
+        Ok(Self { incarnation, modified: entry.modified, lease: entry.lease, record })
     }
 }
 

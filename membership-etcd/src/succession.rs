@@ -141,7 +141,7 @@ struct Draft {
     digest: Option<u64>,
     seats: BTreeMap<NodeId, Seat>,
     removed: Vec<Removal>,
-    compares: BTreeMap<NodeId, Revision>,
+    compares: BTreeMap<NodeId, Compare>,
     /// Members of the stored view that stay.
     survivors: usize,
     last_absence: Option<Instant>,
@@ -185,7 +185,8 @@ impl Draft {
             self.removed.push(Removal { node: seat.node, incarnation: seat.incarnation, why });
             // The number may have another life by now; what matters is that this one is over.
             let key = snapshot.members.get(&seat.node()).map(|other| created(other.incarnation));
-            self.compares.insert(seat.node(), key.unwrap_or_default());
+            let name = proposer.keys.name(Topic::Member(seat.node()));
+            self.compares.insert(seat.node(), Compare::Created(name, key.unwrap_or_default()));
             self.seats.remove(&seat.node());
             self.survivors -= 1;
             self.last_absence = self.last_absence.max(proposer.absences.since.get(&Life::of(&seat)).copied());
@@ -221,7 +222,9 @@ impl Draft {
             }
             let joined = Epoch(self.epoch.0.saturating_add(1));
             self.seats.insert(*node, Seat::new(*node, other.incarnation, joined, &other.record));
-            self.compares.insert(*node, created(other.incarnation));
+            // It may say meanwhile that it runs in another configuration.
+            let name = proposer.keys.name(Topic::Member(*node));
+            self.compares.insert(*node, Compare::Modified(name, other.modified));
             self.has_changed = true;
         }
     }
@@ -230,11 +233,8 @@ impl Draft {
         let name = |topic| proposer.keys.name(topic);
         let mut compares = vec![Compare::Modified(name(Topic::View), snapshot.view_modified())];
         compares.push(proposer.compare_life(proposer.life));
-        for (node, revision) in self.compares {
-            if node != proposer.life.node {
-                compares.push(Compare::Created(name(Topic::Member(node)), revision));
-            }
-        }
+        let others = self.compares.into_iter().filter(|(node, _)| *node != proposer.life.node);
+        compares.extend(others.map(|(_, compare)| compare));
         let digest = self.digest.unwrap_or(proposer.digest);
         let view = ViewRecord::new(epoch, digest, self.seats.into_values().collect(), self.removed);
         let mut ops = vec![Op::Put(name(Topic::View), view.to_bytes(), None)];

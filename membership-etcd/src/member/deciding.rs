@@ -8,7 +8,7 @@ use super::{Duty, Lease, Member, Plan, Stage, Turn};
 use crate::keys::Topic;
 use crate::record::{MemberRecord, ReachRecord, Record, Seat, Why};
 use crate::sides;
-use crate::store::{Call, Op, Transaction};
+use crate::store::{Call, Compare, Op, Transaction};
 use crate::succession::{Life, Proposer, Succession};
 
 impl Member {
@@ -105,7 +105,9 @@ impl Member {
         let Plan { candidate, digest, .. } = &self.plan;
         let record = MemberRecord::new(candidate.address, *digest, lease.timing.ttl, self.wants_to_announce);
         let key = self.plan.keys.name(Topic::Member(life.node));
-        let compares = vec![self.proposer(life, lease).compare_life(life)];
+        // What arrives late must not undo what was said about a view that came later.
+        let view = Compare::Modified(self.plan.keys.name(Topic::View), self.snapshot.view_modified());
+        let compares = vec![self.proposer(life, lease).compare_life(life), view];
         Call::Commit(Transaction { compares, ops: vec![Op::Put(key, record.to_bytes(), Some(lease.id))] })
     }
 

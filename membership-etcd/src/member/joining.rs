@@ -90,12 +90,15 @@ impl Member {
         seats.iter().filter(lives).count() < MEMBERS_MAX
     }
 
-    /// Takes the configuration of the live members, or the first of its own if there are none. `false` if it cannot run in
-    /// theirs, and is refused.
+    /// Takes the configuration of the members, also if none lives: who has not left may come back, and can run in no other.
+    /// `false` if it cannot run so while one lives, and is refused.
     pub(super) fn take_configuration(&mut self) -> bool {
+        let candidate = &self.plan.candidate;
         let lives = |seat: &Seat| self.snapshot.life(seat.node(), seat.incarnation()).is_some();
-        let view = self.snapshot.view().filter(|view| view.members.iter().any(lives));
-        match self.plan.candidate.choose(view.map(|view| view.digest)) {
+        let view = self.snapshot.view().filter(|view| !view.members.is_empty());
+        let is_alive = view.is_some_and(|view| view.members.iter().any(lives));
+        let chosen = candidate.choose(view.map(|view| view.digest));
+        match if is_alive { chosen } else { chosen.or_else(|_| candidate.choose(None)) } {
             Ok(digest) => {
                 self.plan.digest = digest;
                 true

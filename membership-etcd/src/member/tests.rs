@@ -3,6 +3,7 @@
 mod acts;
 mod desk;
 mod engine;
+mod founders;
 mod ledger;
 mod scripts;
 mod seeds;

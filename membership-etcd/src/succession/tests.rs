@@ -21,7 +21,12 @@ fn snapshot(seats: impl Iterator<Item = u16>, live: impl Iterator<Item = u16>) -
     let mut snapshot = Snapshot { view: Some((view, Revision(5000), 0)), ..Snapshot::default() };
     for node in live {
         let incarnation = Incarnation(u64::from(node) + 1001);
-        let registered = Registered { incarnation, lease: LeaseId(1), record: record(1, false) };
+        let registered = Registered {
+            incarnation,
+            modified: created(incarnation),
+            lease: LeaseId(1),
+            record: record(1, false),
+        };
         snapshot.members.insert(NodeId(node), registered);
     }
     snapshot
@@ -74,15 +79,20 @@ fn the_transaction_compares_what_it_rests_on() {
     let member = |node| keys.name(Topic::Member(NodeId(node)));
     // 2 is gone, 3 has come back as another life, 4 is new; 1 proposes.
     let mut snapshot = snapshot([1, 2, 3].into_iter(), [3, 4].into_iter());
-    let registered = Registered { incarnation: Incarnation(2), lease: LeaseId(1), record: record(1, false) };
+    let registered = Registered {
+        incarnation: Incarnation(2),
+        modified: Revision(2),
+        lease: LeaseId(1),
+        record: record(1, false),
+    };
     snapshot.members.insert(NodeId(1), registered);
     let (transaction, view) = propose(&snapshot).unwrap();
     let compares = [
         Compare::Modified(keys.name(Topic::View), Revision(5000)),
         Compare::Created(member(1), Revision(2)),
         Compare::Created(member(2), Revision(0)),
-        Compare::Created(member(3), Revision(1004)),
-        Compare::Created(member(4), Revision(1005)),
+        Compare::Modified(member(3), Revision(1004)),
+        Compare::Modified(member(4), Revision(1005)),
     ];
     assert_eq!(transaction.compares, compares);
     assert_eq!(members(&view), [1, 3, 4]);
@@ -92,7 +102,12 @@ fn the_transaction_compares_what_it_rests_on() {
 #[test]
 fn nothing_is_proposed_where_nothing_has_changed() {
     let mut snapshot = snapshot([1].into_iter(), [].into_iter());
-    let registered = Registered { incarnation: Incarnation(2), lease: LeaseId(1), record: record(1, false) };
+    let registered = Registered {
+        incarnation: Incarnation(2),
+        modified: Revision(2),
+        lease: LeaseId(1),
+        record: record(1, false),
+    };
     snapshot.members.insert(NodeId(1), registered);
     assert!(propose(&snapshot).is_none());
 }
@@ -100,7 +115,12 @@ fn nothing_is_proposed_where_nothing_has_changed() {
 #[test]
 fn only_who_may_come_is_added() {
     let mut snapshot = snapshot([1].into_iter(), [2, 3, 4, 5].into_iter());
-    let registered = Registered { incarnation: Incarnation(2), lease: LeaseId(1), record: record(1, false) };
+    let registered = Registered {
+        incarnation: Incarnation(2),
+        modified: Revision(2),
+        lease: LeaseId(1),
+        record: record(1, false),
+    };
     snapshot.members.insert(NodeId(1), registered);
     snapshot.holds.insert(NodeId(2));
     snapshot.members.get_mut(&NodeId(3)).unwrap().record = record(9, false);
@@ -114,7 +134,12 @@ fn there_is_room_for_as_many_as_the_core_takes() {
     let mut snapshot = snapshot(1..=60, 101..=110);
     for node in 1..=60 {
         let incarnation = Incarnation(u64::from(node) + 1);
-        let registered = Registered { incarnation, lease: LeaseId(1), record: record(1, false) };
+        let registered = Registered {
+            incarnation,
+            modified: created(incarnation),
+            lease: LeaseId(1),
+            record: record(1, false),
+        };
         snapshot.members.insert(NodeId(node), registered);
     }
     let (_, view) = propose(&snapshot).unwrap();

@@ -23,6 +23,8 @@ pub(super) struct Desk {
     pub(super) stuck_at: Option<Instant>,
     /// The engine does not answer.
     pub(super) is_cut: bool,
+    /// Another's call, which arrives just before the next view.
+    pub(super) overtaking: Option<Call>,
 }
 
 pub(super) fn plan(node: u16) -> Plan {
@@ -40,6 +42,13 @@ pub(super) fn plan(node: u16) -> Plan {
         floor: Floor::default(),
         seed: 1,
     }
+}
+
+/// A node that can run in these configurations, and would found a cluster in the first.
+pub(super) fn able(node: u16, digests: &[u64]) -> Plan {
+    let plan = plan(node);
+    let candidate = Candidate { digests: digests.to_vec(), ..plan.candidate };
+    Plan { candidate, digest: digests[0], ..plan }
 }
 
 pub(super) fn keys() -> Keys {
@@ -66,6 +75,7 @@ impl Desk {
             renewed_at: Vec::new(),
             stuck_at: None,
             is_cut: false,
+            overtaking: None,
         }
     }
 
@@ -96,6 +106,12 @@ impl Desk {
                 return;
             };
             self.calls.push((self.now, call.clone()));
+            let is_view = |op: &Op| matches!(op, Op::Put(key, ..) if *key == name(Topic::View));
+            if matches!(&call, Call::Commit(transaction) if transaction.ops.iter().any(is_view))
+                && let Some(overtaking) = self.overtaking.take()
+            {
+                self.engine.apply(self.now.as_nanos(), &overtaking);
+            }
             if self.is_cut {
                 self.member.handle_answer(self.now, Answer::Nothing("cut".to_owned()));
             } else {
@@ -129,6 +145,18 @@ impl Desk {
     pub(super) fn hint(&mut self) {
         self.member.handle_hint(self.now);
         self.settle();
+    }
+
+    /// Something may have changed, and the node has not looked yet.
+    pub(super) fn hint_later(&mut self) {
+        self.member.handle_hint(self.now);
+    }
+
+    /// Lets time pass until the node wants to store a view, and another's call arrives first.
+    pub(super) fn pass_to_last_commit(&mut self, span: Duration, before: Option<&Call>) {
+        self.overtaking = before.cloned();
+        self.pass(span);
+        assert!(self.overtaking.is_none(), "a view was stored");
     }
 
     /// What the node said last about whom it cannot reach.

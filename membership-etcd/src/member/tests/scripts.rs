@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::desk::{Desk, SETTLE, T, keys, name, plan};
+use super::desk::{Desk, SETTLE, T, able, keys, name, plan};
 use super::engine::Engine;
 use super::*;
 use crate::keys::Topic;
@@ -90,95 +90,30 @@ fn numbered(node: Option<NodeId>) -> Plan {
     Plan { candidate: Candidate { node, ..plan.candidate }, ..plan }
 }
 
-fn running_in(node: u16, digests: &[u64]) -> Plan {
-    let plan = plan(node);
-    let candidate = Candidate { digests: digests.to_vec(), ..plan.candidate };
-    Plan { candidate, digest: digests[0], ..plan }
-}
-
-/// A node that can only run in another configuration.
-fn another(node: u16) -> Plan {
-    running_in(node, &[9])
-}
-
 #[test]
 fn another_configuration_is_refused_but_not_that_of_the_dead() {
     let mut desk = Desk::joined(1, &[2]);
-    let mut other = Desk::with(another(3), core::mem::replace(&mut desk.engine, Engine::new(keys())));
+    let mut other = Desk::with(able(3, &[9]), core::mem::replace(&mut desk.engine, Engine::new(keys())));
     other.settle();
     assert!(other.refused().unwrap().contains("configured otherwise"));
 
     let mut engine = other.engine;
     engine.bury(1);
     engine.bury(2);
-    let mut other = Desk::with(another(3), engine);
+    let mut other = Desk::with(able(3, &[9]), engine);
     other.pass(T / 2);
     assert_eq!(other.members(), [3]);
     assert_eq!(other.engine.view().unwrap().digest, 9);
 }
 
-/// A node that would found a cluster in another configuration, and can run in that of the others.
-fn flexible(node: u16) -> Plan {
-    running_in(node, &[9, 1])
-}
-
 #[test]
 fn who_can_run_as_the_members_do_does_so() {
     let engine = Desk::joined(1, &[2]).engine;
-    let mut desk = Desk::with(flexible(3), engine);
+    let mut desk = Desk::with(able(3, &[9, 1]), engine);
     desk.pass(T / 2);
     assert_eq!(desk.members(), [1, 2, 3]);
     assert_eq!((desk.member.digest(), desk.engine.view().unwrap().digest), (1, 1));
     assert_eq!(desk.commits(Topic::Member(NodeId(3))), 1, "it registers as what it is going to be");
-}
-
-/// The node calls, and is answered.
-fn step(desk: &mut Desk) {
-    let call = desk.member.poll_call(desk.now).unwrap();
-    let answer = desk.engine.apply(desk.now.as_nanos(), &call);
-    desk.member.handle_answer(desk.now, answer);
-}
-
-/// A node that has registered before another one founded the cluster in another configuration.
-fn late() -> Desk {
-    let mut late = Desk::with(flexible(3), Engine::new(keys()));
-    while !matches!(late.member.stage, Stage::Candidate(_)) {
-        step(&mut late);
-    }
-    let mut first = Desk::with(plan(1), late.engine);
-    first.settle();
-    assert_eq!(first.members(), [1], "the other one is configured otherwise so far");
-    late.engine = first.engine;
-    late
-}
-
-#[test]
-fn who_has_registered_before_another_founds_the_cluster_runs_as_that_one_does() {
-    let mut late = late();
-    late.pass(T / 2);
-    assert_eq!(late.members(), [1, 3]);
-    assert_eq!((late.member.digest(), late.engine.view().unwrap().digest), (1, 1));
-}
-
-#[test]
-fn who_is_seated_by_what_its_key_said_before_runs_so() {
-    let mut late = late();
-    late.member.handle_hint(late.now);
-    step(&mut late);
-    let statement = late.member.poll_call(late.now).unwrap();
-    assert!(matches!(statement, Call::Commit(_)));
-    assert_eq!(late.member.digest(), 1, "it says that it runs as the first one does");
-    // The first one is gone, and another founds before that has arrived.
-    late.engine.bury(1);
-    let mut second = Desk::with(another(2), late.engine);
-    second.pass(T / 2);
-    assert_eq!((second.members(), second.engine.view().unwrap().digest), (vec![2, 3], 9));
-    late.engine = second.engine;
-    let answer = late.engine.apply(late.now.as_nanos(), &statement);
-    late.member.handle_answer(late.now, answer);
-    late.settle();
-    assert_eq!((late.member.digest(), late.members()), (9, vec![2, 3]));
-    assert_eq!(late.member.snapshot.members[&NodeId(3)].record.digest, 9, "its key says so, too");
 }
 
 #[test]

@@ -238,6 +238,24 @@ impl World {
         digests
     }
 
+    /// Does every member's key say that it runs as the view does?
+    fn check_statements(&mut self) -> Result<(), String> {
+        let Answer::Read(entries) = self.engine.apply(self.engine_time(), &Call::Read) else { return Ok(()) };
+        let Ok(snapshot) = Snapshot::new(&self.keys, &entries) else { return Ok(()) };
+        let Some(view) = snapshot.view() else { return Ok(()) };
+        for seat in &view.members {
+            let life = snapshot.life(seat.node(), seat.incarnation());
+            let stated = life.map_or(view.digest, |life| life.record.digest);
+            if stated != view.digest {
+                return Err(format!(
+                    "{seat:?} states {stated}, and epoch {} has {}",
+                    view.epoch, view.digest
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// The process of a host dies.
     pub(super) fn crash(&mut self, at: usize, comes_back_after: u64) {
         let host = &mut self.hosts[at];
@@ -383,6 +401,7 @@ impl World {
             self.ledger.store(self.time, view)?;
         }
         if self.engine.revision() != revision {
+            self.check_statements()?;
             self.hint();
         }
         self.send(at, What::Answer(at, attempt, id, answer));
