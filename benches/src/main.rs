@@ -30,7 +30,7 @@ const LINES: &[Line] = &[
     ("table", table::run),
     ("served", served::run),
     ("retained", retained::run),
-    ("threads-retained", threads::run),
+    ("threads", threads::run),
     ("remote-one", remote::one_task),
     ("remote-many", remote::many_tasks),
     ("secured-one", secured::one_task),

@@ -1,4 +1,4 @@
-//! Retained locks on two threads, beside one thread: what several machines of a node are for.
+//! Locks on two threads, beside one thread: retained ones, and those for which several machines of a node are there.
 
 use core::hint::black_box;
 use core::time::Duration;
@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Instant as Clock;
 
 use lockmaster_core::SpaceId;
-use lockmaster_tokio::{Mode, Node};
+use lockmaster_tokio::{Mode, Node, Retention, SpaceConfig};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::compare::{Numbers, Plan, Row, Side, name};
@@ -30,43 +30,53 @@ enum Choice {
 
 /// Nodes with more and more machines; with one it is what is to be bettered.
 pub(crate) fn run() -> Vec<Row> {
+    const KEPT: Retention = Retention::UntilDemanded;
     let plans = [
-        (1, Choice::Any, "tokio: retained lock + unlock, two threads, 1 machine", 0.6),
-        (2, Choice::Any, "tokio: retained lock + unlock, two threads, 2 machines", 0.6),
-        (4, Choice::Any, "tokio: retained lock + unlock, two threads, 4 machines", 0.6),
-        (16, Choice::Any, "tokio: retained lock + unlock, two threads, 16 machines", 0.6),
-        (4, Choice::Own, "tokio: retained lock + unlock, two threads, 2 machines each", 0.6),
-        (16, Choice::Own, "tokio: retained lock + unlock, two threads, 8 machines each", 0.6),
+        (1, Choice::Any, KEPT, "tokio: retained lock + unlock, two threads, 1 machine"),
+        (2, Choice::Any, KEPT, "tokio: retained lock + unlock, two threads, 2 machines"),
+        (4, Choice::Any, KEPT, "tokio: retained lock + unlock, two threads, 4 machines"),
+        (16, Choice::Any, KEPT, "tokio: retained lock + unlock, two threads, 16 machines"),
+        (4, Choice::Own, KEPT, "tokio: retained lock + unlock, two threads, 2 machines each"),
+        (16, Choice::Own, KEPT, "tokio: retained lock + unlock, two threads, 8 machines each"),
+        (1, Choice::Any, Retention::Never, "tokio: lock + unlock not retained, two threads, 1 machine"),
+        (2, Choice::Any, Retention::Never, "tokio: lock + unlock not retained, two threads, 2 machines"),
+        (4, Choice::Any, Retention::Never, "tokio: lock + unlock not retained, two threads, 4 machines"),
+        (4, Choice::Own, Retention::Never, "tokio: lock + unlock not retained, two threads, 2 machines each"),
     ];
     let rows = plans.into_iter();
-    rows.flat_map(|(machines, choice, what, aim)| beside_one_thread(machines, choice, what, aim)).collect()
+    let row = |(machines, choice, retention, what)| beside_one_thread(machines, choice, retention, what);
+    rows.flat_map(row).collect()
 }
 
-fn beside_one_thread(machines: u8, choice: Choice, what: &'static str, aim: f64) -> Vec<Row> {
+fn beside_one_thread(machines: u8, choice: Choice, retention: Retention, what: &'static str) -> Vec<Row> {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.expect("the runtime starts");
     let all: Vec<Vec<_>> = match choice {
         Choice::Any => (0..2).map(|thread| names(thread, |_| true)).collect(),
         Choice::Own => {
-            let several = start(&runtime, machines);
+            let several = start(&runtime, machines, retention);
             let parity = |name: &[u8; 16]| several.machine_of(SpaceId(0), name) % 2;
             (0..2).map(|thread| names(thread, |name| parity(name) == thread as usize)).collect()
         }
     };
     let [several, one] = [machines, 1].map(|machines| {
-        let node = start(&runtime, machines);
+        let node = start(&runtime, machines, retention);
         retain(&runtime, &node, &all);
         node
     });
-    let plan = Plan { what, baseline: "one thread, one machine", aim, batch: BATCH, warm_up: 4, rounds: 60 };
+    // What is not retained takes ten times as long.
+    let (warm_up, rounds) = if retention == Retention::Never { (1, 15) } else { (4, 60) };
+    let plan = Plan { what, baseline: "one thread, one machine", aim: 0.6, batch: BATCH, warm_up, rounds };
     plan.run(|side| match side {
         Side::Ours => on_threads(&several, &all),
         Side::Theirs => on_threads(&one, &all[..1]),
     })
 }
 
-fn start(runtime: &Runtime, machines: u8) -> Node {
-    let node = runtime.block_on(async { Node::builder("bench").machines(machines).start().await });
+fn start(runtime: &Runtime, machines: u8, retention: Retention) -> Node {
+    let space = SpaceConfig { retention, ..SpaceConfig::new("default").expect("the name is short") };
+    let node =
+        runtime.block_on(async { Node::builder("bench").machines(machines).space(space).start().await });
     node.expect("one node is a cluster")
 }
 
