@@ -39,14 +39,20 @@ fn stated(engine: &mut Engine, node: u16) -> u64 {
     MemberRecord::from_bytes(&entry.value).unwrap().digest
 }
 
-#[test]
-fn who_has_registered_before_another_founds_the_cluster_runs_as_that_one_does() {
-    let mut one = Desk::new(able(1, &[9, 1]));
+/// Node 1 has registered for the first of these configurations, and then node 5 has founded a cluster in configuration 1.
+fn registered_before_five(digests: &[u64]) -> Desk {
+    let mut one = Desk::new(able(1, digests));
     register(&mut one);
     let mut five = Desk::with(able(5, &[1]), take(&mut one));
     five.pass(T / 4);
-    assert_eq!(five.members(), [5], "the other one is configured otherwise so far");
+    assert_eq!(five.members(), [5], "node 1 is configured otherwise so far");
     one.engine = take(&mut five);
+    one
+}
+
+#[test]
+fn who_has_registered_before_another_founds_the_cluster_runs_as_that_one_does() {
+    let mut one = registered_before_five(&[9, 1]);
     one.pass(T / 2);
     assert_eq!((one.members(), one.member.digest(), one.engine.view().unwrap().digest), (vec![1, 5], 1, 1));
 }
@@ -55,12 +61,7 @@ fn who_has_registered_before_another_founds_the_cluster_runs_as_that_one_does() 
 /// runs so, too. Then node 5 dies, and node 2 founds the cluster anew in configuration 9, perhaps with node 1
 /// as it has registered. What node 1 wanted to say arrives before that or after it.
 fn overtaken(is_early: bool) -> (Desk, u64) {
-    let mut one = Desk::new(able(1, &[9, 1]));
-    register(&mut one);
-    let mut five = Desk::with(able(5, &[1]), take(&mut one));
-    five.pass(T / 4);
-    assert_eq!(five.members(), [5]);
-    one.engine = take(&mut five);
+    let mut one = registered_before_five(&[9, 1]);
     one.hint_later();
     let statement = commit(&mut one);
 
@@ -102,12 +103,7 @@ fn who_comes_next_is_admitted() {
 
 #[test]
 fn a_statement_that_comes_late_does_not_undo_a_later_one() {
-    let mut one = Desk::new(able(1, &[7, 1, 9]));
-    register(&mut one);
-    let mut five = Desk::with(able(5, &[1]), take(&mut one));
-    five.pass(T / 4);
-    assert_eq!(five.members(), [5]);
-    one.engine = take(&mut five);
+    let mut one = registered_before_five(&[7, 1, 9]);
     one.hint_later();
     let late = commit(&mut one);
     one.member.handle_answer(one.now, Answer::Nothing("no answer".to_owned()));
