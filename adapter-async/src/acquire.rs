@@ -9,13 +9,14 @@ use lockmaster_core::{Asked, Flags, Grant, Instant, LockId, OwnerId, Request, Re
 use crate::errands::Errands;
 use crate::error::LockError;
 use crate::guard::{Block, Guard};
+use crate::held::Held;
 use crate::lane;
 use crate::node::{Handle, Node};
 use crate::options::LockOptions;
 use crate::registry::Unmet;
 use crate::runtime::{Runtime, Writer};
 use crate::shared::{CALL_BUDGET, State};
-use crate::shelf::{Sought, Taken};
+use crate::shelf::Sought;
 use crate::stale::Stale;
 use crate::sync::Arc;
 
@@ -54,13 +55,10 @@ struct Wish<'a> {
 
 /// What came of the call that asked.
 enum Begun {
-    Granted(LockId, Grant, Option<Box<Block>>),
-    Lent(Taken),
+    Granted(Held, Option<Box<Block>>),
     Waiting(LockId),
-    /// Granted and lost in one turn.
-    Lost,
-    /// So much was granted without a wait that others come first.
-    Rested,
+    /// It begins anew when others have run: so much was granted without a wait, or it was granted and lost in one turn.
+    Anew,
 }
 
 // Nothing in it is ever pinned.
@@ -71,7 +69,9 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
         Self { node, name, options, stage: Stage::New }
     }
 
-    /// The first poll: one turn, and with luck the last.
+    /// The first poll, and with luck the last.
+    // Inlined is what most calls find: the lock lies ready. The guard is made where the caller wants it.
+    #[inline(always)]
     fn begin(&mut self, context: &Context<'_>) -> Poll<Result<Guard<R>, LockError>> {
         let Self { node, name, options, stage } = self;
         *stage = Stage::Over;
@@ -84,42 +84,26 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
         // What lies ready is taken without a turn.
         if let Some(sought) = &sought {
             if lane::takes_a_rest() {
-                return Self::let_others_run(stage, context);
+                return stage.begin_anew(context);
             }
             if let Some(taken) = shared.shelf.take(sought, || shared.runtime.now()) {
                 lane::rest();
-                return Poll::Ready(Ok(Guard::of_lent(handle, taken, options.mode)));
+                return Poll::Ready(Ok(Guard::new(handle, Held::lent(taken, options.mode), None)));
             }
         }
-        let wish = Wish { name, options, sought };
-        let begun = shared.turn_at_rest(
-            |state| state.begin_at_rest(&*shared.runtime, &wish).map(Ok),
-            |state, errands| state.begin_driven(&*shared.runtime, errands, &wish, context.waker()),
-        );
-        match begun {
-            None => Poll::Ready(Err(LockError::Closed)),
-            Some(Err(error)) => Poll::Ready(Err(error)),
-            Some(Ok(Begun::Granted(lock, grant, block))) => {
-                Poll::Ready(Ok(Guard::new(handle, lock, grant, block)))
-            }
-            Some(Ok(Begun::Lent(taken))) => Poll::Ready(Ok(Guard::of_lent(handle, taken, options.mode))),
-            Some(Ok(Begun::Waiting(lock))) => {
+        match handle.ask(&Wish { name, options, sought }, context.waker()) {
+            Err(error) => Poll::Ready(Err(error)),
+            Ok(Begun::Granted(held, block)) => Poll::Ready(Ok(Guard::new(handle, held, block))),
+            Ok(Begun::Waiting(lock)) => {
                 *stage = Stage::Waiting(handle, lock);
                 Poll::Pending
             }
-            Some(Ok(Begun::Lost)) => self.begin(context),
-            Some(Ok(Begun::Rested)) => Self::let_others_run(stage, context),
+            Ok(Begun::Anew) => stage.begin_anew(context),
         }
     }
 
-    /// Others come first; then it begins anew.
-    fn let_others_run(stage: &mut Stage<'a, R>, context: &Context<'_>) -> Poll<Result<Guard<R>, LockError>> {
-        *stage = Stage::New;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    }
-
     /// Any later poll: has the wait ended?
+    #[inline(never)]
     fn go_on(
         &mut self,
         handle: &Arc<Handle<R>>,
@@ -143,21 +127,17 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
             state.advance(handle.shared.runtime.now())
         };
         match outcome {
-            // Its time was over before anybody fetched it: it goes on waiting, too.
-            Ok(_) if state.is_lost(now, lock) => {
-                drop(state);
-                self.begin(context)
-            }
-            Ok(grant) => {
+            Ok(grant) if !state.is_lost(now, lock) => {
                 let block = state.begin_guard(&self.options, lock);
                 drop(state);
-                Poll::Ready(Ok(Guard::new(handle, lock, grant, block)))
+                Poll::Ready(Ok(Guard::new(handle, Held::new(lock, grant, None), block)))
             }
             Err(Unmet::Denied(denied)) => Poll::Ready(Err(denied.reason.into())),
-            // It was granted, but nobody had fetched it when the node was fenced: it goes on waiting, as a new request.
-            Err(Unmet::Lost) => {
+            // It was granted, but its time was over, or the node fenced, before anybody fetched it: it goes on waiting, as a
+            // new request, in a poll of its own.
+            Ok(_) | Err(Unmet::Lost) => {
                 drop(state);
-                self.begin(context)
+                self.stage.begin_anew(context)
             }
         }
     }
@@ -166,6 +146,8 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
 impl<R: Runtime, N: AsRef<[u8]>> Future for Acquire<'_, R, N> {
     type Output = Result<Guard<R>, LockError>;
 
+    // Inlined is what most calls find, as above.
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         match this.stage {
@@ -185,6 +167,29 @@ impl<R: Runtime, N> Drop for Acquire<'_, R, N> {
             // A request that was denied has ended already.
             let _ = state.node.abandon(lock);
         });
+    }
+}
+
+impl<R: Runtime> Stage<'_, R> {
+    /// Others come first; then it begins anew.
+    fn begin_anew<T>(&mut self, context: &Context<'_>) -> Poll<T> {
+        *self = Stage::New;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<R: Runtime> Handle<R> {
+    /// Asks the machine, in one turn.
+    #[inline(never)]
+    fn ask(&self, wish: &Wish<'_>, waker: &Waker) -> Result<Begun, LockError> {
+        let shared = &self.shared;
+        let begun = shared.turn_at_rest(
+            |state| state.begin_at_rest(&*shared.runtime, wish).map(Ok),
+            |state, errands| state.begin_driven(&*shared.runtime, errands, wish, waker),
+        );
+        // Nothing if the node is shut down.
+        begun.unwrap_or(Err(LockError::Closed))
     }
 }
 
@@ -208,12 +213,13 @@ impl<W: Writer> State<W> {
     fn begin_at_rest<R: Runtime>(&mut self, runtime: &R, wish: &Wish<'_>) -> Option<Begun> {
         if self.rested >= RESTED_MAX {
             self.rested = 0;
-            return Some(Begun::Rested);
+            return Some(Begun::Anew);
         }
         let request = wish.request(|| self.fresh_owner());
         let (lock, grant) = self.request_at_rest(runtime, &request)?;
         let lent = wish.sought.as_ref().and_then(|sought| self.lend(sought, lock, grant.token));
-        Some(lent.map_or(Begun::Granted(lock, grant, None), Begun::Lent))
+        let held = lent.map_or(Held::new(lock, grant, None), |taken| Held::lent(taken, wish.options.mode));
+        Some(Begun::Granted(held, None))
     }
 
     /// Asks the node, and drains it: the answer may be there after that.
@@ -234,7 +240,7 @@ impl<W: Writer> State<W> {
         self.drain(runtime, errands, CALL_BUDGET);
         match begun? {
             Begun::Waiting(lock) => self.look_for_answer(errands, wish.options, lock, waker),
-            begun @ (Begun::Granted(..) | Begun::Lent(_) | Begun::Lost | Begun::Rested) => Ok(begun),
+            begun @ (Begun::Granted(..) | Begun::Anew) => Ok(begun),
         }
     }
 
@@ -262,7 +268,7 @@ impl<W: Writer> State<W> {
     /// A request was granted without a wait.
     fn granted(&mut self, options: &LockOptions, lock: LockId, grant: Grant) -> Begun {
         self.rested += 1;
-        Begun::Granted(lock, grant, self.begin_guard(options, lock))
+        Begun::Granted(Held::new(lock, grant, None), self.begin_guard(options, lock))
     }
 
     /// Begins the wait for an answer, which may be there as soon as the node was drained.
@@ -290,7 +296,7 @@ impl<W: Writer> State<W> {
             }
             Poll::Ready(Ok(grant)) => Ok(self.granted(options, lock, grant)),
             Poll::Ready(Err(Unmet::Denied(denied))) => Err(LockError::from(denied.reason)),
-            Poll::Ready(Err(Unmet::Lost)) => Ok(Begun::Lost),
+            Poll::Ready(Err(Unmet::Lost)) => Ok(Begun::Anew),
         }
     }
 

@@ -44,7 +44,7 @@ impl<'g, R: Runtime> Convert<'g, R> {
         // The future of an earlier conversion was leaked.
         self.guard.settle();
         let (lock, write, mode, conversion) =
-            (self.guard.lock, self.guard.write(), self.mode, self.conversion);
+            (self.guard.lock(), self.guard.write(), self.mode, self.conversion);
         let shared = &self.guard.handle.shared;
         let now = shared.runtime.now();
         let begun = shared.turn(|state, errands| {
@@ -70,14 +70,14 @@ impl<'g, R: Runtime> Convert<'g, R> {
             Some(Err(refused)) => Poll::Ready(Err(refused)),
             Some(Ok(Poll::Ready((outcome, value)))) => Poll::Ready(self.guard.end(outcome, value)),
             Some(Ok(Poll::Pending)) => {
-                self.guard.converting = Some(conversion.flags);
+                self.guard.held.begin_conversion(conversion.flags);
                 Poll::Pending
             }
         }
     }
 
     fn go_on(&mut self, context: &Context<'_>) -> Poll<Result<(), ConvertError>> {
-        let lock = self.guard.lock;
+        let lock = self.guard.lock();
         let mut stale = Stale::new();
         let (outcome, value) = {
             let mut state = self.guard.handle.shared.lock();
@@ -128,14 +128,14 @@ enum Settled {
 impl<R: Runtime> Guard<R> {
     /// A conversion has ended.
     fn end(&mut self, outcome: Outcome, value: ValueState) -> Result<(), ConvertError> {
-        self.converting = None;
+        let _ = self.held.end_conversion();
         match outcome {
             Ok(grant) => {
                 self.end_granted(grant, value);
                 Ok(())
             }
             Err(Unmet::Denied(Denied { reason, held })) => {
-                self.mode = held.unwrap_or(self.mode);
+                self.demoted_to(held);
                 Err(reason.into())
             }
             Err(Unmet::Lost) => Err(ConvertError::Lost),
@@ -143,7 +143,7 @@ impl<R: Runtime> Guard<R> {
     }
 
     fn end_granted(&mut self, grant: Grant, value: ValueState) {
-        let from = if grant.demoted { Mode::Null } else { self.mode };
+        let from = if grant.demoted { Mode::Null } else { self.mode() };
         if let Some(block) = &mut self.block {
             match Mode::value_transfer(Some(from), grant.mode) {
                 ValueTransfer::Read => **block = Block::read(value),
@@ -151,14 +151,20 @@ impl<R: Runtime> Guard<R> {
                 ValueTransfer::Keep => {}
             }
         }
-        self.mode = grant.mode;
-        self.grant = grant;
+        self.held.renew(grant);
+    }
+
+    /// The lock may be held in another mode since it began to wait.
+    fn demoted_to(&mut self, mode: Option<Mode>) {
+        if let Some(mode) = mode {
+            self.held.set_mode(mode);
+        }
     }
 
     /// Ends a conversion that nobody waits for any more. If the grant came first, it counts.
     fn settle(&mut self) {
-        let Some(flags) = self.converting.take() else { return };
-        let lock = self.lock;
+        let Some(flags) = self.held.end_conversion() else { return };
+        let lock = self.lock();
         loop {
             let shared = &self.handle.shared;
             let settled = shared.turn(|state, errands| {
@@ -188,7 +194,7 @@ impl<R: Runtime> Guard<R> {
                     return;
                 }
                 Some(Settled::Kept { held }) => {
-                    self.mode = held.unwrap_or(self.mode);
+                    self.demoted_to(held);
                     return;
                 }
                 Some(Settled::Later) => {}

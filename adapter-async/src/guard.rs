@@ -12,12 +12,12 @@ use lockmaster_core::{
 
 use crate::convert::Convert;
 use crate::error::SetValueError;
+use crate::held::Held;
 use crate::loss::Lost;
 use crate::node::Handle;
 use crate::registry::WatchId;
 use crate::runtime::{Runtime, Writer};
 use crate::shared::{CALL_BUDGET, State};
-use crate::shelf::{Loan, Taken};
 use crate::stale::Stale;
 use crate::sync::Arc;
 
@@ -31,16 +31,9 @@ use crate::sync::Arc;
 #[must_use = "a lock is released when its guard is dropped"]
 pub struct Guard<R: Runtime> {
     pub(crate) handle: Arc<Handle<R>>,
-    pub(crate) lock: LockId,
-    /// Where it is given back, if it is lent.
-    loan: Option<Loan>,
-    pub(crate) grant: Grant,
-    /// Mode held: that of the last grant, or NL after a demotion without a grant.
-    pub(crate) mode: Mode,
+    pub(crate) held: Held,
     /// The guard's own block; absent if it was not asked for. On the heap, so that a guard is small.
     pub(crate) block: Option<Box<Block>>,
-    /// Flags of the conversion that waits: its future is alive, or was leaked.
-    pub(crate) converting: Option<Flags>,
 }
 
 /// The value block of a guard.
@@ -59,54 +52,38 @@ impl Block {
 }
 
 impl<R: Runtime> Guard<R> {
-    pub(crate) fn new(
-        handle: &Arc<Handle<R>>,
-        lock: LockId,
-        grant: Grant,
-        block: Option<Box<Block>>,
-    ) -> Self {
-        Self {
-            handle: Arc::clone(handle),
-            lock,
-            loan: None,
-            grant,
-            mode: grant.mode,
-            block,
-            converting: None,
-        }
+    #[inline]
+    pub(crate) fn new(handle: &Arc<Handle<R>>, held: Held, block: Option<Box<Block>>) -> Self {
+        Self { handle: Arc::clone(handle), held, block }
     }
 
-    /// Of a lock that is lent.
-    pub(crate) fn of_lent(handle: &Arc<Handle<R>>, taken: Taken, mode: Mode) -> Self {
-        let Taken { lock, token, loan } = taken;
-        let grant = Grant { mode, token, alternate: false, demoted: false, path: Path::Retained };
-        let mut guard = Self::new(handle, lock, grant, None);
-        guard.loan = Some(loan);
-        guard
+    /// The node's handle of the lock.
+    pub(crate) const fn lock(&self) -> LockId {
+        self.held.lock()
     }
 
     /// Mode in which the lock is held.
     #[must_use]
     pub const fn mode(&self) -> Mode {
-        self.mode
+        self.held.mode()
     }
 
     /// Fencing token of the last grant: send it with each write to a storage that checks it.
     #[must_use]
     pub const fn fencing_token(&self) -> Token {
-        self.grant.token
+        self.held.token()
     }
 
     /// How far the last grant had to come.
     #[must_use]
     pub const fn path(&self) -> Path {
-        self.grant.path
+        self.held.grant().path
     }
 
     /// The last grant with all that was told of it.
     #[must_use]
     pub const fn grant(&self) -> Grant {
-        self.grant
+        self.held.grant()
     }
 
     /// The guard's value block; absent unless [`LockOptions::value`](crate::LockOptions::value) asked for it.
@@ -137,8 +114,9 @@ impl<R: Runtime> Guard<R> {
     }
 
     fn writable_block(&mut self) -> Result<&mut Block, SetValueError> {
+        let mode = self.mode();
         let block = self.block.as_mut().ok_or(SetValueError::NotAsked)?;
-        if self.mode.may_write_value() { Ok(block) } else { Err(SetValueError::NotWritable) }
+        if mode.may_write_value() { Ok(block) } else { Err(SetValueError::NotWritable) }
     }
 
     /// What is done to the resource's block where this guard writes it.
@@ -184,7 +162,7 @@ impl<R: Runtime> Guard<R> {
     #[must_use]
     pub fn is_lost(&self) -> bool {
         let now = self.handle.shared.runtime.now();
-        self.handle.shared.lock().is_lost(now, self.lock)
+        self.handle.shared.lock().is_lost(now, self.lock())
     }
 
     /// Until when the lock is certain to be held, on the clock of [`Node::now`](crate::Node::now), as far as is known
@@ -195,7 +173,7 @@ impl<R: Runtime> Guard<R> {
     pub fn certain_until(&self) -> Instant {
         let now = self.handle.shared.runtime.now();
         let mut state = self.handle.shared.lock();
-        if state.is_lost(now, self.lock) { Instant::START } else { state.node.certain_until() }
+        if state.is_lost(now, self.lock()) { Instant::START } else { state.node.certain_until() }
     }
 
     /// Is the lock held, and has the node's membership been renewed lately? If not, begin nothing that takes long.
@@ -203,7 +181,7 @@ impl<R: Runtime> Guard<R> {
     pub fn is_certain(&self) -> bool {
         let now = self.handle.shared.runtime.now();
         let mut state = self.handle.shared.lock();
-        !state.is_lost(now, self.lock) && state.node.standing(now) == Standing::Member
+        !state.is_lost(now, self.lock()) && state.node.standing(now) == Standing::Member
     }
 
     /// Releases the lock, as dropping the guard does.
@@ -214,18 +192,31 @@ impl<R: Runtime> Guard<R> {
 
 impl<R: Runtime> fmt::Debug for Guard<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard").field("mode", &self.mode).field("grant", &self.grant).finish_non_exhaustive()
+        f.debug_struct("Guard")
+            .field("mode", &self.mode())
+            .field("grant", &self.grant())
+            .finish_non_exhaustive()
     }
 }
 
 impl<R: Runtime> Drop for Guard<R> {
+    // Inlined is what most guards find: their place on the shelf.
+    #[inline]
     fn drop(&mut self) {
-        let (lock, write) = (self.lock, self.write());
-        if self.loan.is_some_and(|loan| self.handle.shared.shelf.give_back(loan)) {
-            return;
+        let shelf = &self.handle.shared.shelf;
+        if !self.held.loan.is_some_and(|loan| shelf.give_back(loan)) {
+            self.drop_in_turn();
         }
+    }
+}
+
+impl<R: Runtime> Guard<R> {
+    /// Gives the lock back to the machine.
+    #[inline(never)]
+    fn drop_in_turn(&self) {
+        let (lock, write) = (self.lock(), self.write());
         let rest = |state: &mut State<R::Writer>| {
-            if self.loan.is_some() {
+            if self.held.loan.is_some() {
                 // It was taken back meanwhile, or was taken so often that it has to be lent anew.
                 state.take_back(lock);
             }
@@ -277,21 +268,21 @@ impl<R: Runtime> Future for Contended<'_, R> {
     type Output = Mode;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Mode> {
-        let guard = self.guard;
+        let (guard, lock) = (self.guard, self.guard.lock());
         let watch = &mut self.watch;
         let mode = guard.handle.shared.turn(|state, errands| {
             // A lock that is lost has no place to wait in.
-            state.node.held(guard.lock).ok()?;
-            state.take_back(guard.lock);
+            state.node.held(lock).ok()?;
+            state.take_back(lock);
             let stale = &mut errands.stale;
-            if let Poll::Ready(mode) = state.registry.poll_watch(guard.lock, watch, context.waker(), stale) {
+            if let Poll::Ready(mode) = state.registry.poll_watch(lock, watch, context.waker(), stale) {
                 return Some(mode);
             }
-            let mode = state.node.watch(guard.lock).ok().flatten();
+            let mode = state.node.watch(lock).ok().flatten();
             if mode.is_some()
                 && let Some(watch) = watch.take()
             {
-                state.registry.unwatch(guard.lock, watch, stale);
+                state.registry.unwatch(lock, watch, stale);
             }
             mode
         });
@@ -303,6 +294,6 @@ impl<R: Runtime> Drop for Contended<'_, R> {
     fn drop(&mut self) {
         let Some(watch) = self.watch else { return };
         let mut stale = Stale::new();
-        self.guard.handle.shared.lock().registry.unwatch(self.guard.lock, watch, &mut stale);
+        self.guard.handle.shared.lock().registry.unwatch(self.guard.lock(), watch, &mut stale);
     }
 }

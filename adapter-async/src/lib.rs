@@ -72,6 +72,7 @@ mod error;
 mod gate;
 mod guard;
 mod handshake;
+mod held;
 mod incoming;
 mod lane;
 mod leave;

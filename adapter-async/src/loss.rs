@@ -30,17 +30,17 @@ impl<R: Runtime> Future for Lost<'_, R> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let guard = self.guard;
+        let (guard, lock) = (self.guard, self.guard.lock());
         let now = guard.handle.shared.runtime.now();
         let mut stale = Stale::new();
         let mut state = guard.handle.shared.lock();
-        if state.is_lost(now, guard.lock) {
+        if state.is_lost(now, lock) {
             if let Some(watch) = self.watch.take() {
-                state.registry.unwatch(guard.lock, watch, &mut stale);
+                state.registry.unwatch(lock, watch, &mut stale);
             }
             return Poll::Ready(());
         }
-        state.registry.watch_loss(guard.lock, &mut self.watch, context.waker(), &mut stale);
+        state.registry.watch_loss(lock, &mut self.watch, context.waker(), &mut stale);
         Poll::Pending
     }
 }
@@ -49,7 +49,7 @@ impl<R: Runtime> Drop for Lost<'_, R> {
     fn drop(&mut self) {
         let Some(watch) = self.watch else { return };
         let mut stale = Stale::new();
-        self.guard.handle.shared.lock().registry.unwatch(self.guard.lock, watch, &mut stale);
+        self.guard.handle.shared.lock().registry.unwatch(self.guard.lock(), watch, &mut stale);
     }
 }
 

@@ -16,7 +16,7 @@
 //! before has read what belongs to it. Once a lock is withdrawn nobody takes it, and who still holds it finds that its place
 //! is not its own any more, and turns to the machine.
 
-use core::num::NonZeroU32;
+use core::num::{NonZeroU32, NonZeroU64};
 
 use lockmaster_core::{
     Config, Epoch, Instant, LOAN, LockId, Mode, Retention, SpaceConfig, SpaceId, Token, Use, hash,
@@ -95,12 +95,10 @@ pub(crate) struct Sought {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PlaceId(NonZeroU32);
 
-/// A lock that somebody has from the shelf, as it is given back.
+/// A lock that somebody has from the shelf, as it is given back: the number of its place, and its own there. It is one
+/// word, as all that a guard knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Loan {
-    pub(crate) place: PlaceId,
-    number: u32,
-}
+pub(crate) struct Loan(NonZeroU64);
 
 /// A lock that was taken from the shelf.
 #[derive(Clone, Copy, Debug)]
@@ -155,15 +153,15 @@ impl Shelf {
         place.exchange(stand, held).then(|| Taken {
             lock,
             token: Token { local: token.local + u32::from(held.taken), ..token },
-            loan: Loan { place: id, number: stand.number },
+            loan: Loan::new(id, stand.number),
         })
     }
 
     /// Gives back what was taken, or put here; `false` if it was withdrawn meanwhile, or cannot be taken once more.
     pub(crate) fn give_back(&self, loan: Loan) -> bool {
-        let place = &self.places[loan.place.at()];
+        let place = &self.places[loan.place().at()];
         let stand = place.stand(Ordering::Relaxed);
-        let is_there = stand.number == loan.number && stand.lying == Lying::Held;
+        let is_there = stand.number == loan.number() && stand.lying == Lying::Held;
         is_there && stand.taken < LOAN && place.exchange(stand, Stand { lying: Lying::Ready, ..stand })
     }
 
@@ -196,7 +194,7 @@ impl Shelf {
         let stand = Stand { number: empty.number.wrapping_add(1), taken: 0, lying: Lying::Held };
         place.stand.store(stand.to_word(), Ordering::Release);
         self.tags[id.at()].store(sought.tag(), Ordering::Relaxed);
-        Taken { lock, token, loan: Loan { place: id, number: stand.number } }
+        Taken { lock, token, loan: Loan::new(id, stand.number) }
     }
 
     /// Takes a lock away from here, and says whether somebody uses it.
@@ -332,6 +330,23 @@ impl Sought {
     }
 }
 
+impl Loan {
+    fn new(place: PlaceId, number: u32) -> Self {
+        let word = word(place.0.get(), number);
+        Self(NonZeroU64::new(word).expect("a place has a number"))
+    }
+
+    pub(crate) fn place(self) -> PlaceId {
+        let [place, _] = halves(self.0.get());
+        PlaceId(NonZeroU32::new(place).expect("a place has a number"))
+    }
+
+    fn number(self) -> u32 {
+        let [_, number] = halves(self.0.get());
+        number
+    }
+}
+
 impl PlaceId {
     fn new(at: usize) -> Self {
         let number = u32::try_from(at + 1).ok().and_then(NonZeroU32::new);
@@ -343,12 +358,13 @@ impl PlaceId {
     }
 }
 
-/// Two halves of a word, the high one first.
-fn word(high: u32, low: u32) -> u64 {
-    u64::from(high) << 32 | u64::from(low)
+/// A word of two halves.
+pub(crate) const fn word(high: u32, low: u32) -> u64 {
+    (high as u64) << 32 | low as u64
 }
 
-fn halves(word: u64) -> [u32; 2] {
+/// The halves of a word, the high one first.
+pub(crate) const fn halves(word: u64) -> [u32; 2] {
     let [a, b, c, d, e, f, g, h] = word.to_be_bytes();
     [u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h])]
 }

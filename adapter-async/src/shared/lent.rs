@@ -35,7 +35,7 @@ fn reborn() -> (Node<Still>, Guard<Still>) {
     let life = lead.rejoin(Incarnation(2)).expect("every loss was told").expect("it runs");
     lead.hear_view(life, view(2, 2, &[]));
     let new = borrowed(&node, "a", EX);
-    assert_eq!(new.lock.place(), old.lock.place());
+    assert_eq!(new.lock().place(), old.lock().place());
     drop(new);
     (node, old)
 }

@@ -213,7 +213,7 @@ fn a_cancelled_conversion_keeps_the_mode_that_the_node_keeps() {
         let (mine, mut other) = (granted(node.lock("a", PR)), granted(node.lock("a", PR)));
         let other = thread::spawn(move || {
             let _ = poll(pin!(other.convert(EX)), Waker::noop());
-            let node_says = other.handle.shared.lock().node.held(other.lock).unwrap();
+            let node_says = other.handle.shared.lock().node.held(other.lock()).unwrap();
             assert_eq!(Some(other.mode()), node_says);
             other.mode()
         });

@@ -186,12 +186,18 @@ fn what_was_granted_and_is_over_when_it_is_fetched_is_waited_for_anew() {
     let node = lone_member();
     let end = Instant::from_nanos(1000);
     node.machines().lead().hear_certainty(1, Certainty { suspect_at: end, fenced_at: end });
+    let alarmed = Alarmed::new(node.machines().lead());
+    let waker = Waker::from(Arc::clone(&alarmed));
     let guard = granted(node.lock("a", EX));
     let mut waiting = pin!(node.lock("a", EX));
-    assert!(poll(waiting.as_mut(), Waker::noop()).is_pending());
+    assert!(poll(waiting.as_mut(), &waker).is_pending());
     drop(guard);
     node.machines().lead().lock().advance(end);
-    assert!(poll(waiting.as_mut(), Waker::noop()).is_pending());
+    assert_eq!(alarmed.woken(), 1, "it is granted");
+    assert!(poll(waiting.as_mut(), &waker).is_pending());
+    assert_eq!(alarmed.woken(), 2, "it wakes itself, to ask anew");
+    assert!(poll(waiting.as_mut(), &waker).is_pending());
+    assert_eq!((alarmed.woken(), node.machines().lead().lock().registry.waiting()), (2, 1));
 }
 
 #[test]
