@@ -164,8 +164,11 @@ impl<W: Writer> State<W> {
 
     /// Takes back what somebody waits for; says whether there was any.
     pub(crate) fn take_back_called(&mut self) -> bool {
+        // Mostly nothing is asked back, and then nothing is moved.
+        if !self.lending.is_called() {
+            return false;
+        }
         let mut called = mem::take(&mut self.lending.called);
-        let is_any = !called.is_empty();
         for lock in called.drain(..) {
             if let Some(Lent { first, .. }) = self.lending.lent(lock) {
                 self.lending.shy[first as usize] = SHY;
@@ -173,7 +176,7 @@ impl<W: Writer> State<W> {
             self.take_back(lock);
         }
         self.lending.called = called;
-        is_any
+        true
     }
 
     /// Takes back some of the locks that nobody uses, of the next places; says whether there were any.

@@ -281,9 +281,9 @@ impl Registry {
         if slot.lock != Some(lock) {
             // There are some if the future of one that watched was leaked.
             slot.give_up_watchers(|waker| stale.add(waker));
-            let before = core::mem::replace(slot, Slot { lock: Some(lock), ..Slot::default() });
-            debug_assert!(!matches!(before.phase, Phase::Waiting(_)), "a lock that waits keeps its place");
-            if let (Some(old), Phase::Over(outcome)) = (before.lock, before.phase) {
+            let (before, phase) = (slot.lock.replace(lock), core::mem::take(&mut slot.phase));
+            debug_assert!(!matches!(phase, Phase::Waiting(_)), "a lock that waits keeps its place");
+            if let (Some(old), Phase::Over(outcome)) = (before, phase) {
                 self.aside.insert(old, outcome);
             }
         }
@@ -300,7 +300,7 @@ impl Registry {
 impl Slot {
     /// Nobody watches any more; hands out the wakers of those who did.
     fn give_up_watchers(&mut self, mut to: impl FnMut(Waker)) {
-        for (_, watch) in self.watchers.drain(..) {
+        for (_, watch) in core::mem::take(&mut self.watchers) {
             match watch {
                 Watch::Waiting(waker) | Watch::Mourning(waker) => to(waker),
                 Watch::Told(_) => {}
