@@ -5,12 +5,16 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::command::{check_succeeds, run, said};
+use crate::faults;
 use crate::verify::{self, Done};
 
 /// What every other step that looks at the whole workspace leaves out.
 const PACKAGE: &str = "lockmaster-etcd";
 /// The program uses it, if it is built so.
 const PROGRAM: &str = "lockmaster";
+/// All who use the provider, with the same features here and in the step for real faults, so that nothing is built twice.
+const TOGETHER: [&str; 8] =
+    ["-p", PACKAGE, "-p", PROGRAM, "-p", faults::PACKAGE, "--features=lockmaster/etcd", "--locked"];
 
 /// Does the provider build without lints, and do its tests pass, with real servers of etcd?
 ///
@@ -36,16 +40,36 @@ pub(crate) fn check(root: &Path) -> Result<Done, String> {
     check_succeeds(&mut lints, "the program has lints with it")?;
     let mut doc = cargo("doc", &["--no-deps", "--all-features"]);
     check_succeeds(doc.env("RUSTDOCFLAGS", "-Dwarnings"), "its documentation does not build")?;
-    let mut meeting = program("test", &["--test=program", "etcd::"]);
-    check_succeeds(&mut meeting, "the program's nodes do not meet in etcd")?;
+    // Whoever tests it below does so with TLS, which the program has.
+    check_tests(&mut cargo("test", &["--lib"]), "the provider decides otherwise without TLS")?;
+
+    let mut meeting = together(root, "test", &["--test=program", "etcd::"]);
+    check_tests(&mut meeting, "the program's nodes do not meet in etcd")?;
     // Servers and nodes have deadlines: more of them at a time than there are cores would miss them.
-    let mut tests = cargo("test", &["--", "--test-threads=2"]);
-    let output = run(&mut tests)?;
-    println!("{}", said(&output));
-    if !output.status.success() {
-        return Err(format!("{tests:?} ended with {}", output.status));
-    }
+    let mut servers = together(root, "test", &["--test=suite", "--", "--test-threads=2"]);
+    check_tests(&mut servers, "nodes do not get on with etcd")?;
+    check_tests(&mut together(root, "test", &["--doc"]), "its examples do not compile")?;
     Ok(Done::Passed)
+}
+
+/// Cargo on all of them.
+pub(crate) fn together(root: &Path, subcommand: &str, args: &[&str]) -> Command {
+    let mut command = verify::cargo(root);
+    command.arg(subcommand).args(TOGETHER).args(args);
+    command
+}
+
+/// Do tests pass, at least one?
+fn check_tests(tests: &mut Command, otherwise: &str) -> Result<(), String> {
+    let output = run(tests)?;
+    let said = said(&output);
+    println!("{said}");
+    let is_any = said.lines().any(|line| line.starts_with("test ") && line.ends_with("... ok"));
+    match (output.status.success(), is_any) {
+        (true, true) => Ok(()),
+        (true, false) => Err(format!("{otherwise}: {tests:?} ran no test")),
+        (false, _) => Err(format!("{otherwise}: {tests:?} ended with {}", output.status)),
+    }
 }
 
 /// An error is what is missing.

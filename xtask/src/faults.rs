@@ -8,7 +8,7 @@ use crate::etcd;
 use crate::verify::{self, Done};
 
 /// What every other step that looks at the whole workspace leaves out.
-const PACKAGE: &str = "lockmaster-real-faults";
+pub(crate) const PACKAGE: &str = "lockmaster-real-faults";
 /// It has `check-history`.
 const PROGRAM: &str = "lockmaster";
 /// Its exit status where the machine has no network namespaces, or lacks a tool.
@@ -22,19 +22,12 @@ pub(crate) fn check(root: &Path) -> Result<Done, String> {
     if let Err(missing) = etcd::find_tools() {
         return Ok(Done::Skipped(missing));
     }
-    // Like the tests of the program with etcd, so that most of it has been built by the steps before.
-    let cargo = |subcommand: &str, args: &[&str]| {
-        let mut command = verify::cargo(root);
-        command
-            .args([subcommand, "-p", PACKAGE, "-p", PROGRAM, "--features=lockmaster/etcd", "--locked"])
-            .args(args);
-        command
-    };
-    check_succeeds(
-        &mut cargo("clippy", &["--all-targets", "--no-deps", "--", "-Dwarnings"]),
-        "it has lints",
-    )?;
-    check_succeeds(&mut cargo("build", &["--profile=test"]), "it does not build")?;
+    let mut clippy = verify::cargo(root);
+    clippy.args(["clippy", "-p", PACKAGE, "-p", PROGRAM, "--features=lockmaster/etcd", "--locked"]);
+    clippy.args(["--all-targets", "--no-deps", "--", "-Dwarnings"]);
+    check_succeeds(&mut clippy, "it has lints")?;
+    // Like the tests of the provider, so that most of it has been built by the step before.
+    check_succeeds(&mut etcd::together(root, "build", &["--profile=test"]), "it does not build")?;
 
     let target = verify::target(root);
     let mut program = Command::new(target.join("debug").join("real-faults"));

@@ -215,6 +215,8 @@ fn tool(root: &Path) -> Result<PathBuf, String> {
     println!("cargo-fuzz {TOOL_VERSION} is installed in {}", home.display());
     let mut command = verify::cargo(root);
     command.args(["install", "cargo-fuzz", "--locked", "--version", TOOL_VERSION, "--root"]).arg(&home);
+    // It only calls cargo: to optimise it would take longer than it runs.
+    command.arg("--debug");
     check_succeeds(&mut command, "cargo-fuzz cannot be installed")?;
     Ok(own)
 }

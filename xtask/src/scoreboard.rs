@@ -14,7 +14,8 @@ const TARGET: &str = "faults";
 /// # Errors
 /// Cargo did not start.
 pub(crate) fn run(root: &Path) -> Result<bool, String> {
-    let mut command = cargo(root, "run -p lockmaster-tests --example scoreboard --release --locked --quiet");
+    let mut command =
+        cargo(root, "run -p lockmaster-tests --bin scoreboard --profile stage --locked --quiet");
     let status = command.status().map_err(|error| format!("{command:?} did not start: {error}"))?;
     Ok(status.success())
 }
@@ -27,7 +28,8 @@ pub(crate) fn check(root: &Path) -> Result<(), String> {
     if !run(root)? {
         return Err("a bug got away, or something was noticed where there is none".to_owned());
     }
-    let mut command = cargo(root, "test -p lockmaster-sim --test program --release --locked -- a_failure");
+    let mut command =
+        cargo(root, "test -p lockmaster-sim --test program --profile stage --locked -- a_failure");
     let output = command.stderr(Stdio::inherit()).output();
     let output = output.map_err(|error| format!("{command:?} did not start: {error}"))?;
     let said = String::from_utf8_lossy(&output.stdout);
