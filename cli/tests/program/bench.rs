@@ -25,7 +25,8 @@ fn at_rest(cluster: &Cluster, members: usize) {
     assert_eq!(check(&mut cluster.command("locks", ""), 0), "", "no lock is left behind");
 }
 
-/// What the first two nodes had to find out because a member was gone without a word: slots and locks.
+/// What the first two nodes had to find out because a member was gone without a word: slots and locks. Locks that were
+/// purged are none of it: a release that a view overtakes is not said again, and the member's departure makes it good.
 fn found_out(cluster: &Cluster) -> Vec<u64> {
     let mut counters = Vec::new();
     for node in ["--id 1 --json", "--id 2 --json"] {
@@ -33,7 +34,7 @@ fn found_out(cluster: &Cluster) -> Vec<u64> {
         let mut rows = dump.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
         let stats = rows.find(|row| row["row"] == "stats").unwrap();
         let count = |name: &str| stats[name].as_u64().unwrap();
-        counters.extend(["slots_rebuilt", "locks_rebuilt", "locks_purged"].map(count));
+        counters.extend(["slots_rebuilt", "locks_rebuilt"].map(count));
     }
     counters
 }
