@@ -227,6 +227,7 @@ macro_rules! conformance {
                 a_drained_node_masters_nothing_and_grants
                 a_node_that_leaves_waits_for_its_guards
                 a_node_that_must_leave_at_once_loses_its_guards
+                a_node_that_leaves_with_nothing_waits_until_it_is_given_nothing
                 the_last_node_leaves_without_asking_anybody
                 a_node_that_is_fenced_while_it_leaves_has_nothing_to_wait_for
                 a_node_that_is_shut_down_or_dropped_leaves_as_well

@@ -137,7 +137,8 @@ impl<W: Writer> State<W> {
         }
         let has_more = !self.node.release_retained(now);
         self.balance.call_for();
-        let is_drained = self.node.is_drained() || self.node.config().is_static() || self.is_alone();
+        let is_drained = self.members.is_known_to_leave() && self.node.is_drained();
+        let is_drained = is_drained || self.node.config().is_static() || self.is_alone();
         match (has_more, is_drained && self.guards == 0) {
             (true, _) => Step::More,
             (false, true) => Step::Nothing,

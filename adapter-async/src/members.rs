@@ -138,6 +138,10 @@ impl Members {
     pub(crate) fn install(&mut self, mut view: ClusterView) {
         view.members.sort_unstable_by_key(|member| member.node);
         self.view = Some(view);
+        if matches!(self.leaving, Leaving::Announced) && !self.is_marked() {
+            // A view of before, or of another life.
+            self.leaving = Leaving::Asked;
+        }
         self.put_off = None;
         self.is_settling = true;
         self.changes += 1;
@@ -230,6 +234,18 @@ impl Members {
 
     pub(crate) const fn is_leaving(&self) -> bool {
         !matches!(self.leaving, Leaving::No)
+    }
+
+    /// Is the node given no slots any more? Until its own view says that it is about to leave, others may offer it some, and
+    /// what it has of them when it goes has to be found out. Not waited for if the engine cannot be told.
+    pub(crate) fn is_known_to_leave(&self) -> bool {
+        matches!(self.leaving, Leaving::Failed { .. }) || self.is_marked()
+    }
+
+    /// Does the view say that this node is about to leave?
+    fn is_marked(&self) -> bool {
+        let mut members = self.view.iter().flat_map(|view| &view.members);
+        members.any(|member| member.node == self.me && member.is_leaving)
     }
 
     /// The engine was told so, or could not be.

@@ -84,7 +84,8 @@ pub struct Joined {
 ///
 /// Its methods are called on the thread that joined, and may block.
 pub trait Session: Send + Sync + 'static {
-    /// The node is about to leave: it is to be given no slots any more.
+    /// The node is about to leave: it is to be given no slots any more. A view in which it is marked so follows, and the node
+    /// waits for that before it goes.
     ///
     /// # Errors
     /// [`MembershipError`]; the node is still an ordinary member.

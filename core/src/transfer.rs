@@ -104,6 +104,9 @@ pub enum Refusal {
     /// The slots are not the old master's in its map, or are moving: try again later.
     #[error("the other node knows the slots as another's")]
     Stale,
+    /// It is about to leave, and others are not: give them to one of those.
+    #[error("the other node is about to leave")]
+    Leaving,
 }
 
 /// A transfer as the node that gives the slots away sees it.

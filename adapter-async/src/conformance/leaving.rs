@@ -95,6 +95,24 @@ pub(super) async fn a_node_that_must_leave_at_once_loses_its_guards<R: Runtime +
     assert_eq!(nodes[0].try_lock(&name, PR).await.unwrap_err(), LockError::Busy, "it is still held");
 }
 
+pub(super) async fn a_node_that_leaves_with_nothing_waits_until_it_is_given_nothing<R: Runtime + Clone>(
+    rig: &Rig<R>,
+) {
+    let script = Script::default();
+    let one = script.builder(rig, 1).balance(0).start().await.unwrap();
+    one.opened().await;
+    let two = script.builder(rig, 2).balance(0).start().await.unwrap();
+    two.opened().await;
+    assert_eq!(two.map().slots_of(NodeId(2)), 0);
+    script.deafen(2);
+    let mut leaving = Box::pin(two.leave(LONG));
+    assert!(poll_once(&mut leaving).await.is_pending(), "others may give it some, as far as it knows");
+    rig.until(|| script.events().contains(&"announce 2".to_owned())).await;
+    assert!(poll_once(&mut leaving).await.is_pending());
+    script.let_hear(2);
+    assert!(leaving.await.is_clean());
+}
+
 pub(super) async fn the_last_node_leaves_without_asking_anybody<R: Runtime + Clone>(rig: &Rig<R>) {
     let script = Script::default();
     let nodes = script.cluster(rig, 1).await;

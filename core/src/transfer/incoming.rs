@@ -189,6 +189,10 @@ impl Machine<'_> {
                 if !range.slots().all(is_offerable) {
                     return OfferAnswer::Refused(Refusal::Stale);
                 }
+                if !self.may_be_given_slots() {
+                    // It may have looked already whether anything is left to be given away.
+                    return OfferAnswer::Refused(Refusal::Leaving);
+                }
                 let Some(place) = super::free_place(self.s.transfers.taking) else {
                     return OfferAnswer::Refused(Refusal::TooMany);
                 };

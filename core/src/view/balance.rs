@@ -31,6 +31,11 @@ impl Machine<'_> {
         if eligible == 0 { self.s.present } else { eligible }
     }
 
+    /// Does a view say that this node takes slots?
+    pub(crate) fn may_be_given_slots(&self) -> bool {
+        self.s.config.is_static() || self.eligible() >> self.s.me & 1 == 1
+    }
+
     /// How many of a space's slots each member has.
     fn shares_of(&self, range: SlotRange, is_counted: impl Fn(u32) -> bool) -> Shares {
         let mut shares = Shares::new();

@@ -422,6 +422,7 @@ const fn refusal_to_u8(refusal: Refusal) -> u8 {
         Refusal::Full(Full::Names) => 6,
         Refusal::Full(Full::Values) => 7,
         Refusal::Full(Full::Locks) => 8,
+        Refusal::Leaving => 9,
     }
 }
 
@@ -434,6 +435,7 @@ const fn refusal_from_u8(number: u8) -> Option<Refusal> {
         6 => Refusal::Full(Full::Names),
         7 => Refusal::Full(Full::Values),
         8 => Refusal::Full(Full::Locks),
+        9 => Refusal::Leaving,
         _ => return None,
     })
 }

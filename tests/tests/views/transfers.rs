@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use lockmaster_core::wire::{Message, TransferBody, ViewMessage};
 use lockmaster_core::{
-    Certainty, Event, LockId, Mode, NodeId, SlotId, SlotRange, SpaceId, Stage, ValueWrite, WithdrawError,
+    Certainty, Event, LockId, Mode, NodeId, Refusal, SlotId, SlotRange, SpaceId, Stage, ValueWrite,
+    WithdrawError,
 };
 use lockmaster_tests::changing::{Changing, SLOTS};
 
@@ -345,4 +346,29 @@ fn what_ended_with_its_nodes_life_is_not_withdrawn() {
     assert_eq!(world.node(1).withdraw(later, transfer), Err(WithdrawError::Unknown));
     let progress = world.node(1).progress(transfer).expect("its end was not polled");
     assert_eq!(progress.stage, Stage::Cut);
+}
+
+#[test]
+fn what_was_offered_to_a_member_that_is_about_to_leave_is_refused_and_stays() {
+    let mut world = Changing::of(&[1, O, N]);
+    let slot = world.masters().iter().position(|master| *master == O).expect("it masters some");
+    let slot = SlotId(u32::try_from(slot).unwrap());
+    // The offer is not heard in the view in which it was made.
+    world.close(O, N);
+    world.transfer(O, SlotRange::one(slot), N);
+    world.leave(N);
+    world.make_view();
+    for id in [1, O, N] {
+        world.tell(id);
+    }
+    world.open();
+    world.pass(1000);
+    let mut stages = Vec::new();
+    for event in world.events(O) {
+        if let Event::Transfer(progress) = event {
+            stages.push(progress.stage);
+        }
+    }
+    assert_eq!(stages, [Stage::Offered, Stage::Refused(Refusal::Leaving)]);
+    assert_eq!(world.masters()[slot.0 as usize], O);
 }

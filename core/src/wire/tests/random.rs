@@ -275,6 +275,7 @@ impl Random {
             Refusal::Full(Full::Names),
             Refusal::Full(Full::Values),
             Refusal::Full(Full::Locks),
+            Refusal::Leaving,
         ];
         match self.below(3) {
             0 => OfferAnswer::Noted,

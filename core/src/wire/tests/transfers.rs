@@ -127,6 +127,7 @@ fn refusals_that_are_not_known_are_malformed() {
         (6, Refusal::Full(Full::Names)),
         (7, Refusal::Full(Full::Values)),
         (8, Refusal::Full(Full::Locks)),
+        (9, Refusal::Leaving),
     ];
     let mut bytes = encoded_transfer(&message(TransferBody::OfferAnswer(OfferAnswer::Noted)));
     for (number, refusal) in refusals {
@@ -135,7 +136,7 @@ fn refusals_that_are_not_known_are_malformed() {
         assert_eq!(decoded(&bytes), Message::Transfer(message(body)));
         assert_eq!(encoded_transfer(&message(body)), bytes);
     }
-    for number in 9..=u8::MAX {
+    for number in 10..=u8::MAX {
         bytes[24] = number;
         assert_eq!(decode_message(&bytes), Err(DecodeError::Malformed), "refusal {number}");
     }
