@@ -133,6 +133,7 @@ impl<'a, R: Runtime, N: AsRef<[u8]>> Acquire<'a, R, N> {
                 Poll::Ready(Ok(Guard::new(handle, Held::new(lock, grant, None), block)))
             }
             Err(Unmet::Denied(denied)) => Poll::Ready(Err(denied.reason.into())),
+            Err(Unmet::Closed) => Poll::Ready(Err(LockError::Closed)),
             // It was granted, but its time was over, or the node fenced, before anybody fetched it: it goes on waiting, as a
             // new request, in a poll of its own.
             Ok(_) | Err(Unmet::Lost) => {
@@ -296,6 +297,7 @@ impl<W: Writer> State<W> {
             }
             Poll::Ready(Ok(grant)) => Ok(self.granted(options, lock, grant)),
             Poll::Ready(Err(Unmet::Denied(denied))) => Err(LockError::from(denied.reason)),
+            Poll::Ready(Err(Unmet::Closed)) => Err(LockError::Closed),
             Poll::Ready(Err(Unmet::Lost)) => Ok(Begun::Anew),
         }
     }

@@ -227,7 +227,12 @@ macro_rules! conformance {
                 a_drained_node_masters_nothing_and_grants
                 a_node_that_leaves_waits_for_its_guards
                 a_node_that_must_leave_at_once_loses_its_guards
-                a_node_that_leaves_with_nothing_waits_until_it_is_given_nothing
+                a_node_that_masters_nothing_leaves_when_its_view_says_so
+                a_node_whose_view_does_not_say_that_it_leaves_says_so_again
+                a_node_whose_engine_cannot_be_told_leaves_all_the_same
+                a_node_leaves_when_others_know_that_it_has_nothing
+                a_node_that_leaves_does_not_wait_for_locks_of_others
+                a_node_that_leaves_takes_back_what_nobody_has_fetched
                 the_last_node_leaves_without_asking_anybody
                 a_node_that_is_fenced_while_it_leaves_has_nothing_to_wait_for
                 a_node_that_is_shut_down_or_dropped_leaves_as_well

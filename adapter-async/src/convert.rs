@@ -139,6 +139,7 @@ impl<R: Runtime> Guard<R> {
                 Err(reason.into())
             }
             Err(Unmet::Lost) => Err(ConvertError::Lost),
+            Err(Unmet::Closed) => Err(ConvertError::Closed),
         }
     }
 

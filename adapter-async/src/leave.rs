@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use lockmaster_core::Standing;
 
+use crate::errands::Errands;
 use crate::machines::Machines;
 use crate::map::MasterMap;
 use crate::node::Node;
@@ -39,6 +40,8 @@ impl Left {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Nothing,
+    /// The others are to know that nothing is left.
+    Part,
     Wait,
     /// More can be given up at once.
     More,
@@ -68,7 +71,7 @@ pub(crate) async fn leave<R: Runtime>(node: &Node<R>, within: Duration) -> Left 
 pub(crate) async fn drain<R: Runtime>(node: &Node<R>) -> bool {
     let machines = node.machines();
     loop {
-        let steps = leaving_turns(machines, State::drain_step);
+        let steps = leaving_turns(machines, |state, _| state.drain_step());
         if steps.iter().any(|step| matches!(step, None | Some(Some(false)))) {
             return false;
         }
@@ -83,17 +86,25 @@ pub(crate) async fn drain<R: Runtime>(node: &Node<R>) -> bool {
 async fn leave_drain<R: Runtime>(machines: &Machines<R>) {
     let runtime = machines.runtime();
     loop {
-        let steps = leaving_turns(machines, State::leave_step);
+        let steps = leaving_turns(machines, |state, _| state.leave_step());
         match steps.into_iter().flatten().max() {
             None | Some(Step::Nothing) => return,
-            Some(Step::More) => runtime.yield_now().await,
-            Some(Step::Wait) => {
-                let look_at = runtime.now().after(LOOK_EVERY);
-                let seen: Vec<_> = machines.look(State::leave_sight).collect();
-                let is_news = |now: &[Option<_>]| (now != seen).then_some(());
-                machines.unless(State::leave_sight, is_news, runtime.sleep_until(look_at)).await;
+            Some(Step::More) => {
+                runtime.yield_now().await;
+                continue;
             }
+            Some(Step::Part) => {
+                let parted = leaving_turns(machines, State::part_step);
+                if parted.into_iter().flatten().all(|has_parted| has_parted) {
+                    return;
+                }
+            }
+            Some(Step::Wait) => {}
         }
+        let look_at = runtime.now().after(LOOK_EVERY);
+        let seen: Vec<_> = machines.look(State::leave_sight).collect();
+        let is_news = |now: &[Option<_>]| (now != seen).then_some(());
+        machines.unless(State::leave_sight, is_news, runtime.sleep_until(look_at)).await;
     }
 }
 
@@ -101,7 +112,7 @@ async fn leave_drain<R: Runtime>(machines: &Machines<R>) {
 /// down.
 fn leaving_turns<R: Runtime, T>(
     machines: &Machines<R>,
-    step: impl Fn(&mut State<R::Writer>) -> T,
+    step: impl Fn(&mut State<R::Writer>, &mut Errands<R::Writer>) -> T,
 ) -> Vec<Option<T>> {
     let now = machines.runtime().now();
     let turn = |machine: &Arc<Shared<R>>| {
@@ -110,7 +121,7 @@ fn leaving_turns<R: Runtime, T>(
             state.members.begin_leaving(now);
             state.take_back_all();
             state.lifecycle.waiters.wake(|waker| errands.wake(waker));
-            step(state)
+            step(state, errands)
         })
     };
     machines.each().iter().map(turn).collect()
@@ -119,11 +130,12 @@ fn leaving_turns<R: Runtime, T>(
 impl<W: Writer> State<W> {
     /// Whether the node is drained, once that is known.
     fn drain_step(&mut self) -> Option<bool> {
-        if self.node.is_drained() {
+        let has_nobody = self.node.config().is_static() || self.is_alone();
+        if self.node.is_drained() && (has_nobody || self.members.is_known_to_leave()) {
             return Some(true);
         }
         let is_member = matches!(self.node.standing(self.now()), Standing::Member | Standing::Suspect);
-        if !is_member || self.node.config().is_static() || self.is_alone() {
+        if !is_member || has_nobody {
             return Some(false);
         }
         self.balance.call_for();
@@ -141,9 +153,28 @@ impl<W: Writer> State<W> {
         let is_drained = is_drained || self.node.config().is_static() || self.is_alone();
         match (has_more, is_drained && self.guards == 0) {
             (true, _) => Step::More,
-            (false, true) => Step::Nothing,
+            (false, true) => Step::Part,
             (false, false) => Step::Wait,
         }
+    }
+
+    /// Do the others know that the node has nothing any more? If not, a lock whose release was lost is taken for that of a
+    /// writer that has died. Who is neither connected nor stays is not waited for.
+    fn part_step(&mut self, errands: &mut Errands<W>) -> bool {
+        let now = self.now();
+        let has_nobody = self.node.config().is_static() || self.is_alone();
+        let Self { node, links, members, registry, .. } = self;
+        let Some(mut unheard) = node.part(now) else {
+            // What somebody merely waits for is as good as refused.
+            for lock in registry.refuse_all(|waker| errands.wake(waker)) {
+                // It may have ended already.
+                let _ = node.abandon(lock);
+            }
+            return has_nobody;
+        };
+        !unheard.any(|peer| {
+            links.connected().any(|other| other == peer) || members.staying_peers().any(|other| other == peer)
+        })
     }
 
     /// What a step depends on, as far as somebody tells; nothing once the machine is shut down.
@@ -161,6 +192,6 @@ impl<W: Writer> State<W> {
     /// Is there nobody to whom anything could be given? Who leaves too takes nothing: if all of a cluster leave at once,
     /// none waits for the others.
     fn is_alone(&self) -> bool {
-        !self.members.has_staying_peer()
+        self.members.staying_peers().next().is_none()
     }
 }

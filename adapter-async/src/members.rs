@@ -74,10 +74,20 @@ pub(crate) struct Members {
 }
 
 /// How far the node is in leaving.
+///
+/// ```text
+///   No ──leave, drain──▶ Asked ──the engine was told──▶ Announced
+///                        ▲  ▲ │                             │
+///                        │  └─┼─── a view without it ───────┘
+///              later     │    ▼
+///                        └── Failed
+/// ```
 #[derive(Debug)]
 enum Leaving {
     No,
+    /// The engine is to be told.
     Asked,
+    /// It was told; the view may not say so yet.
     Announced,
     /// The engine could not be told.
     Failed {
@@ -128,10 +138,11 @@ impl Members {
         members.filter(|member| member.node != self.me).map(|member| (member.node, member.incarnation))
     }
 
-    /// Is there another member that is not about to leave?
-    pub(crate) fn has_staying_peer(&self) -> bool {
-        let mut members = self.view.iter().flat_map(|view| &view.members);
-        members.any(|member| member.node != self.me && !member.is_leaving)
+    /// Other members that are not about to leave.
+    pub(crate) fn staying_peers(&self) -> impl Iterator<Item = NodeId> {
+        let members = self.view.iter().flat_map(|view| &view.members);
+        let staying = members.filter(|member| member.node != self.me && !member.is_leaving);
+        staying.map(|member| member.node)
     }
 
     /// The core has taken this view.
@@ -139,7 +150,7 @@ impl Members {
         view.members.sort_unstable_by_key(|member| member.node);
         self.view = Some(view);
         if matches!(self.leaving, Leaving::Announced) && !self.is_marked() {
-            // A view of before, or of another life.
+            // The view was made before the engine knew, or the node has a new life: the engine is told again.
             self.leaving = Leaving::Asked;
         }
         self.put_off = None;
@@ -236,8 +247,8 @@ impl Members {
         !matches!(self.leaving, Leaving::No)
     }
 
-    /// Is the node given no slots any more? Until its own view says that it is about to leave, others may offer it some, and
-    /// what it has of them when it goes has to be found out. Not waited for if the engine cannot be told.
+    /// Is the node given no slots any more? Until its own view says that it is about to leave it takes what it is offered, and
+    /// others would have to rebuild that if it went. An engine that cannot be told is not waited for.
     pub(crate) fn is_known_to_leave(&self) -> bool {
         matches!(self.leaving, Leaving::Failed { .. }) || self.is_marked()
     }

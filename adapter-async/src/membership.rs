@@ -84,8 +84,10 @@ pub struct Joined {
 ///
 /// Its methods are called on the thread that joined, and may block.
 pub trait Session: Send + Sync + 'static {
-    /// The node is about to leave: it is to be given no slots any more. A view in which it is marked so follows, and the node
-    /// waits for that before it goes.
+    /// The node is about to leave: it is to be given no slots any more. A view that says so
+    /// ([`ClusterMember::is_leaving`]) has to follow: the node waits for it before it goes.
+    ///
+    /// Called again if a view comes that does not say so, and some time after an error.
     ///
     /// # Errors
     /// [`MembershipError`]; the node is still an ordinary member.

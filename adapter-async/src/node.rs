@@ -145,11 +145,13 @@ impl<R: Runtime> Node<R> {
         self.machines().ended().await;
     }
 
-    /// Leaves the cluster: gives away what the node masters, gives up what it merely retains, waits until its guards are
-    /// dropped, then shuts down. If that takes longer than `within`, it leaves all the same, and guards are lost.
+    /// Leaves the cluster: gives away what the node masters, gives up what it merely retains, and shuts down once its guards
+    /// are dropped and the others know that it has nothing any more. If that takes longer than `within`, it leaves all the
+    /// same, and guards are lost.
     ///
-    /// Nobody has to be asked or told, and no request of another node is refused. Until the end this node grants as
-    /// before. Where members never change nothing can be given away, and the others wait for the node to come back.
+    /// Nobody has to be asked or told. Slots that are offered to the node are refused, requests for locks are not: until the
+    /// end it grants as before. Where members never change nothing can be given away, and the others wait for the node to
+    /// come back.
     pub async fn leave(&self, within: Duration) -> Left {
         leave::leave(self, within).await
     }

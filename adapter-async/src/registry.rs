@@ -34,6 +34,8 @@ pub(crate) enum Unmet {
     Denied(Denied),
     /// The lock is lost.
     Lost,
+    /// The node leaves.
+    Closed,
 }
 
 /// A wait that ended without a grant.
@@ -262,6 +264,24 @@ impl Registry {
                 waker.into_iter().for_each(wake);
             }
         }
+    }
+
+    /// Ends every wait, and takes back every grant that was not fetched yet. Gives their locks.
+    pub(crate) fn refuse_all(&mut self, mut wake: impl FnMut(Waker)) -> Vec<LockId> {
+        let mut refused = Vec::new();
+        for slot in &mut self.slots {
+            match &mut slot.phase {
+                Phase::Idle | Phase::Over(Err(_)) => continue,
+                Phase::Over(Ok(_)) => {}
+                Phase::Waiting(waker) => {
+                    waker.take().into_iter().for_each(&mut wake);
+                    self.waiting -= 1;
+                }
+            }
+            slot.phase = Phase::Over(Err(Unmet::Closed));
+            refused.extend(slot.lock);
+        }
+        refused
     }
 
     /// Gives up all wakers: whoever is woken will find the node closed.

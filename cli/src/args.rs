@@ -34,8 +34,8 @@ pub(crate) enum Command {
     /// Run a node of a cluster
     ///
     /// The node runs until it is told to end by SIGTERM or SIGINT. Then it takes no more locks from `lockmaster lock`,
-    /// gives the slots that it masters to other nodes, and waits for the locks of its clients, all of it for at most
-    /// --leave-within. What still runs under a lock then is told to end. A second signal ends the node at once.
+    /// gives the slots that it masters to other nodes, and waits for the locks of its clients and until the others know
+    /// that it has nothing any more, all of it for at most --leave-within. What still runs under a lock then is told to end. A second signal ends the node at once.
     ///
     /// When the node can be used it prints one line with its number and its control socket.
     Node(Box<NodeArgs>),

@@ -59,6 +59,7 @@ impl Machine<'_> {
         let mut feed = Feed { hasher, now: self.s.now };
         let s = &*self.s;
         feed.put(&(s.is_open, s.hurried, s.is_short, s.audit_at, s.last_number(), s.last_demand()));
+        feed.put(&(s.parted, s.has_parted));
         feed.put(&s.overdue.is_some());
         s.views.fingerprint(&mut feed);
         self.fingerprint_early(&mut feed);
@@ -150,6 +151,7 @@ impl Machine<'_> {
         peer.agreeing.fingerprint(feed);
         peer.reporting.fingerprint(feed);
         feed.put(&peer.hearing);
+        peer.parting.fingerprint(feed);
         for nth in 0..usize::from(peer.ring.len) {
             let at = (usize::from(peer.ring.first) + nth) % RING_LEN;
             feed.put(&peer.ring.answers[at]);

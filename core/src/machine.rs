@@ -232,6 +232,7 @@ impl<'a> Machine<'a> {
     /// Makes a resource; [`Machine::check_room`] has said that there is room.
     pub(crate) fn make_resource(&mut self, space: SpaceId, name: &[u8], hash: u64) -> Idx<Resource> {
         let at = self.s.free.resources.take(self.free_resources).expect("room was checked");
+        self.s.has_parted = false;
         let slot = self.slot_of(space, hash);
         let cell = (name.len() > NAME_INLINE).then(|| {
             let cell = self.s.free.names.take(&mut self.names).expect("room was checked");

@@ -291,6 +291,17 @@ impl<S: Storage> Node<S> {
         self.machine().release_retained(now)
     }
 
+    /// Says to all members that this node has nothing any more, no lock, no request, and no write that is not acknowledged,
+    /// and gives those that have not acknowledged that yet; `None` if it has something, or masters something that somebody
+    /// has.
+    ///
+    /// A node that leaves calls it until there are none, and goes then (rule W20): else a lock that it gave up last may be
+    /// taken for that of a writer that died, if the release was lost, and the value block marked invalid.
+    pub fn part(&mut self, now: Instant) -> Option<impl Iterator<Item = NodeId>> {
+        let unheard = self.machine().part(now)?;
+        Some(places(unheard).map(|member| self.state.nodes[usize::from(member)]))
+    }
+
     // ---- node to world ----
 
     /// The next thing to tell an owner. When there is none, all work that earlier calls left is done:

@@ -8,7 +8,7 @@ use crate::table::{Idx, Keyed, Link, Queue, Record, Via};
 use crate::time::Instant;
 use crate::transfer::{Notes, Room};
 use crate::value::{ValueCopy, ValueState};
-use crate::view::{Agreeing, Claimed, Hearing, Reporting};
+use crate::view::{Agreeing, Claimed, Hearing, Parting, Reporting};
 use crate::wire::{DenyReason, MESSAGE_MAX};
 
 mod counted;
@@ -280,6 +280,7 @@ pub struct Peer {
     pub(crate) agreeing: Agreeing,
     pub(crate) reporting: Reporting,
     pub(crate) hearing: Hearing,
+    pub(crate) parting: Parting,
 }
 
 impl Peer {
@@ -500,6 +501,7 @@ impl Peer {
         agreeing: Agreeing::NONE,
         reporting: Reporting::NONE,
         hearing: Hearing::NONE,
+        parting: Parting::NONE,
     };
 }
 

@@ -158,7 +158,7 @@ impl Machine<'_> {
         let demands =
             peer.demands.iter().filter_map(|queue| queue.head()).map(|at| self.physical[at].timer_at);
         let queued = peer.queued.head().map(|at| self.physical[at].timer_at);
-        let views = [peer.agreeing.repeat_at(), peer.reporting.repeat_at()];
+        let views = [peer.agreeing.repeat_at(), peer.reporting.repeat_at(), peer.parting.repeat_at()];
         let views = views.into_iter().filter(|at| *at != Instant::NEVER);
         repeats.chain(demands).chain(queued).chain(views).min()
     }

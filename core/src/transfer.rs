@@ -104,7 +104,7 @@ pub enum Refusal {
     /// The slots are not the old master's in its map, or are moving: try again later.
     #[error("the other node knows the slots as another's")]
     Stale,
-    /// It is about to leave, and others are not: give them to one of those.
+    /// The other node is about to leave, and there are members that are not: give the slots to one of them.
     #[error("the other node is about to leave")]
     Leaving,
 }

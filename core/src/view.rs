@@ -12,8 +12,8 @@
 //!
 //! `install` takes a view in, `agree` makes one map of all members' maps, `report` says what this node holds in slots
 //! whose master was lost, `rebuild` makes records of what all have said, `early` does so for a single resource that
-//! somebody waits for, and `clear` makes room. `purge` forgets who has departed, `fence` ends a life, `balance` spreads the
-//! slots. The rules are those of `docs/views.md`.
+//! somebody waits for, and `clear` makes room. `part` says that nothing is left, `purge` forgets who has departed, `fence`
+//! ends a life, `balance` spreads the slots. The rules are those of `docs/views.md`.
 
 mod agree;
 mod balance;
@@ -21,6 +21,7 @@ mod clear;
 mod early;
 mod fence;
 mod install;
+mod part;
 mod purge;
 mod rebuild;
 mod report;
@@ -29,6 +30,7 @@ pub(crate) use agree::Agreeing;
 pub use agree::Claimed;
 pub(crate) use early::Early;
 pub use fence::RejoinError;
+pub(crate) use part::Parting;
 pub(crate) use rebuild::Hearing;
 pub(crate) use report::Reporting;
 
@@ -296,6 +298,8 @@ impl Machine<'_> {
                 ViewMessage::Wanted(unit) => self.handle_wanted(from, unit),
                 ViewMessage::Ask(ask) => self.handle_ask(from, &ask),
                 ViewMessage::Told(told) => self.handle_told(from, &told),
+                ViewMessage::Parting(until) => self.handle_parting(from, until),
+                ViewMessage::Parted(until) => self.handle_parted(from, until),
             };
         if !is_heard {
             self.s.stats.messages_dropped += 1;
@@ -305,7 +309,10 @@ impl Machine<'_> {
 
     /// Is there something short to say about the view to a peer?
     pub(crate) fn has_view_output(&self, member: Member) -> bool {
-        self.has_agreeing_output(member) || self.has_hearing_output(member) || self.has_early_output(member)
+        self.has_agreeing_output(member)
+            || self.has_hearing_output(member)
+            || self.has_parting_output(member)
+            || self.has_early_output(member)
     }
 
     /// Says the next thing about the view to a peer, but for reports.
@@ -314,6 +321,8 @@ impl Machine<'_> {
             self.write_agreeing(member, writer)
         } else if self.has_hearing_output(member) {
             self.write_hearing(member, writer)
+        } else if self.has_parting_output(member) {
+            self.write_parting(member, writer)
         } else {
             self.write_early(member, writer)
         }
@@ -353,6 +362,11 @@ impl Machine<'_> {
         if is_due(peer.reporting.repeat_at()) {
             self.s.stats.repeats += 1;
             self.repeat_reporting(member);
+            return true;
+        }
+        if is_due(peer.parting.repeat_at()) {
+            self.s.stats.repeats += 1;
+            self.repeat_parting(member);
             return true;
         }
         false

@@ -500,6 +500,7 @@ impl<'a, 'w> Words<'a, 'w> {
             Refusal::Full(Full::Names),
             Refusal::Full(Full::Values),
             Refusal::Full(Full::Locks),
+            Refusal::Leaving,
         ];
         match self.choices.below(3) {
             0 => OfferAnswer::Noted,
@@ -521,7 +522,7 @@ impl<'a, 'w> Words<'a, 'w> {
 
     /// A message about a view. Every reader takes it.
     pub(crate) fn view_message(&mut self) -> ViewWords {
-        match self.choices.below(8) {
+        match self.choices.below(10) {
             0 => ViewWords::Short(ViewMessage::Here { known: self.epoch() }),
             1 => ViewWords::Short(ViewMessage::MapReported(self.slot())),
             2 => ViewWords::Short(ViewMessage::MapInstalled(self.slot())),
@@ -535,6 +536,8 @@ impl<'a, 'w> Words<'a, 'w> {
             4 => ViewWords::Page(self.page(PageKind::Report)),
             5 => ViewWords::Page(self.page(PageKind::Install)),
             6 => ViewWords::Report(self.report()),
+            7 => ViewWords::Short(ViewMessage::Parting(self.number())),
+            8 => ViewWords::Short(ViewMessage::Parted(self.number())),
             _ => self.early(),
         }
     }

@@ -192,6 +192,7 @@ impl<'a> Draws<'a> {
             Refusal::Full(Full::Names),
             Refusal::Full(Full::Values),
             Refusal::Full(Full::Locks),
+            Refusal::Leaving,
         ];
         match kind % TRANSFER_BODIES {
             0 => TransferBody::End,

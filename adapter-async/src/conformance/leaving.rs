@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use super::rig::{EX, PR, Rig, SLOTS, name_at, names_at, poll_once};
 use super::script::Script;
-use crate::{Left, LockError, Node, NodeId, Runtime, Standing};
+use super::steered::Steered;
+use crate::{Left, LockError, LockOptions, Mode, Node, NodeId, Runtime, Standing, ValueState};
 
 /// Longer than any test.
 const LONG: Duration = Duration::from_secs(600);
@@ -78,6 +79,21 @@ pub(super) async fn a_node_that_leaves_waits_for_its_guards<R: Runtime + Clone>(
     rig.until(|| nodes[0].map().slots_of(NodeId(1)) == SLOTS).await;
     assert!(poll_once(&mut leaving).await.is_pending());
     assert!(!guard.is_lost());
+    // Until the end it grants as before, whatever machine a name is at.
+    let names = ["b", "c", "d", "e", "f", "g", "h", "i"];
+    let mut held = Vec::new();
+    let mut waiting = Vec::new();
+    for name in names {
+        held.push(nodes[0].lock(name, EX).await.unwrap());
+        let node = nodes[1].clone();
+        waiting.push(rig.spawn(async move { node.lock(name, EX).await }));
+    }
+    rig.until(|| nodes[0].snapshot().waits().count() == names.len()).await;
+    assert!(poll_once(&mut leaving).await.is_pending());
+    drop(held);
+    for waiting in waiting {
+        drop(waiting.await.unwrap().unwrap());
+    }
     drop(guard);
     assert!(leaving.await.is_clean());
 }
@@ -95,22 +111,117 @@ pub(super) async fn a_node_that_must_leave_at_once_loses_its_guards<R: Runtime +
     assert_eq!(nodes[0].try_lock(&name, PR).await.unwrap_err(), LockError::Busy, "it is still held");
 }
 
-pub(super) async fn a_node_that_leaves_with_nothing_waits_until_it_is_given_nothing<R: Runtime + Clone>(
+/// Two nodes, of which the first masters everything.
+async fn lopsided<R: Runtime + Clone, S: Runtime + Clone>(
+    script: &Script,
+    first: &Rig<R>,
+    second: &Rig<S>,
+) -> (Node<R>, Node<S>) {
+    let one = script.builder(first, 1).balance(0).start().await.unwrap();
+    one.opened().await;
+    let two = script.builder(second, 2).balance(0).start().await.unwrap();
+    two.opened().await;
+    assert_eq!(two.map().slots_of(NodeId(2)), 0);
+    (one, two)
+}
+
+fn announcements(script: &Script) -> usize {
+    script.events().iter().filter(|event| *event == "announce 2").count()
+}
+
+pub(super) async fn a_node_that_masters_nothing_leaves_when_its_view_says_so<R: Runtime + Clone>(
     rig: &Rig<R>,
 ) {
     let script = Script::default();
-    let one = script.builder(rig, 1).balance(0).start().await.unwrap();
-    one.opened().await;
-    let two = script.builder(rig, 2).balance(0).start().await.unwrap();
-    two.opened().await;
-    assert_eq!(two.map().slots_of(NodeId(2)), 0);
+    let (_one, two) = lopsided(&script, rig, rig).await;
     script.deafen(2);
+    let mut draining = Box::pin(two.drain());
     let mut leaving = Box::pin(two.leave(LONG));
-    assert!(poll_once(&mut leaving).await.is_pending(), "others may give it some, as far as it knows");
-    rig.until(|| script.events().contains(&"announce 2".to_owned())).await;
-    assert!(poll_once(&mut leaving).await.is_pending());
+    for announced in [0, 1] {
+        rig.until(|| announcements(&script) >= announced).await;
+        assert!(poll_once(&mut draining).await.is_pending(), "others may give it some, as far as it knows");
+        assert!(poll_once(&mut leaving).await.is_pending());
+    }
     script.let_hear(2);
+    assert!(draining.await);
     assert!(leaving.await.is_clean());
+}
+
+pub(super) async fn a_node_whose_view_does_not_say_that_it_leaves_says_so_again<R: Runtime + Clone>(
+    rig: &Rig<R>,
+) {
+    let script = Script::default();
+    let (_one, two) = lopsided(&script, rig, rig).await;
+    let guard = two.lock("a", EX).await.unwrap();
+    let mut leaving = Box::pin(two.leave(LONG));
+    assert!(poll_once(&mut leaving).await.is_pending());
+    rig.until(|| two.members().iter().any(|member| member.is_leaving)).await;
+    script.unmark(2);
+    rig.until(|| announcements(&script) == 2).await;
+    drop(guard);
+    assert!(leaving.await.is_clean());
+}
+
+pub(super) async fn a_node_whose_engine_cannot_be_told_leaves_all_the_same<R: Runtime + Clone>(rig: &Rig<R>) {
+    let script = Script::default();
+    let (_one, two) = lopsided(&script, rig, rig).await;
+    script.lose_touch();
+    assert!(two.leave(LONG).await.is_clean());
+    assert_eq!(announcements(&script), 1);
+}
+
+pub(super) async fn a_node_leaves_when_others_know_that_it_has_nothing<R: Runtime + Clone>(rig: &Rig<R>) {
+    let script = Script::default();
+    let steered = Steered::rig(rig);
+    let (one, two) = lopsided(&script, &steered, rig).await;
+    // A block is kept as long as somebody has a lock.
+    let kept = one.lock("a", Mode::Null).await.unwrap();
+    let options = LockOptions::new(EX).value(true);
+    let mut guard = two.lock_with("a", options).await.unwrap();
+    guard.set_value(b"one").unwrap();
+    drop(guard);
+    assert!(two.drain().await);
+    steered.runtime.hold();
+    let mut leaving = Box::pin(two.leave(LONG));
+    // Often enough for all that it waits for but the master.
+    for _ in 0..100 {
+        assert!(poll_once(&mut leaving).await.is_pending(), "the master has not heard it");
+        rig.yield_now().await;
+    }
+    steered.runtime.let_go();
+    assert!(leaving.await.is_clean());
+    rig.until(|| one.members().len() == 1).await;
+    let reader = one.lock_with("a", options).await.unwrap();
+    assert!(matches!(reader.value(), Some(ValueState::Valid(value)) if value.as_bytes() == b"one"));
+    drop(kept);
+}
+
+pub(super) async fn a_node_that_leaves_does_not_wait_for_locks_of_others<R: Runtime + Clone>(rig: &Rig<R>) {
+    let script = Script::default();
+    let (one, two) = lopsided(&script, rig, rig).await;
+    let guard = one.lock("a", EX).await.unwrap();
+    let waiting = {
+        let two = two.clone();
+        rig.spawn(async move { two.lock("a", EX).await })
+    };
+    rig.until(|| one.snapshot().waits().count() == 1).await;
+    assert!(two.leave(LONG).await.is_clean());
+    assert_eq!(waiting.await.unwrap().unwrap_err(), LockError::Closed);
+    assert!(!guard.is_lost());
+}
+
+pub(super) async fn a_node_that_leaves_takes_back_what_nobody_has_fetched<R: Runtime + Clone>(rig: &Rig<R>) {
+    let script = Script::default();
+    let (one, two) = lopsided(&script, rig, rig).await;
+    let guard = one.lock("a", EX).await.unwrap();
+    let mut waiting = Box::pin(two.lock("a", EX));
+    assert!(poll_once(&mut waiting).await.is_pending());
+    rig.until(|| one.snapshot().waits().count() == 1).await;
+    drop(guard);
+    rig.until(|| two.snapshot().waits().count() == 0).await;
+    assert!(two.leave(LONG).await.is_clean());
+    assert_eq!(waiting.await.unwrap_err(), LockError::Closed);
+    drop(one.lock("a", EX).await.unwrap());
 }
 
 pub(super) async fn the_last_node_leaves_without_asking_anybody<R: Runtime + Clone>(rig: &Rig<R>) {

@@ -43,6 +43,8 @@ struct State {
     failures: u32,
     /// Joins give no view.
     is_silent: bool,
+    /// Nobody can say that it is about to leave.
+    is_out_of_touch: bool,
     /// Nodes that are not told of views.
     deaf: BTreeSet<NodeId>,
     /// What happened, in order.
@@ -160,6 +162,16 @@ impl Script {
         self.change(|state| state.is_making_up = is_making_up);
     }
 
+    /// Nobody can say any more that it is about to leave.
+    pub(super) fn lose_touch(&self) {
+        self.change(|state| state.is_out_of_touch = true);
+    }
+
+    /// The next view does not say that the node is about to leave.
+    pub(super) fn unmark(&self, node: u16) {
+        self.next(|state| state.members.get_mut(&NodeId(node)).unwrap().is_leaving = false);
+    }
+
     /// Whoever joins gets no view before [`Script::speak`].
     pub(super) fn be_silent(&self) {
         self.change(|state| state.is_silent = true);
@@ -242,7 +254,13 @@ struct Part {
 
 impl Session for Part {
     fn announce_leaving(&self) -> Result<(), MembershipError> {
-        self.script.change(|state| state.events.push(format!("announce {}", self.node)));
+        let is_out_of_touch = self.script.change(|state| {
+            state.events.push(format!("announce {}", self.node));
+            state.is_out_of_touch
+        });
+        if is_out_of_touch {
+            return Err(MembershipError::Unreachable("by the test".to_owned()));
+        }
         self.script.next(|state| {
             if let Some(member) = state.members.get_mut(&self.node) {
                 member.is_leaving = true;

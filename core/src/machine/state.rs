@@ -49,6 +49,10 @@ pub(crate) struct State {
     pub(crate) is_settling: bool,
     pub(super) last_number: Number,
     pub(super) last_demand: DemandId,
+    /// When the node had nothing any more, and said so, this was its last number.
+    pub(crate) parted: Number,
+    /// It has had nothing since.
+    pub(crate) has_parted: bool,
     pub(super) free: FreeRecords,
     pub(crate) events: Queue<Lock, Events>,
     /// Positions about slots of which it is not known yet who decides about them.
@@ -139,6 +143,8 @@ impl State {
             is_open: config.members.len() == 1,
             is_settling: false,
             last_number: Number(0),
+            parted: Number(0),
+            has_parted: false,
             last_demand: DemandId(0),
             free_locks: Free::all(&mut Slab(tables.locks)),
             free: FreeRecords {

@@ -190,7 +190,7 @@ impl Machine<'_> {
                     return OfferAnswer::Refused(Refusal::Stale);
                 }
                 if !self.may_be_given_slots() {
-                    // It may have looked already whether anything is left to be given away.
+                    // This node goes as soon as it masters nothing, and may have found so already (rule W9).
                     return OfferAnswer::Refused(Refusal::Leaving);
                 }
                 let Some(place) = super::free_place(self.s.transfers.taking) else {

@@ -32,8 +32,10 @@ impl Machine<'_> {
     pub(crate) fn lock_unit(&self, at: Idx<Physical>) -> LockUnit {
         let record = &self.physical[at];
         let claim = &record.claim;
+        let node = self.node_or_gone(record.member);
+        let is_given_up = node == NodeId::GONE && record.member != NOBODY && self.is_given_up(at);
         LockUnit {
-            node: self.node_or_gone(record.member),
+            node,
             queue: match claim.place {
                 Place::Granted | Place::Apart => QueueName::Granted,
                 Place::Convert => QueueName::Convert,
@@ -51,7 +53,7 @@ impl Machine<'_> {
             asked: record.asked,
             token: record.token.token(),
             ticket: record.ticket.ticket(),
-            writing_since: record.writing_since.token(),
+            writing_since: if is_given_up { Token::NONE } else { record.writing_since.token() },
             copy: record.copy,
             answer: match record.answer {
                 Answer::None => None,
@@ -179,8 +181,8 @@ impl Machine<'_> {
         unit: &LockUnit,
     ) -> Result<(), Unsound> {
         if unit.node == NodeId::GONE {
-            // It has departed since it was packed.
-            if unit.held.is_some_and(Mode::may_write_value) {
+            // It has departed since it was packed; without having written, if it had given the lock up before (rule W20).
+            if unit.writing_since != Token::NONE {
                 self.lose_value(at);
             }
             return Ok(());

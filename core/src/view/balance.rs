@@ -31,9 +31,9 @@ impl Machine<'_> {
         if eligible == 0 { self.s.present } else { eligible }
     }
 
-    /// Does a view say that this node takes slots?
+    /// May this node be given slots? If every member is about to leave, all may.
     pub(crate) fn may_be_given_slots(&self) -> bool {
-        self.s.config.is_static() || self.eligible() >> self.s.me & 1 == 1
+        self.eligible() >> self.s.me & 1 == 1
     }
 
     /// How many of a space's slots each member has.

@@ -243,7 +243,7 @@ impl Machine<'_> {
 
     // ---- getters ----
 
-    /// Is this node to be given slots?
+    /// Is a node a member that is not about to leave?
     pub(crate) fn is_eligible(&self, node: NodeId) -> bool {
         self.s.views.view.member(node).is_some_and(|member| !member.is_leaving)
     }

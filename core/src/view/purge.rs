@@ -3,7 +3,7 @@
 use super::{Life, Machine};
 use crate::id::{Number, Token};
 use crate::machine::{Member, places};
-use crate::record::{NOBODY, Passage, Peer, Physical, Resource};
+use crate::record::{Counted, NOBODY, Passage, Peer, Physical, Resource};
 use crate::table::Idx;
 
 /// Records that one step looks at; the rest follow.
@@ -121,7 +121,11 @@ impl Machine<'_> {
 
     /// A packed record does not change; it only says from now on that the node of this lock has departed.
     fn mark_gone(&mut self, resource: Idx<Resource>, at: Idx<Physical>) {
+        let is_given_up = self.is_given_up(at);
         let record = &mut self.physical[at];
+        if is_given_up {
+            record.writing_since = Counted::NONE;
+        }
         let member = core::mem::replace(&mut record.member, NOBODY);
         self.resources[resource].mastery.members &= !(1 << member);
     }
@@ -135,7 +139,8 @@ impl Machine<'_> {
             let queues = &self.resources[resource].mastery.queues;
             let Some(at) = queues.find(&self.physical, is_departed) else { break };
             let is_any = crate::fault_on!(self, PURGE_LOSES_VALUE);
-            if self.physical[at].claim.held.is_some_and(|held| held.may_write_value() || is_any) {
+            let is_held = self.physical[at].claim.held.is_some_and(|held| held.may_write_value() || is_any);
+            if is_held && !self.is_given_up(at) {
                 self.lose_value(resource);
             }
             self.s.stats.locks_purged += 1;

@@ -86,7 +86,9 @@ fn push_view(frame: &mut FrameWriter<'_>, message: &ViewMessage<'_>) -> bool {
         | ViewMessage::MapReported(_)
         | ViewMessage::MapInstalled(_)
         | ViewMessage::Reported(_)
-        | ViewMessage::Ask(_) => frame.push_view(message),
+        | ViewMessage::Ask(_)
+        | ViewMessage::Parting(_)
+        | ViewMessage::Parted(_) => frame.push_view(message),
     }
 }
 

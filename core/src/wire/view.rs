@@ -72,6 +72,10 @@ pub enum ViewMessage<'a> {
     Ask(Ask<'a>),
     /// The answer.
     Told(Told<'a>),
+    /// Any member to any other: I had nothing any more when this was the last number that I had given to a position.
+    Parting(Number),
+    /// The answer: what you had nothing of under this number and before was given up.
+    Parted(Number),
 }
 
 /// A question about one resource.
@@ -233,6 +237,8 @@ pub(super) enum ViewKind {
     Wanted,
     Ask,
     Told,
+    Parting,
+    Parted,
 }
 
 impl ViewKind {
@@ -248,6 +254,8 @@ impl ViewKind {
             ViewMessage::Wanted(_) => Self::Wanted,
             ViewMessage::Ask(_) => Self::Ask,
             ViewMessage::Told(_) => Self::Told,
+            ViewMessage::Parting(_) => Self::Parting,
+            ViewMessage::Parted(_) => Self::Parted,
         }
     }
 
@@ -263,6 +271,8 @@ impl ViewKind {
             Self::Wanted => 28,
             Self::Ask => 29,
             Self::Told => 30,
+            Self::Parting => 31,
+            Self::Parted => 32,
         }
     }
 
@@ -278,6 +288,8 @@ impl ViewKind {
             28 => Self::Wanted,
             29 => Self::Ask,
             30 => Self::Told,
+            31 => Self::Parting,
+            32 => Self::Parted,
             _ => return None,
         })
     }
@@ -297,6 +309,7 @@ pub fn encode_view(message: &ViewMessage<'_>, buf: &mut [u8]) -> Option<usize> {
     match message {
         ViewMessage::Here { known } => writer.u32(known.0).ok()?,
         ViewMessage::MapReported(slot) | ViewMessage::MapInstalled(slot) => writer.u32(slot.0).ok()?,
+        ViewMessage::Parting(until) | ViewMessage::Parted(until) => writer.u64(until.0).ok()?,
         ViewMessage::MapReport(_)
         | ViewMessage::MapInstall(_)
         | ViewMessage::Report(_)
@@ -482,6 +495,8 @@ pub(super) fn decode_view(kind: ViewKind, bytes: &[u8]) -> Result<ViewMessage<'_
             let units = decode_single(&mut reader)?.unwrap_or(ReportUnits(&[]));
             ViewMessage::Told(Told { question, number, units })
         }
+        ViewKind::Parting => ViewMessage::Parting(Number(reader.u64()?)),
+        ViewKind::Parted => ViewMessage::Parted(Number(reader.u64()?)),
     })
 }
 

@@ -51,6 +51,8 @@ pub enum Word {
     Wanted,
     Ask,
     Told,
+    Parting,
+    Parted,
 }
 
 /// A unit with a name of its own, to be kept and compared.
@@ -341,6 +343,8 @@ impl Word {
                 ViewMessage::Wanted(_) => Self::Wanted,
                 ViewMessage::Ask(_) => Self::Ask,
                 ViewMessage::Told(_) => Self::Told,
+                ViewMessage::Parting(_) => Self::Parting,
+                ViewMessage::Parted(_) => Self::Parted,
             },
         }
     }

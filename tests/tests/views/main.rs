@@ -1,4 +1,4 @@
-//! Clusters whose members come and go (rules W1 to W19 of `docs/views.md`).
+//! Clusters whose members come and go (rules W1 to W20 of `docs/views.md`).
 
 mod early;
 mod fences;

@@ -99,14 +99,7 @@ fn a_member_joins_at_every_step() {
         world.settle();
         world.pass(1000);
         world.masters();
-        let ends: Vec<_> = world
-            .events(O)
-            .into_iter()
-            .filter_map(
-                |event| if let Event::Transfer(progress) = event { Some(progress.stage) } else { None },
-            )
-            .filter(|stage| stage.is_end())
-            .collect();
+        let ends: Vec<_> = stages(&mut world, O).into_iter().filter(|stage| stage.is_end()).collect();
         assert_eq!(ends, [Stage::Done], "after {frames} frames");
         for (holder, name, lock) in &held {
             let waits = world.ask(7, name, Mode::Exclusive);
@@ -336,8 +329,7 @@ fn an_orphan_that_was_offered_to_its_reporter_is_reported() {
 #[test]
 fn what_ended_with_its_nodes_life_is_not_withdrawn() {
     let mut world = grown(1, &[2]);
-    let slot = world.masters().iter().position(|master| *master == 1).expect("it masters something");
-    let range = SlotRange::one(SlotId(u32::try_from(slot).expect("slots are few")));
+    let range = SlotRange::one(slot_of(&mut world, 1));
     world.close(1, 2);
     let transfer = world.transfer(1, range, 2);
     let begin = world.now();
@@ -349,11 +341,10 @@ fn what_ended_with_its_nodes_life_is_not_withdrawn() {
 }
 
 #[test]
-fn what_was_offered_to_a_member_that_is_about_to_leave_is_refused_and_stays() {
+fn a_member_that_is_about_to_leave_refuses_what_it_was_offered_before() {
     let mut world = Changing::of(&[1, O, N]);
-    let slot = world.masters().iter().position(|master| *master == O).expect("it masters some");
-    let slot = SlotId(u32::try_from(slot).unwrap());
-    // The offer is not heard in the view in which it was made.
+    let slot = slot_of(&mut world, O);
+    // The offer is heard only when N's view says that it is about to leave.
     world.close(O, N);
     world.transfer(O, SlotRange::one(slot), N);
     world.leave(N);
@@ -363,12 +354,18 @@ fn what_was_offered_to_a_member_that_is_about_to_leave_is_refused_and_stays() {
     }
     world.open();
     world.pass(1000);
-    let mut stages = Vec::new();
-    for event in world.events(O) {
-        if let Event::Transfer(progress) = event {
-            stages.push(progress.stage);
-        }
-    }
-    assert_eq!(stages, [Stage::Offered, Stage::Refused(Refusal::Leaving)]);
+    assert_eq!(stages(&mut world, O), [Stage::Offered, Stage::Refused(Refusal::Leaving)]);
     assert_eq!(world.masters()[slot.0 as usize], O);
+}
+
+/// A slot of this node.
+fn slot_of(world: &mut Changing, master: u16) -> SlotId {
+    let slot = world.masters().iter().position(|one| *one == master).expect("it masters something");
+    SlotId(u32::try_from(slot).expect("slots are few"))
+}
+
+/// Stages of transfers that a node was told of since it was asked last.
+fn stages(world: &mut Changing, node: u16) -> Vec<Stage> {
+    let of = |event| if let Event::Transfer(progress) = event { Some(progress.stage) } else { None };
+    world.events(node).into_iter().filter_map(of).collect()
 }

@@ -1,6 +1,9 @@
-//! The value block when masters and writers die (rule W15).
+//! The value block when masters and writers die (rule W15), and when writers leave (rule W20).
 
-use lockmaster_core::{Conversion, Flags, LockId, Mode, Value, ValueState, ValueWrite};
+use lockmaster_core::wire::{Message, TransferBody};
+use lockmaster_core::{
+    Conversion, Flags, LockId, Mode, NodeId, SlotRange, SpaceId, Value, ValueState, ValueWrite,
+};
 use lockmaster_tests::changing::Changing;
 
 fn write(bytes: &[u8]) -> ValueWrite {
@@ -196,4 +199,174 @@ fn an_owner_that_began_before_its_node_was_granted_more_may_still_write() {
     assert!(world.grant_of(1, reader).is_some());
     world.release(1, reader, ValueWrite::Keep);
     assert_eq!(read(&mut world, 2, &name), valid(b"mine"));
+}
+
+/// Node 1 gives up the one lock that it retains; the master is never told of it.
+fn give_up_unheard(world: &mut Changing) {
+    world.close(1, 3);
+    let now = world.now();
+    assert!(world.node(1).release_retained(now), "it retains one lock");
+    world.settle();
+    world.lose();
+}
+
+/// Members that do not know yet that node 1 has nothing any more, if that is so.
+fn unheard(world: &mut Changing) -> Option<Vec<NodeId>> {
+    let now = world.now();
+    let unheard = world.node(1).part(now)?.collect();
+    Some(unheard)
+}
+
+/// Node 1 goes.
+fn go(world: &mut Changing) {
+    assert_eq!(unheard(world), Some(vec![]), "everybody has heard that it has nothing any more");
+    world.expel(1);
+    world.settle();
+}
+
+#[test]
+fn a_writer_that_leaves_has_given_its_lock_up_though_nobody_heard_that() {
+    let (mut world, name) = written();
+    give_up_unheard(&mut world);
+    assert_eq!(unheard(&mut world), Some(vec![NodeId(2), NodeId(3)]));
+    world.settle();
+    go(&mut world);
+    assert_eq!(read(&mut world, 2, &name), valid(b"one"));
+    assert_eq!(world.node(3).stats().locks_purged, 1, "it was on record all the while");
+}
+
+#[test]
+fn that_a_node_has_nothing_is_said_until_it_is_heard() {
+    let (mut world, name) = written();
+    give_up_unheard(&mut world);
+    for (from, to) in [(1, 3), (3, 1)] {
+        world.close(from, to);
+        assert!(unheard(&mut world).is_some());
+        world.settle();
+        world.lose();
+        assert_eq!(unheard(&mut world), Some(vec![NodeId(3)]));
+    }
+    world.pass(1000);
+    go(&mut world);
+    assert_eq!(read(&mut world, 2, &name), valid(b"one"));
+}
+
+#[test]
+fn that_a_node_has_nothing_is_said_again_in_the_next_view() {
+    let (mut world, name) = written();
+    give_up_unheard(&mut world);
+    world.close(1, 3);
+    assert!(unheard(&mut world).is_some());
+    world.settle();
+    world.change();
+    world.open();
+    world.settle();
+    world.start(4);
+    world.change();
+    world.settle();
+    assert!(unheard(&mut world).is_some_and(|unheard| unheard.contains(&NodeId(4))), "it is new");
+    world.pass(1000);
+    go(&mut world);
+    assert_eq!(read(&mut world, 2, &name), valid(b"one"));
+}
+
+#[test]
+fn a_node_that_has_something_does_not_say_that_it_has_nothing() {
+    let (mut world, name) = written();
+    assert_eq!(unheard(&mut world), None, "it retains a lock");
+    give_up_unheard(&mut world);
+    world.close(1, 3);
+    let lock = world.ask_with(1, &name, Mode::Exclusive, Flags::VALUE);
+    world.settle();
+    assert_eq!(unheard(&mut world), None, "it asks for one");
+    world.open();
+    world.settle();
+    world.close(1, 3);
+    world.release(1, lock, write(b"two"));
+    let now = world.now();
+    assert!(world.node(1).release_retained(now));
+    world.settle();
+    assert_eq!(unheard(&mut world), None, "a write is not acknowledged");
+    world.open();
+    world.settle();
+    assert!(unheard(&mut world).is_some());
+    world.settle();
+    go(&mut world);
+    assert_eq!(read(&mut world, 2, &name), valid(b"two"));
+}
+
+#[test]
+fn what_a_node_takes_after_it_had_nothing_is_lost_with_it() {
+    let (mut world, name) = written();
+    give_up_unheard(&mut world);
+    // It is said only after the node has asked again, and does not concern that.
+    world.close(1, 3);
+    assert!(unheard(&mut world).is_some());
+    world.ask_with(1, &name, Mode::Exclusive, Flags::VALUE);
+    world.open();
+    world.settle();
+    world.pass(1000);
+    world.crash(1);
+    world.change();
+    world.settle();
+    assert_eq!(read(&mut world, 2, &name), ValueState::Invalid(Value::new(b"one").unwrap()));
+}
+
+#[test]
+fn a_request_that_was_granted_and_given_up_is_over_when_the_node_has_nothing() {
+    let (mut world, name) = written();
+    give_up_unheard(&mut world);
+    // The grant is on its way when the request is withdrawn, and nobody hears of that.
+    world.close(3, 1);
+    let lock = world.ask_with(1, &name, Mode::Exclusive, Flags::VALUE);
+    world.settle();
+    world.close(1, 3);
+    world.node(1).cancel(lock).expect("it waits");
+    world.settle();
+    world.lose();
+    world.pass(1000);
+    assert!(unheard(&mut world).is_some());
+    world.settle();
+    go(&mut world);
+    assert_eq!(read(&mut world, 2, &name), valid(b"one"));
+}
+
+#[test]
+fn a_writer_that_had_nothing_has_given_its_lock_up_where_the_record_is_on_its_way() {
+    let (mut world, name) = written();
+    give_up_unheard(&mut world);
+    assert!(unheard(&mut world).is_some());
+    world.settle();
+    let slot = world.node(3).slot_of(SpaceId(0), &name).expect("it is a name").expect("there is a space");
+    let is_chunk = |message: &Message<'_>| match message {
+        Message::Transfer(message) => matches!(message.body, TransferBody::InitialLocks(_)),
+        Message::Lock(_) | Message::View(_) => false,
+    };
+    world.lose_next(3, 2, is_chunk);
+    world.transfer(3, SlotRange::one(slot), 2);
+    world.settle();
+    go(&mut world);
+    world.pass(1000);
+    assert_eq!(world.node(2).master_of(SpaceId(0), &name), Ok(Some(NodeId(2))));
+    assert_eq!(read(&mut world, 3, &name), valid(b"one"));
+}
+
+#[test]
+fn what_a_node_is_asked_when_it_has_nothing_does_not_make_it_say_so_again() {
+    let (mut world, name) = written();
+    give_up_unheard(&mut world);
+    assert!(unheard(&mut world).is_some());
+    world.settle();
+    take(&mut world, 2, &name, Mode::Exclusive);
+    assert_eq!(unheard(&mut world), Some(vec![]), "it has answered a demand, and has had nothing since");
+    let other = world.name_at(3, "other");
+    let lock = take(&mut world, 1, &other, Mode::Null);
+    assert_eq!(unheard(&mut world), None);
+    world.release(1, lock, ValueWrite::Keep);
+    let now = world.now();
+    assert!(world.node(1).release_retained(now));
+    world.settle();
+    assert_eq!(unheard(&mut world), Some(vec![NodeId(2), NodeId(3)]), "it has had something");
+    world.settle();
+    assert_eq!(unheard(&mut world), Some(vec![]), "no interval has to be over");
 }

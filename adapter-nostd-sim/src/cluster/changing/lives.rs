@@ -303,7 +303,7 @@ impl<S: Storage> Cluster<S> {
         }
         let has_released = self.member(node).node.release_retained(now);
         self.settle(node)?;
-        let is_empty = has_released && self.member(node).node.is_drained();
+        let is_empty = has_released && self.member(node).node.is_drained() && self.is_parted(node);
         if is_empty && self.known().is_member(node) {
             let retains = self.member(node).tables.rows.iter().any(|row| row.held.is_some());
             ensure!(
@@ -315,6 +315,15 @@ impl<S: Storage> Cluster<S> {
             self.changes().life(node).leaving = Leaving::Empty;
         }
         Ok(())
+    }
+
+    /// Do all who stay know that a node has nothing any more?
+    fn is_parted(&mut self, node: NodeId) -> bool {
+        let now = self.now_of(node);
+        let unheard: Option<Vec<NodeId>> = self.member(node).node.part(now).map(Iterator::collect);
+        let view = self.known().installed(node).expect("who leaves has a view");
+        let stays = |peer: &NodeId| view.member(*peer).is_some_and(|member| !member.is_leaving);
+        unheard.is_some_and(|unheard| !unheard.iter().any(stays))
     }
 
     /// Does the node take no requests because it is about to go?

@@ -169,7 +169,7 @@ fn lengths_of_names_and_values_are_bounded_also_when_the_bytes_are_there() {
 
 #[test]
 fn kinds_of_a_newer_version_are_passed_over() {
-    for kind in (0..=u8::MAX).filter(|kind| !(1..=30).contains(kind)) {
+    for kind in (0..=u8::MAX).filter(|kind| !(1..=32).contains(kind)) {
         assert_eq!(decoded_as_checked(&[kind, 0, 2, 0, 1, 2, 3]), Ok((None, 6)));
         assert_eq!(decoded_as_checked(&[kind, 0, 0, 0]), Ok((None, 4)));
         assert_eq!(decoded_as_checked(&[kind, 0, 2, 0, 1]), Err(DecodeError::Truncated));

@@ -302,7 +302,7 @@ impl Random {
     }
 
     fn view_message(&mut self, pieces: usize) -> ViewSample {
-        match self.below(13) {
+        match self.below(15) {
             0 => ViewSample::Short(ViewMessage::Here { known: Epoch(self.u32()) }),
             1 => ViewSample::Short(ViewMessage::MapReported(SlotId(self.u32()))),
             2 => ViewSample::Short(ViewMessage::MapInstalled(SlotId(self.u32()))),
@@ -325,6 +325,8 @@ impl Random {
                 let numbers = (self.u32(), Number(self.u64()));
                 ViewSample::Told(numbers, Some(Box::new(self.report_unit())))
             }
+            11 => ViewSample::Short(ViewMessage::Parting(Number(self.u64()))),
+            12 => ViewSample::Short(ViewMessage::Parted(Number(self.u64()))),
             _ => ViewSample::Report(self.report(pieces)),
         }
     }

@@ -252,7 +252,7 @@ fn example_lost_chunk() -> ChunkParts<'static> {
 }
 
 /// The messages about views of the documentation's vectors, by title.
-fn example_views() -> [(&'static str, ViewSample); 14] {
+fn example_views() -> [(&'static str, ViewSample); 16] {
     let room = Room { resources: 0x30, physical: 0x40, names: 2, values: 5 };
     let old = MapVersion { epoch: Epoch(1), count: 6 };
     let run = |len, claim, master: u16, version| {
@@ -303,6 +303,8 @@ fn example_views() -> [(&'static str, ViewSample); 14] {
         ("ask", ViewSample::Short(ViewMessage::Ask(ask))),
         ("told", told),
         ("told-nothing", ViewSample::Told((0x71, Number(0x0105)), None)),
+        ("parting", ViewSample::Short(ViewMessage::Parting(Number(0x0105)))),
+        ("parted", ViewSample::Short(ViewMessage::Parted(Number(0x0105)))),
     ]
 }
 

@@ -178,6 +178,8 @@ fn each_kind_has_its_number_and_its_length() {
         (told(None), 30, 12),
         (told(Some(shortest_unit())), 30, 12 + 18),
         (told(Some(longest_unit())), 30, 12 + 327),
+        (ViewSample::Short(ViewMessage::Parting(Number(1))), 31, 8),
+        (ViewSample::Short(ViewMessage::Parted(Number(1))), 32, 8),
     ] {
         let bytes = sample.encoded();
         assert_eq!((bytes[0], bytes.len()), (kind, 4 + len), "{sample:?}");
@@ -628,7 +630,9 @@ fn has_unit(message: &Message<'_>) -> bool {
         | ViewMessage::MapInstall(_)
         | ViewMessage::MapInstalled(_)
         | ViewMessage::Reported(_)
-        | ViewMessage::Ask(_) => false,
+        | ViewMessage::Ask(_)
+        | ViewMessage::Parting(_)
+        | ViewMessage::Parted(_) => false,
     }
 }
 
