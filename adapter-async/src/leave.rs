@@ -29,7 +29,7 @@ pub struct Left {
 }
 
 impl Left {
-    /// Did it leave nothing?
+    /// Did it leave no slots and no guards?
     #[must_use]
     pub const fn is_clean(self) -> bool {
         self.slots == 0 && self.guards == 0
@@ -161,6 +161,10 @@ impl<W: Writer> State<W> {
     /// Do the others know that the node has nothing any more? If not, a lock whose release was lost is taken for that of a
     /// writer that has died. Who is neither connected nor stays is not waited for.
     fn part_step(&mut self, errands: &mut Errands<W>) -> bool {
+        if self.guards > 0 {
+            // Somebody was granted something since that was looked at.
+            return false;
+        }
         let now = self.now();
         let has_nobody = self.node.config().is_static() || self.is_alone();
         let Self { node, links, members, registry, .. } = self;

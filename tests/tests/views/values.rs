@@ -217,6 +217,12 @@ fn unheard(world: &mut Changing) -> Option<Vec<NodeId>> {
     Some(unheard)
 }
 
+/// Node 1 says that it has nothing any more, and the master does not hear it yet.
+fn say_unheard(world: &mut Changing) {
+    world.close(1, 3);
+    assert!(unheard(world).is_some());
+}
+
 /// Node 1 goes.
 fn go(world: &mut Changing) {
     assert_eq!(unheard(world), Some(vec![]), "everybody has heard that it has nothing any more");
@@ -255,8 +261,7 @@ fn that_a_node_has_nothing_is_said_until_it_is_heard() {
 fn that_a_node_has_nothing_is_said_again_in_the_next_view() {
     let (mut world, name) = written();
     give_up_unheard(&mut world);
-    world.close(1, 3);
-    assert!(unheard(&mut world).is_some());
+    say_unheard(&mut world);
     world.settle();
     world.change();
     world.open();
@@ -299,9 +304,8 @@ fn a_node_that_has_something_does_not_say_that_it_has_nothing() {
 fn what_a_node_takes_after_it_had_nothing_is_lost_with_it() {
     let (mut world, name) = written();
     give_up_unheard(&mut world);
-    // It is said only after the node has asked again, and does not concern that.
-    world.close(1, 3);
-    assert!(unheard(&mut world).is_some());
+    // It is heard only after the node has asked again, and does not concern that.
+    say_unheard(&mut world);
     world.ask_with(1, &name, Mode::Exclusive, Flags::VALUE);
     world.open();
     world.settle();
